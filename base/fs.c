@@ -1,0 +1,167 @@
+/* Files, relative to directory descriptors. */
+#include "base/fs.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/str.h"
+
+#define MAX_DEPTH 64
+
+int fs_open_dir(int dirfd, const char *name, int *ret_fd, struct err *err)
+{
+    int fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+
+    if (fd < 0)
+        return err_sys(err, ERR_IO, errno, "open directory %s", name);
+    *ret_fd = fd;
+    return 0;
+}
+
+int fs_make_dir(int dirfd, const char *name, int *ret_fd, struct err *err)
+{
+    AUTO(close_fd) int fd = -1;
+    struct stat st;
+    int r;
+
+    if (mkdirat(dirfd, name, 0700) < 0 && errno != EEXIST)
+        return err_sys(err, ERR_IO, errno, "make directory %s", name);
+    r = fs_open_dir(dirfd, name, &fd, err);
+    if (r < 0)
+        return r;
+    if (fstat(fd, &st) < 0)
+        return err_sys(err, ERR_IO, errno, "stat directory %s", name);
+    if (st.st_uid != geteuid() || (st.st_mode & 022) != 0)
+        return err_set(err, ERR_STATE,
+                       "directory %s: owner %ld, mode %04o; it must belong to user %ld and be "
+                       "writable by nobody else",
+                       name, (long)st.st_uid, (unsigned)(st.st_mode & 07777), (long)geteuid());
+    *ret_fd = TAKE_FD(fd);
+    return 0;
+}
+
+int fs_make_path(const char *path, int *ret_fd, struct err *err)
+{
+    char copy[PATH_MAX], *p;
+    int r;
+
+    if (!str_copy(copy, sizeof(copy), path))
+        return err_set(err, ERR_LIMIT, "path %.100s...: too long", path);
+    for (p = copy + 1; (p = strchr(p, '/')) != NULL; p++) {
+        *p = '\0';
+        if (mkdir(copy, 0700) < 0 && errno != EEXIST)
+            return err_sys(err, ERR_IO, errno, "make directory %s", copy);
+        *p = '/';
+    }
+    r = fs_make_dir(AT_FDCWD, copy, ret_fd, err);
+    return r;
+}
+
+int fs_read_file(int dirfd, const char *name, struct buf *ret_bytes, struct err *err)
+{
+    AUTO(close_fd) int fd = openat(dirfd, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
+    char chunk[8192];
+
+    if (fd < 0)
+        return err_sys(err, ERR_IO, errno, "open %s", name);
+    for (;;) {
+        ssize_t n = read(fd, chunk, sizeof(chunk));
+
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return err_sys(err, ERR_IO, errno, "read %s", name);
+        if (n == 0)
+            return buf_error(ret_bytes, name, err);
+        if (buf_add(ret_bytes, chunk, (size_t)n) < 0)
+            return buf_error(ret_bytes, name, err);
+    }
+}
+
+int fs_write_all(int fd, const void *bytes, size_t n, struct err *err)
+{
+    const char *p = bytes;
+
+    while (n > 0) {
+        ssize_t k = write(fd, p, n);
+
+        if (k < 0 && errno == EINTR)
+            continue;
+        if (k < 0)
+            return err_sys(err, ERR_IO, errno, "write");
+        p += k;
+        n -= (size_t)k;
+    }
+    return 0;
+}
+
+int fs_write_atomic(int dirfd, const char *name, const void *bytes, size_t n, mode_t mode,
+                    bool is_synced, struct err *err)
+{
+    AUTO(close_fd) int fd = -1;
+    char temp[NAME_MAX + 1];
+    int r;
+
+    if (snprintf(temp, sizeof(temp), ".%s.tmp", name) >= (int)sizeof(temp))
+        return err_set(err, ERR_LIMIT, "file name %s: too long", name);
+    if (unlinkat(dirfd, temp, 0) < 0 && errno != ENOENT)
+        return err_sys(err, ERR_IO, errno, "remove %s", temp);
+    fd = openat(dirfd, temp, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return err_sys(err, ERR_IO, errno, "create %s", temp);
+    r = fs_write_all(fd, bytes, n, err);
+    if (r == 0 && mode != 0600 && fchmod(fd, mode) < 0)
+        r = err_sys(err, ERR_IO, errno, "chmod");
+    if (r == 0 && is_synced && fsync(fd) < 0)
+        r = err_sys(err, ERR_IO, errno, "fsync");
+    if (r == 0 && renameat(dirfd, temp, dirfd, name) < 0)
+        r = err_sys(err, ERR_IO, errno, "rename");
+    if (r == 0 && is_synced && fsync(dirfd) < 0)
+        r = err_sys(err, ERR_IO, errno, "fsync of the directory");
+    if (r < 0) {
+        (void)unlinkat(dirfd, temp, 0); /* best effort; the next write removes it too */
+        return err_wrap(err, "%s", name);
+    }
+    return 0;
+}
+
+static int remove_tree(int dirfd, const char *name, int depth, struct err *err)
+{
+    DIR *dir;
+    struct dirent *entry;
+    int fd, r = 0;
+
+    if (unlinkat(dirfd, name, 0) == 0 || errno == ENOENT)
+        return 0;
+    if (errno != EISDIR && errno != EPERM)
+        return err_sys(err, ERR_IO, errno, "remove %s", name);
+    if (depth == 0)
+        return err_set(err, ERR_LIMIT, "remove %s: more than %d levels", name, MAX_DEPTH);
+    fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0)
+        return err_sys(err, ERR_IO, errno, "open %s", name);
+    dir = fdopendir(fd);
+    if (dir == NULL) {
+        r = err_sys(err, ERR_IO, errno, "list %s", name);
+        (void)close(fd);
+        return r;
+    }
+    while (r == 0 && (entry = readdir(dir)) != NULL)
+        if (!str_eq(entry->d_name, ".") && !str_eq(entry->d_name, ".."))
+            r = remove_tree(fd, entry->d_name, depth - 1, err);
+    (void)closedir(dir);
+    if (r == 0 && unlinkat(dirfd, name, AT_REMOVEDIR) < 0 && errno != ENOENT)
+        r = err_sys(err, ERR_IO, errno, "remove directory %s", name);
+    return r;
+}
+
+int fs_remove_tree(int dirfd, const char *name, struct err *err)
+{
+    return remove_tree(dirfd, name, MAX_DEPTH, err);
+}

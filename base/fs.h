@@ -1,0 +1,37 @@
+/* Files, opened relative to directory descriptors, never through a symbolic link. Any thread. */
+#ifndef SSMD_BASE_FS_H
+#define SSMD_BASE_FS_H
+
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/buf.h"
+
+/* Open a directory below dirfd (or AT_FDCWD) for use as a dirfd: O_DIRECTORY | O_NOFOLLOW |
+ * O_CLOEXEC. */
+int fs_open_dir(int dirfd, const char *name, int *ret_fd, struct err *err) MUST_CHECK;
+/* As fs_open_dir, making it (mode 0700) if it is missing. Its owner must be us and no other user
+ * may write to it, else ERR_STATE. */
+int fs_make_dir(int dirfd, const char *name, int *ret_fd, struct err *err) MUST_CHECK;
+/* Make every missing directory of an absolute or relative path (0700 each) and open the last one.
+ * Existing parents may be links (they belong to whoever set the machine up); the last one may not.
+ */
+int fs_make_path(const char *path, int *ret_fd, struct err *err) MUST_CHECK;
+
+/* The whole file into *ret_bytes (initialised by the caller, whose max is the bound). ERR_LIMIT
+ * when larger. */
+int fs_read_file(int dirfd, const char *name, struct buf *ret_bytes, struct err *err) MUST_CHECK;
+
+/* Write <name> so that after a crash there is the old file, or none, or the whole new one:
+ * temporary name, write, fsync, rename, fsync of dirfd. With is_synced false the two syncs are left
+ * out (whole file or none as long as the machine stays up). Mode as given. */
+int fs_write_atomic(int dirfd, const char *name, const void *bytes, size_t n, mode_t mode,
+                    bool is_synced, struct err *err) MUST_CHECK;
+
+/* All n bytes to fd, through short writes and EINTR. */
+int fs_write_all(int fd, const void *bytes, size_t n, struct err *err) MUST_CHECK;
+
+/* Remove a file or a whole tree below dirfd, following nothing. Missing is success. */
+int fs_remove_tree(int dirfd, const char *name, struct err *err) MUST_CHECK;
+
+#endif

@@ -1,0 +1,109 @@
+/* Log lines: time, level, module, sentence. */
+#include "base/log.h"
+
+#include <errno.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/str.h"
+
+#define MAX_MODULES 16
+#define MAX_LINE 4096
+
+static const char *const level_names[] = {"error", "warning", "info", "debug"};
+
+static struct {
+    int fd;
+    enum log_level level;
+    size_t n_modules;
+    struct {
+        char name[24];
+        enum log_level level;
+    } modules[MAX_MODULES];
+} state = {.fd = 2, .level = LOG_INFO};
+
+void log_set_fd(int fd)
+{
+    state.fd = fd;
+}
+
+static int parse_level(const char *name, enum log_level *ret_level)
+{
+    size_t i;
+
+    for (i = 0; i < ARRAY_LEN(level_names); i++)
+        if (str_eq(name, level_names[i])) {
+            *ret_level = (enum log_level)i;
+            return 0;
+        }
+    return ERR_INVALID;
+}
+
+int log_set_levels(const char *spec, struct err *err)
+{
+    __typeof__(state) next = {.fd = state.fd, .level = LOG_INFO};
+    char copy[256], *part, *save = NULL;
+
+    if (!str_copy(copy, sizeof(copy), spec))
+        return err_set(err, ERR_INVALID, "log levels: longer than %zu bytes", sizeof(copy) - 1);
+    for (part = strtok_r(copy, ",", &save); part != NULL; part = strtok_r(NULL, ",", &save)) {
+        char *colon = strchr(part, ':');
+        const char *level = colon != NULL ? colon + 1 : part;
+        enum log_level *slot = &next.level;
+
+        if (colon != NULL) {
+            *colon = '\0';
+            if (next.n_modules == MAX_MODULES)
+                return err_set(err, ERR_INVALID, "log levels: more than %d modules", MAX_MODULES);
+            if (!str_copy(next.modules[next.n_modules].name, sizeof(next.modules[0].name), part))
+                return err_set(err, ERR_INVALID, "log levels: module name \"%s\" is too long",
+                               part);
+            slot = &next.modules[next.n_modules++].level;
+        }
+        if (parse_level(level, slot) < 0)
+            return err_set(err, ERR_INVALID,
+                           "log levels: \"%s\" is not error, warning, info or debug", level);
+    }
+    state = next;
+    return 0;
+}
+
+static bool is_wanted(enum log_level level, const char *module)
+{
+    size_t i;
+
+    for (i = 0; i < state.n_modules; i++)
+        if (str_eq(state.modules[i].name, module))
+            return level <= state.modules[i].level;
+    return level <= state.level;
+}
+
+void log_line(enum log_level level, const char *module, const char *fmt, ...)
+{
+    char line[MAX_LINE], when[32];
+    va_list ap;
+    int n, m, i, saved_errno = errno;
+
+    if (!is_wanted(level, module))
+        return;
+    clock_format_iso_ms(clock_wall_ms(), when);
+    n = snprintf(line, sizeof(line), "%s %-7s %-9s ", when, level_names[level], module);
+    va_start(ap, fmt);
+    m = vsnprintf(line + n, sizeof(line) - (size_t)n - 1, fmt, ap);
+    va_end(ap);
+    n += m < 0 ? 0 : m;
+    if (n > (int)sizeof(line) - 2)
+        n = (int)sizeof(line) - 2;
+    for (i = 0; i < n; i++) /* one event, one line, whatever a peer put into a text */
+        if ((unsigned char)line[i] < 0x20 || line[i] == 0x7f)
+            line[i] = ' ';
+    line[n++] = '\n';
+    if (write(state.fd, line, (size_t)n) < 0) {
+        /* a log that cannot be written must not stop the agent */
+    }
+    errno = saved_errno;
+}

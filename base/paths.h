@@ -1,0 +1,26 @@
+/* Where things are: /var/lib/ssmd, /run/ssmd, /etc/ssmd, each below --root when one is given. */
+#ifndef SSMD_BASE_PATHS_H
+#define SSMD_BASE_PATHS_H
+
+#include <limits.h>
+
+#include "base/err.h"
+
+struct paths {
+    char root[PATH_MAX / 2];    /* "" or an absolute directory without a final slash */
+    char state_dir[PATH_MAX];   /* <root>/var/lib/ssmd */
+    char jobs_dir[PATH_MAX];    /* .../jobs: <job>/<step>.<attempt>/ */
+    char journal[PATH_MAX];     /* .../journal.db */
+    char ledger_head[PATH_MAX]; /* .../ledger.head: count and head of the ledger, beside the journal
+                                 */
+    char run_dir[PATH_MAX];     /* <root>/run/ssmd */
+    char ctl_socket[PATH_MAX];  /* .../ctl.sock */
+    char pid_file[PATH_MAX];    /* .../ssmd.pid; locked while ssmd runs */
+    char config[PATH_MAX];      /* <root>/etc/ssmd/ssmd.json */
+};
+
+/* `root` NULL or "" means the machine itself; a relative one is taken from the current directory.
+ */
+int paths_init(struct paths *ret_paths, const char *root, struct err *err) MUST_CHECK;
+
+#endif
