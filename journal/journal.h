@@ -1,0 +1,183 @@
+/* The durable record of what the agent has promised to do. One writer (ssmd), one thread.
+ *
+ * Writing is a transaction: journal_begin, any number of puts, journal_commit. Nothing of it is
+ * there before journal_commit has returned 0, all of it is there afterwards, power loss included.
+ * After any failure between begin and commit the caller calls journal_rollback, does nothing in the
+ * world, and forgets what it holds in memory (memory and disk may disagree): it goes on from
+ * journal_load.
+ *
+ * Two chains of SHA-256 (architecture, section 6): each instance's transitions, and the ledger of
+ * finished ones. The same interface is implemented by sqlite.c (the real one), memory.c (tests) and
+ * fault.c (a decorator that fails or "crashes" at the n-th call). */
+#ifndef SSMD_JOURNAL_JOURNAL_H
+#define SSMD_JOURNAL_JOURNAL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "fsm/fsm.h"
+
+/* One delivery, as it came (spec 03, section 3). Strings are borrowed for the call. */
+struct journal_message {
+    const char *message_id; /* unique */
+    const char *channel;    /* "ec2messages", "ssmmessages", "local": where its replies go */
+    const char *topic;
+    const char *destination;
+    const char *created_date;
+    const char *payload; /* raw bytes, never a secret: references are resolved later */
+    size_t payload_len;
+    const char *instance_id; /* the instance it made */
+    int64_t received_unix_ms;
+};
+
+/* A change of one instance. `inst` is in its new state already; opened effects have their ids. */
+struct journal_transition {
+    struct fsm_instance *inst; /* its head is brought up to date */
+    const char *event;
+    const char *from; /* state name */
+    const char *detail;
+    int64_t at_unix_ms;
+    const struct fsm_effect *opens;
+    size_t n_opens;
+    const int64_t *closes;
+    size_t n_closes;
+    size_t child_lo, child_hi; /* child rows that changed */
+};
+
+/* A reply that is owed to the service: kept and sent again until it is taken (outbox). */
+struct journal_reply {
+    int64_t effect_id; /* the effect that sends it */
+    char reply_id[37];
+    char message_id[200];
+    char kind[16]; /* "receipt", "step", "final": the document level, a step's, the terminal one */
+    char *payload; /* owned by the struct when read (journal_reply_done), borrowed when put */
+    size_t payload_len;
+};
+void journal_reply_done(struct journal_reply *r);
+
+enum journal_reply_end { JOURNAL_REPLY_TAKEN, JOURNAL_REPLY_REFUSED, JOURNAL_REPLY_SUPERSEDED };
+
+/* What is known of a message id or an instance id. */
+enum journal_known {
+    JOURNAL_UNKNOWN,
+    JOURNAL_OPEN,     /* an instance that has not ended */
+    JOURNAL_ENDED,    /* ended; its rows are still here */
+    JOURNAL_LEDGERED, /* ended; only its row in the ledger is left */
+};
+
+struct journal_retention {
+    int64_t max_age_ms;        /* finished and reported jobs older than this go */
+    int64_t max_bytes;         /* of journal and job directories together; oldest go first */
+    int64_t ledger_max_age_ms; /* the memory of duplicates; cut at its old end only, leaving a
+                                  checkpoint row */
+    int max_jobs_per_call;     /* so that one call stays short */
+};
+
+struct journal_counts {
+    int64_t n_open, n_unreported, n_ended, n_ledger, n_open_effects;
+    int64_t size_bytes; /* database and write-ahead log */
+    int64_t n_commits;  /* synced commits since the journal was opened */
+};
+
+struct journal;
+
+struct journal_ops {
+    int (*begin)(struct journal *j, struct err *err);
+    int (*commit)(struct journal *j, struct err *err);
+    void (*rollback)(struct journal *j);
+    void (*close)(struct journal *j);
+
+    /* --- puts, inside a transaction --- */
+    int (*put_message)(struct journal *j, const struct journal_message *m,
+                       struct err *err); /* ERR_EXISTS */
+    int (*put_instance)(struct journal *j, struct fsm_instance *inst,
+                        struct err *err); /* new: row, fields, children */
+    int (*put_transition)(struct journal *j, const struct journal_transition *t, struct err *err);
+    int (*close_effects)(struct journal *j, const int64_t *effect_ids, size_t n, int64_t at_unix_ms,
+                         struct err *err);
+    int (*put_reply)(struct journal *j, const struct journal_reply *r, int64_t at_unix_ms,
+                     struct err *err);
+    int (*end_reply)(struct journal *j, int64_t effect_id, enum journal_reply_end end,
+                     const char *text, int64_t at_unix_ms, struct err *err);
+    int (*put_fact)(struct journal *j, const char *key, const char *value,
+                    struct err *err); /* about the node; NULL removes */
+
+    /* --- reads; inside a transaction they see its puts --- */
+    /* Every instance that has not ended, with children and open effects, oldest first. The callback
+     * takes the contents over (fsm_instance_done is its duty); a negative return stops the walk and
+     * is returned. */
+    int (*load)(struct journal *j,
+                int (*each)(void *ctx, struct fsm_instance *inst, struct err *err), void *ctx,
+                struct err *err);
+    int (*find)(struct journal *j, const char *message_id, const char *instance_id,
+                enum journal_known *ret_known, struct err *err);
+    int (*get_payload)(struct journal *j, const char *instance_id, struct buf *ret_payload,
+                       struct err *err); /* ERR_NOT_FOUND */
+    int (*get_message_id)(struct journal *j, const char *instance_id, char *ret_message_id,
+                          size_t size, struct err *err);
+    int (*get_reply)(struct journal *j, int64_t effect_id, struct journal_reply *ret_reply,
+                     struct err *err);
+    int (*get_final_reply)(struct journal *j, const char *instance_id,
+                           struct journal_reply *ret_reply, struct err *err);
+    int (*get_fact)(struct journal *j, const char *key, struct buf *ret_value,
+                    struct err *err); /* ERR_NOT_FOUND */
+    int (*last_effect_id)(struct journal *j, int64_t *ret_id, struct err *err);
+    int (*counts)(struct journal *j, struct journal_counts *ret_counts, struct err *err);
+
+    /* --- upkeep, outside a transaction --- */
+    /* Remove what retention allows, in a transaction of its own; never an instance that is open or
+     * a reply that is owed. The ids of the instances removed are handed to `removed` after the
+     * commit, so that their directories can go. */
+    int (*prune)(struct journal *j, const struct journal_retention *r, int64_t job_dirs_bytes,
+                 int64_t now_unix_ms, void (*removed)(void *ctx, const char *instance_id),
+                 void *ctx, struct err *err);
+    /* After a failure: is the storage usable again? Reopens and verifies it, and writes and syncs a
+     * probe. */
+    int (*revive)(struct journal *j, struct err *err);
+    /* Ledger's count and head into the side file, when they changed (architecture, section 6).
+     * Synced. */
+    int (*publish_head)(struct journal *j, struct err *err);
+};
+
+struct journal {
+    const struct journal_ops *ops;
+};
+
+struct journal_options {
+    const char *path;      /* the database; its directory must exist and be ours */
+    const char *head_path; /* side file of the ledger's head, or NULL */
+    const char *boot_id;
+    const char *vfs; /* SQLite VFS to use, or NULL; tests count and break syncs with one */
+};
+
+/* Open or create the journal and bring its schema up to date. WAL and synchronous=FULL are set and
+ * read back: anything else is ERR_STATE. Errors: ERR_CORRUPT (not ours, or damaged; left as it
+ * was), ERR_NEWER (written by a later agent), ERR_BUSY (another writer), ERR_IO, ERR_FULL. The
+ * caller owns *ret_journal: journal_close(). */
+int journal_open_sqlite(const struct journal_options *o, struct journal **ret_journal,
+                        struct err *err) MUST_CHECK;
+
+/* In memory, for tests: what was committed survives journal_memory_crash(), which drops the rest.
+ */
+int journal_open_memory(struct journal **ret_journal, struct err *err) MUST_CHECK;
+void journal_memory_crash(struct journal *j);
+
+/* A decorator: the n-th call of begin/put/commit (counted from 1; 0 never) fails with `code`,
+ * `repeat` times in a row
+ * (-1 for good). Does not own `inner`. */
+struct journal_fault {
+    int64_t at, repeat;
+    int code;
+    int64_t n_calls; /* so far */
+};
+int journal_open_fault(struct journal *inner, struct journal_fault *fault,
+                       struct journal **ret_journal, struct err *err) MUST_CHECK;
+
+static inline void journal_close(struct journal *j)
+{
+    if (j != NULL)
+        j->ops->close(j);
+}
+
+#endif
