@@ -1,0 +1,746 @@
+/* The `command` machine. The table is at the end; what stands before it are its guards and actions.
+ */
+#include "fsm/command.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/str.h"
+
+/* The runner keeps a step's limit. Only if it is still there long after, ours is used. */
+#define LIMIT_MARGIN_MS (15 * 60 * 1000)
+#define REBOOT_OVERDUE_MS (5 * 60 * 1000)
+#define STOP_OVERDUE_MS (60 * 1000)
+#define MAX_REBOOT_TRIES 2
+
+/* ---- statuses ---- */
+
+/* Rising rank: the greater of two wins when the units of one plugin are merged (spec 03,
+ * section 7.4). */
+static const char *const ranks[] = {"",           "Skipped", "Success",   "SuccessAndReboot",
+                                    "InProgress", "Failed",  "Cancelled", "TimedOut"};
+
+static size_t rank_of(const char *status)
+{
+    size_t i;
+
+    for (i = 0; i < ARRAY_LEN(ranks); i++)
+        if (str_eq(status, ranks[i]))
+            return i;
+    return 0;
+}
+
+const char *command_plugin_status(const struct fsm_instance *inst, int64_t plugin)
+{
+    size_t i, best = 0;
+
+    for (i = 0; i < inst->n_children; i++) {
+        const struct command_unit *u = command_unit_at(inst, i);
+        size_t k = u->plugin == plugin ? rank_of(u->status) : 0;
+
+        if (k > best)
+            best = k;
+    }
+    return ranks[best];
+}
+
+int64_t command_plugin_code(const struct fsm_instance *inst, int64_t plugin)
+{
+    size_t i;
+
+    for (i = 0; i < inst->n_children; i++) {
+        const struct command_unit *u = command_unit_at(inst, i);
+
+        if (u->plugin == plugin && u->code != 0)
+            return u->code;
+    }
+    return 0;
+}
+
+static bool is_over(const struct command_unit *u)
+{
+    return u->status[0] != '\0' && !str_eq(u->status, "InProgress") &&
+           !str_eq(u->status, "SuccessAndReboot");
+}
+
+bool command_plugin_is_over(const struct fsm_instance *inst, int64_t plugin)
+{
+    size_t i;
+
+    for (i = 0; i < inst->n_children; i++)
+        if (command_unit_at(inst, i)->plugin == plugin && !is_over(command_unit_at(inst, i)))
+            return false;
+    return true;
+}
+
+const char *command_document_status(const struct fsm_instance *inst)
+{
+    static const char *const first_match[] = {"SuccessAndReboot", "Failed", "TimedOut",
+                                              "Cancelled"};
+    const struct command *c = command_of(inst);
+    bool is_all_over = true;
+    size_t i, k;
+
+    if (c->n_plugins == 0) /* rejected */
+        return "Failed";
+    for (k = 0; k < ARRAY_LEN(first_match); k++)
+        for (i = 0; i < inst->n_children; i++)
+            if (str_eq(command_unit_at(inst, i)->status, first_match[k]))
+                return first_match[k];
+    for (i = 0; i < inst->n_children; i++)
+        is_all_over = is_all_over && is_over(command_unit_at(inst, i));
+    return is_all_over ? "Success" : "InProgress";
+}
+
+/* ---- control flow between plugins (spec 04, section 4) ---- */
+
+static bool ends_document(const struct fsm_instance *inst, int64_t plugin, int64_t flow)
+{
+    const char *status = command_plugin_status(inst, plugin);
+    int64_t code = command_plugin_code(inst, plugin);
+
+    return code == 168 || code == 169 ||
+           (str_eq(status, "Failed") && (flow & COMMAND_FLOW_EXIT_ON_FAILURE) != 0) ||
+           (str_eq(status, "Success") && (flow & COMMAND_FLOW_EXIT_ON_SUCCESS) != 0);
+}
+
+/* Has a plugin before this unit's ended the document? */
+static bool is_skipped_by_flow(const struct fsm_instance *inst, size_t unit)
+{
+    const struct command_unit *u = command_unit_at(inst, unit);
+    size_t i;
+
+    if ((u->flow & COMMAND_FLOW_FINALLY) != 0)
+        return false;
+    for (i = 0; i < unit; i++) {
+        const struct command_unit *e = command_unit_at(inst, i);
+
+        if (e->plugin != u->plugin && ends_document(inst, e->plugin, e->flow))
+            return true;
+    }
+    return false;
+}
+
+/* The first unit from `from` on that will really run, or n_children. */
+static size_t next_to_run(const struct fsm_instance *inst, size_t from)
+{
+    size_t i;
+
+    for (i = from; i < inst->n_children; i++)
+        if (command_unit_at(inst, i)->plan == COMMAND_PLAN_RUN && !is_skipped_by_flow(inst, i))
+            break;
+    return i;
+}
+
+static void settle(const struct fsm_instance *inst, const struct fsm_event *ev, struct fsm_out *out,
+                   size_t i, const char *status, int64_t code, enum command_note note)
+{
+    struct command_unit *u = command_unit_at(inst, i);
+
+    (void)str_copy(u->status, sizeof(u->status), status); /* from our own tables: fits */
+    u->code = code;
+    u->note = note;
+    if (u->started_unix_ms == 0)
+        u->started_unix_ms = ev->at_unix_ms;
+    u->ended_unix_ms = ev->at_unix_ms;
+    fsm_touch_child(out, i);
+}
+
+/* One plugin-level reply when the last unit of a plugin is over (spec 03, section 6.3). */
+static void reply_if_over(const struct fsm_instance *inst, struct fsm_out *out, size_t unit)
+{
+    int64_t plugin = command_unit_at(inst, unit)->plugin;
+
+    if ((unit + 1 == inst->n_children || command_unit_at(inst, unit + 1)->plugin != plugin) &&
+        command_plugin_is_over(inst, plugin))
+        fsm_open(out, COMMAND_FX_REPLY, plugin, 0);
+}
+
+/* Give every unit in [from, to) the end that the document or an earlier step decided for it. */
+static void settle_unrun(const struct fsm_instance *inst, const struct fsm_event *ev,
+                         struct fsm_out *out, size_t from, size_t to)
+{
+    size_t i;
+
+    for (i = from; i < to; i++) {
+        const struct command_unit *u = command_unit_at(inst, i);
+
+        if (is_skipped_by_flow(inst, i))
+            settle(inst, ev, out, i, "Skipped", 0, COMMAND_NOTE_EARLIER_EXIT);
+        else if (u->plan == COMMAND_PLAN_FAIL)
+            settle(inst, ev, out, i, "Failed", COMMAND_CODE_NOT_RUN, COMMAND_NOTE_NONE);
+        else
+            settle(inst, ev, out, i, "Skipped", 0, COMMAND_NOTE_NONE);
+        reply_if_over(inst, out, i);
+    }
+}
+
+static void spawn(const struct fsm_instance *inst, const struct fsm_event *ev, struct fsm_out *out,
+                  size_t i)
+{
+    struct command *c = command_of(inst);
+    struct command_unit *u = command_unit_at(inst, i);
+
+    c->unit = (int64_t)i;
+    u->attempt++;
+    if (u->started_unix_ms == 0) /* kept over a reboot (spec 03, section 9.2) */
+        u->started_unix_ms = ev->at_unix_ms;
+    (void)str_copy(u->status, sizeof(u->status), "InProgress");
+    (void)str_copy(u->boot_id, sizeof(u->boot_id), ev->boot_id);
+    fsm_touch_child(out, i);
+    fsm_open(out, COMMAND_FX_SPAWN, (int64_t)i, u->attempt);
+    out->deadline_ms = u->limit_ms + LIMIT_MARGIN_MS;
+}
+
+static void record_result(const struct fsm_instance *inst, const struct fsm_event *ev,
+                          struct fsm_out *out)
+{
+    const struct command_result *r = ev->detail;
+    const struct command *c = command_of(inst);
+    struct command_unit *u = command_unit_at(inst, (size_t)c->unit);
+
+    settle(inst, ev, out, (size_t)c->unit, r->status, r->code, COMMAND_NOTE_NONE);
+    if (r->ended_unix_ms != 0)
+        u->ended_unix_ms = r->ended_unix_ms;
+    (void)str_copy(u->outcome, sizeof(u->outcome), r->outcome != NULL ? r->outcome : "");
+    u->wait_status = r->wait_status;
+    u->stdout_bytes += r->stdout_bytes;
+    u->stderr_bytes += r->stderr_bytes;
+    (void)str_copy(u->stdout_sha256, sizeof(u->stdout_sha256),
+                   r->stdout_sha256 != NULL ? r->stdout_sha256 : "");
+    (void)str_copy(u->stderr_sha256, sizeof(u->stderr_sha256),
+                   r->stderr_sha256 != NULL ? r->stderr_sha256 : "");
+    u->output_lost += r->output_lost;
+    (void)str_copy(u->text, sizeof(u->text), r->text != NULL ? r->text : ""); /* cut is fine */
+    if (str_eq(u->status, "Failed") && (u->flow & COMMAND_FLOW_SUCCEED_ON_FAILURE) != 0) {
+        settle(inst, ev, out, (size_t)c->unit, "Success", 168, COMMAND_NOTE_ON_FAILURE);
+    } else if (str_eq(u->status, "Failed") && (u->flow & COMMAND_FLOW_EXIT_ON_FAILURE) != 0) {
+        u->note = COMMAND_NOTE_ON_FAILURE;
+    }
+}
+
+/* ---- guards ---- */
+
+static bool has_nothing_to_run(const struct fsm_instance *inst, const struct fsm_event *ev)
+{
+    (void)ev;
+    return next_to_run(inst, 0) == inst->n_children;
+}
+
+static bool asks_for_reboot(const struct fsm_event *ev)
+{
+    const struct command_result *r = ev->detail;
+
+    return str_eq(r->status, "SuccessAndReboot");
+}
+
+static bool wants_reboot(const struct fsm_instance *inst, const struct fsm_event *ev)
+{
+    const struct command *c = command_of(inst);
+
+    return asks_for_reboot(ev) && command_unit_at(inst, (size_t)c->unit)->reboots < c->max_reboots;
+}
+
+/* Would another unit run if the current one ended with this event? Asked before the result is
+ * recorded, so the result's effect on the flow is looked at here as well. */
+static bool has_more(const struct fsm_instance *inst, const struct fsm_event *ev)
+{
+    const struct command_result *r = ev->detail;
+    const struct command *c = command_of(inst);
+    const struct command_unit *u = command_unit_at(inst, (size_t)c->unit);
+    struct command_unit saved = *u;
+    struct command_unit *w = command_unit_at(inst, (size_t)c->unit);
+    bool answer;
+
+    if (r != NULL) { /* try it on, look, and take it off again */
+        (void)str_copy(w->status, sizeof(w->status), asks_for_reboot(ev) ? "Failed" : r->status);
+        w->code = r->code;
+        if (str_eq(w->status, "Failed") && (w->flow & COMMAND_FLOW_SUCCEED_ON_FAILURE) != 0)
+            w->code = 168;
+    } else {
+        (void)str_copy(w->status, sizeof(w->status), "TimedOut");
+        w->code = COMMAND_CODE_STOPPED;
+    }
+    answer = next_to_run(inst, (size_t)c->unit + 1) < inst->n_children;
+    *w = saved;
+    return answer;
+}
+
+static bool timed_out_and_has_more(const struct fsm_instance *inst, const struct fsm_event *ev)
+{
+    return command_of(inst)->stop == COMMAND_STOP_TIMEOUT && has_more(inst, ev);
+}
+
+static bool is_cancelled(const struct fsm_instance *inst, const struct fsm_event *ev)
+{
+    (void)ev;
+    return command_of(inst)->stop == COMMAND_STOP_CANCEL;
+}
+
+static bool may_ask_again(const struct fsm_instance *inst, const struct fsm_event *ev)
+{
+    (void)ev;
+    return command_of(inst)->reboot_tries < MAX_REBOOT_TRIES &&
+           command_of(inst)->stop != COMMAND_STOP_CANCEL;
+}
+
+/* ---- actions ---- */
+
+static void accept(struct fsm_instance *inst, const struct fsm_event *ev, struct fsm_out *out)
+{
+    (void)inst;
+    (void)ev;
+    fsm_open(out, COMMAND_FX_REPLY, COMMAND_REPLY_RECEIPT, 0);
+    fsm_open(out, COMMAND_FX_ACKNOWLEDGE, 0, 0);
+}
+
+static void reject(struct fsm_instance *inst, const struct fsm_event *ev, struct fsm_out *out)
+{
+    struct command *c = command_of(inst);
+
+    (void)str_copy(c->text, sizeof(c->text), ev->detail != NULL ? ev->detail : "");
+    fsm_open(out, COMMAND_FX_REPORT, 0, 0);
+}
+
+static void finish(struct fsm_instance *inst, const struct fsm_event *ev, struct fsm_out *out)
+{
+    struct command *c = command_of(inst);
+
+    (void)ev;
+    c->unit = (int64_t)inst->n_children;
+    fsm_close_kind(inst, out, COMMAND_FX_SPAWN);
+    fsm_close_kind(inst, out, COMMAND_FX_STOP);
+    fsm_close_kind(inst, out, COMMAND_FX_REBOOT);
+    fsm_open(out, COMMAND_FX_REPORT, 0, 0);
+}
+
+/* Every unit from `from` on that has not begun ends as Cancelled; what the document skips stays
+ * skipped. */
+static void cancel_rest(const struct fsm_instance *inst, const struct fsm_event *ev,
+                        struct fsm_out *out, size_t from)
+{
+    size_t i;
+
+    for (i = from; i < inst->n_children; i++) {
+        const struct command_unit *u = command_unit_at(inst, i);
+
+        if (is_skipped_by_flow(inst, i))
+            settle(inst, ev, out, i, "Skipped", 0, COMMAND_NOTE_EARLIER_EXIT);
+        else if (u->plan == COMMAND_PLAN_SKIP)
+            settle(inst, ev, out, i, "Skipped", 0, COMMAND_NOTE_NONE);
+        else
+            settle(inst, ev, out, i, "Cancelled", COMMAND_CODE_NOT_RUN, COMMAND_NOTE_NOT_BEGUN);
+        reply_if_over(inst, out, i);
+    }
+}
+
+static void skip_rest(const struct fsm_instance *inst, const struct fsm_event *ev,
+                      struct fsm_out *out, size_t from, enum command_note note)
+{
+    size_t i;
+
+    for (i = from; i < inst->n_children; i++) {
+        settle(inst, ev, out, i, "Skipped", 0, note);
+        reply_if_over(inst, out, i);
+    }
+}
+
+static void start(struct fsm_instance *inst, const struct fsm_event *ev, struct fsm_out *out)
+{
+    size_t next = next_to_run(inst, 0);
+
+    settle_unrun(inst, ev, out, 0, next);
+    spawn(inst, ev, out, next);
+}
+
+static void finish_unrun(struct fsm_instance *inst, const struct fsm_event *ev, struct fsm_out *out)
+{
+    settle_unrun(inst, ev, out, 0, inst->n_children);
+    finish(inst, ev, out);
+}
+
+static void cancel_queued(struct fsm_instance *inst, const struct fsm_event *ev,
+                          struct fsm_out *out)
+{
+    command_of(inst)->stop = COMMAND_STOP_CANCEL;
+    cancel_rest(inst, ev, out, 0);
+    finish(inst, ev, out);
+}
+
+static void reboot(struct fsm_instance *inst, const struct fsm_event *ev, struct fsm_out *out)
+{
+    struct command *c = command_of(inst);
+    struct command_unit *u = command_unit_at(inst, (size_t)c->unit);
+
+    record_result(inst, ev, out);
+    u->reboots++;
+    c->reboot_tries = 1;
+    (void)str_copy(c->reboot_boot_id, sizeof(c->reboot_boot_id), ev->boot_id);
+    fsm_open(out, COMMAND_FX_REPLY, u->plugin, 0);
+    fsm_open(out, COMMAND_FX_REPLY, COMMAND_REPLY_SO_FAR, 0);
+    fsm_open(out, COMMAND_FX_REBOOT, 0, 0);
+    out->deadline_ms = REBOOT_OVERDUE_MS;
+}
+
+static void reboot_again(struct fsm_instance *inst, const struct fsm_event *ev, struct fsm_out *out)
+{
+    struct command *c = command_of(inst);
+
+    c->reboot_tries++;
+    (void)str_copy(c->reboot_boot_id, sizeof(c->reboot_boot_id), ev->boot_id);
+    fsm_close_kind(inst, out, COMMAND_FX_REBOOT);
+    fsm_open(out, COMMAND_FX_REBOOT, 0, 0);
+    out->deadline_ms = REBOOT_OVERDUE_MS;
+}
+
+static void run_again(struct fsm_instance *inst, const struct fsm_event *ev, struct fsm_out *out)
+{
+    fsm_close_kind(inst, out, COMMAND_FX_REBOOT);
+    spawn(inst, ev, out, (size_t)command_of(inst)->unit);
+}
+
+static void end_current(struct fsm_instance *inst, const struct fsm_event *ev, struct fsm_out *out)
+{
+    struct command *c = command_of(inst);
+    struct command_unit *u = command_unit_at(inst, (size_t)c->unit);
+
+    record_result(inst, ev, out);
+    if (asks_for_reboot(ev)) /* only when it may not reboot */
+        settle(inst, ev, out, (size_t)c->unit,
+               c->stop == COMMAND_STOP_CANCEL ? "Cancelled" : "Failed", u->code,
+               c->stop == COMMAND_STOP_CANCEL ? COMMAND_NOTE_NONE : COMMAND_NOTE_REBOOT_CAP);
+    fsm_close_kind(inst, out, COMMAND_FX_STOP);
+    reply_if_over(inst, out, (size_t)c->unit);
+}
+
+static void next_unit(struct fsm_instance *inst, const struct fsm_event *ev, struct fsm_out *out)
+{
+    size_t from, next;
+
+    end_current(inst, ev, out);
+    command_of(inst)->stop = COMMAND_STOP_NONE;
+    from = (size_t)command_of(inst)->unit + 1;
+    next = next_to_run(inst, from);
+    settle_unrun(inst, ev, out, from, next);
+    spawn(inst, ev, out, next);
+}
+
+static void last_unit(struct fsm_instance *inst, const struct fsm_event *ev, struct fsm_out *out)
+{
+    end_current(inst, ev, out);
+    settle_unrun(inst, ev, out, (size_t)command_of(inst)->unit + 1, inst->n_children);
+    finish(inst, ev, out);
+}
+
+static void end_cancelled(struct fsm_instance *inst, const struct fsm_event *ev,
+                          struct fsm_out *out)
+{
+    end_current(inst, ev, out);
+    cancel_rest(inst, ev, out, (size_t)command_of(inst)->unit + 1);
+    finish(inst, ev, out);
+}
+
+static void lose(struct fsm_instance *inst, const struct fsm_event *ev, struct fsm_out *out)
+{
+    struct command *c = command_of(inst);
+    const struct command_result *r = ev->detail;
+    struct command_unit *u = command_unit_at(inst, (size_t)c->unit);
+
+    settle(inst, ev, out, (size_t)c->unit, "Failed", COMMAND_CODE_UNKNOWN,
+           COMMAND_NOTE_INTERRUPTED);
+    (void)str_copy(u->outcome, sizeof(u->outcome), "lost");
+    (void)str_copy(u->text, sizeof(u->text), r != NULL && r->text != NULL ? r->text : "");
+    reply_if_over(inst, out, (size_t)c->unit);
+    skip_rest(inst, ev, out, (size_t)c->unit + 1, COMMAND_NOTE_AFTER_LOST);
+    finish(inst, ev, out);
+}
+
+static void stop_for(struct fsm_instance *inst, struct fsm_out *out, enum command_stop why)
+{
+    struct command *c = command_of(inst);
+
+    c->stop = why;
+    fsm_open(out, COMMAND_FX_STOP, c->unit, command_unit_at(inst, (size_t)c->unit)->attempt);
+    out->deadline_ms = STOP_OVERDUE_MS;
+}
+
+static void cancel_running(struct fsm_instance *inst, const struct fsm_event *ev,
+                           struct fsm_out *out)
+{
+    (void)ev;
+    stop_for(inst, out, COMMAND_STOP_CANCEL);
+}
+
+static void time_out(struct fsm_instance *inst, const struct fsm_event *ev, struct fsm_out *out)
+{
+    (void)ev;
+    stop_for(inst, out, COMMAND_STOP_TIMEOUT);
+}
+
+static void cancel_stopping(struct fsm_instance *inst, const struct fsm_event *ev,
+                            struct fsm_out *out)
+{
+    (void)ev;
+    command_of(inst)->stop = COMMAND_STOP_CANCEL;
+    out->deadline_ms = STOP_OVERDUE_MS;
+}
+
+static void note_cancel(struct fsm_instance *inst, const struct fsm_event *ev, struct fsm_out *out)
+{
+    (void)ev;
+    command_of(inst)->stop = COMMAND_STOP_CANCEL;
+    out->deadline_ms = REBOOT_OVERDUE_MS;
+}
+
+/* The unit will not run (again): it had not begun, or the boot it waited for came after a cancel.
+ */
+static void end_unbegun(struct fsm_instance *inst, const struct fsm_event *ev, struct fsm_out *out)
+{
+    cancel_rest(inst, ev, out, (size_t)command_of(inst)->unit);
+    finish(inst, ev, out);
+}
+
+static void give_up_reboot(struct fsm_instance *inst, const struct fsm_event *ev,
+                           struct fsm_out *out)
+{
+    struct command *c = command_of(inst);
+    struct command_unit *u = command_unit_at(inst, (size_t)c->unit);
+
+    settle(inst, ev, out, (size_t)c->unit, c->stop == COMMAND_STOP_CANCEL ? "Cancelled" : "Failed",
+           u->code, COMMAND_NOTE_NO_REBOOT);
+    if (ev->detail != NULL)
+        (void)str_copy(u->text, sizeof(u->text), ev->detail);
+    reply_if_over(inst, out, (size_t)c->unit);
+    skip_rest(inst, ev, out, (size_t)c->unit + 1, COMMAND_NOTE_NO_REBOOT);
+    finish(inst, ev, out);
+}
+
+static void give_up_stop(struct fsm_instance *inst, const struct fsm_event *ev, struct fsm_out *out)
+{
+    struct command *c = command_of(inst);
+
+    settle(inst, ev, out, (size_t)c->unit,
+           c->stop == COMMAND_STOP_CANCEL ? "Cancelled" : "TimedOut", COMMAND_CODE_STOPPED,
+           COMMAND_NOTE_UNSTOPPABLE);
+    reply_if_over(inst, out, (size_t)c->unit);
+    cancel_rest(inst, ev, out, (size_t)c->unit + 1);
+    finish(inst, ev, out);
+}
+
+static void run_away(struct fsm_instance *inst, const struct fsm_event *ev, struct fsm_out *out)
+{
+    size_t i;
+
+    for (i = 0; i < inst->n_children; i++)
+        if (!is_over(command_unit_at(inst, i))) {
+            settle(inst, ev, out, i, "Failed", COMMAND_CODE_UNKNOWN, COMMAND_NOTE_RUNAWAY);
+            reply_if_over(inst, out, i);
+        }
+    finish(inst, ev, out);
+}
+
+static void refuse(struct fsm_instance *inst, const struct fsm_event *ev, struct fsm_out *out)
+{
+    struct command *c = command_of(inst);
+
+    (void)out;
+    c->is_refused = 1;
+    (void)str_copy(c->text, sizeof(c->text), ev->detail != NULL ? ev->detail : "");
+}
+
+/* ---- the table ---- */
+
+static const struct fsm_rule rules[] = {
+    /* from               on                    when                to                 action label
+     */
+    {COMMAND_RECEIVED, COMMAND_EV_ACCEPT, NULL, COMMAND_QUEUED, accept, "reply, acknowledge"},
+    {COMMAND_RECEIVED, COMMAND_EV_REJECT, NULL, COMMAND_REPORTING, reject, "report"},
+
+    {COMMAND_QUEUED, COMMAND_EV_START, has_nothing_to_run, COMMAND_REPORTING, finish_unrun,
+     "[nothing to run] report"},
+    {COMMAND_QUEUED, COMMAND_EV_START, NULL, COMMAND_RUNNING, start, "spawn"},
+    {COMMAND_QUEUED, COMMAND_EV_CANCEL, NULL, COMMAND_REPORTING, cancel_queued, "report"},
+    {COMMAND_QUEUED, COMMAND_EV_RUNAWAY, NULL, COMMAND_REPORTING, run_away, "report"},
+
+    {COMMAND_RUNNING, COMMAND_EV_EXITED, wants_reboot, COMMAND_REBOOTING, reboot,
+     "[194] reply, reboot"},
+    {COMMAND_RUNNING, COMMAND_EV_EXITED, has_more, COMMAND_RUNNING, next_unit,
+     "[more] reply, spawn"},
+    {COMMAND_RUNNING, COMMAND_EV_EXITED, NULL, COMMAND_REPORTING, last_unit, "reply, report"},
+    {COMMAND_RUNNING, COMMAND_EV_LOST, NULL, COMMAND_REPORTING, lose, "reply, report"},
+    {COMMAND_RUNNING, COMMAND_EV_VOID, NULL, COMMAND_REPORTING, end_unbegun, "reply, report"},
+    {COMMAND_RUNNING, COMMAND_EV_CANCEL, NULL, COMMAND_STOPPING, cancel_running, "stop"},
+    {COMMAND_RUNNING, COMMAND_EV_TIMEOUT, NULL, COMMAND_STOPPING, time_out, "stop"},
+    {COMMAND_RUNNING, COMMAND_EV_RUNAWAY, NULL, COMMAND_REPORTING, run_away, "report"},
+
+    {COMMAND_REBOOTING, COMMAND_EV_BOOTED, is_cancelled, COMMAND_REPORTING, end_unbegun,
+     "[cancelled] reply, report"},
+    {COMMAND_REBOOTING, COMMAND_EV_BOOTED, NULL, COMMAND_RUNNING, run_again, "spawn again"},
+    {COMMAND_REBOOTING, COMMAND_EV_CANCEL, NULL, COMMAND_REBOOTING, note_cancel, "note"},
+    {COMMAND_REBOOTING, COMMAND_EV_OVERDUE, may_ask_again, COMMAND_REBOOTING, reboot_again,
+     "[first] reboot again"},
+    {COMMAND_REBOOTING, COMMAND_EV_OVERDUE, NULL, COMMAND_REPORTING, give_up_reboot,
+     "reply, report"},
+    {COMMAND_REBOOTING, COMMAND_EV_RUNAWAY, NULL, COMMAND_REPORTING, run_away, "report"},
+
+    {COMMAND_STOPPING, COMMAND_EV_EXITED, timed_out_and_has_more, COMMAND_RUNNING, next_unit,
+     "[timed out, more] reply, spawn"},
+    {COMMAND_STOPPING, COMMAND_EV_EXITED, is_cancelled, COMMAND_REPORTING, end_cancelled,
+     "[cancelled] reply, report"},
+    {COMMAND_STOPPING, COMMAND_EV_EXITED, NULL, COMMAND_REPORTING, last_unit, "reply, report"},
+    {COMMAND_STOPPING, COMMAND_EV_LOST, NULL, COMMAND_REPORTING, lose, "reply, report"},
+    {COMMAND_STOPPING, COMMAND_EV_VOID, NULL, COMMAND_REPORTING, end_unbegun, "reply, report"},
+    {COMMAND_STOPPING, COMMAND_EV_CANCEL, NULL, COMMAND_STOPPING, cancel_stopping, "note"},
+    {COMMAND_STOPPING, COMMAND_EV_OVERDUE, NULL, COMMAND_REPORTING, give_up_stop, "reply, report"},
+    {COMMAND_STOPPING, COMMAND_EV_RUNAWAY, NULL, COMMAND_REPORTING, run_away, "report"},
+
+    {COMMAND_REPORTING, COMMAND_EV_REPORTED, NULL, COMMAND_DONE, NULL, NULL},
+    {COMMAND_REPORTING, COMMAND_EV_REFUSED, NULL, COMMAND_DONE, refuse, "refused"},
+};
+
+#define ON(event) BIT(COMMAND_EV_##event)
+
+static const struct fsm_state states[COMMAND_N_STATES] = {
+    /* RECEIVED lives only inside the turn that makes it: nothing but its two events can reach it.
+     */
+    [COMMAND_RECEIVED] = {"received", "Pending", false, FSM_NO_EVENT,
+                          ON(START) | ON(EXITED) | ON(LOST) | ON(VOID) | ON(BOOTED) | ON(CANCEL) |
+                              ON(TIMEOUT) | ON(OVERDUE) | ON(REPORTED) | ON(REFUSED) | ON(RUNAWAY)},
+    [COMMAND_QUEUED] = {"queued", "Pending", false, FSM_NO_EVENT,
+                        ON(ACCEPT) | ON(REJECT) | ON(EXITED) | ON(LOST) | ON(VOID) | ON(BOOTED) |
+                            ON(TIMEOUT) | ON(OVERDUE) | ON(REPORTED) | ON(REFUSED)},
+    [COMMAND_RUNNING] = {"running", "InProgress", false, COMMAND_EV_TIMEOUT,
+                         ON(ACCEPT) | ON(REJECT) | ON(START) | ON(BOOTED) | ON(OVERDUE) |
+                             ON(REPORTED) | ON(REFUSED)},
+    [COMMAND_REBOOTING] = {"rebooting", "SuccessAndReboot", false, COMMAND_EV_OVERDUE,
+                           ON(ACCEPT) | ON(REJECT) | ON(START) | ON(EXITED) | ON(LOST) | ON(VOID) |
+                               ON(TIMEOUT) | ON(REPORTED) | ON(REFUSED)},
+    [COMMAND_STOPPING] = {"stopping", "InProgress", false, COMMAND_EV_OVERDUE,
+                          ON(ACCEPT) | ON(REJECT) | ON(START) | ON(BOOTED) | ON(TIMEOUT) |
+                              ON(REPORTED) | ON(REFUSED)},
+    [COMMAND_REPORTING] = {"reporting", NULL, false, FSM_NO_EVENT,
+                           ON(ACCEPT) | ON(REJECT) | ON(START) | ON(EXITED) | ON(LOST) | ON(VOID) |
+                               ON(BOOTED) | ON(CANCEL) | ON(TIMEOUT) | ON(OVERDUE) | ON(RUNAWAY)},
+    [COMMAND_DONE] = {"done", NULL, true, FSM_NO_EVENT, 0},
+};
+
+static const char *const events[COMMAND_N_EVENTS] = {
+    [COMMAND_EV_ACCEPT] = "accepted",   [COMMAND_EV_REJECT] = "rejected",
+    [COMMAND_EV_START] = "start",       [COMMAND_EV_EXITED] = "exited",
+    [COMMAND_EV_LOST] = "lost",         [COMMAND_EV_VOID] = "void",
+    [COMMAND_EV_BOOTED] = "booted",     [COMMAND_EV_CANCEL] = "cancel",
+    [COMMAND_EV_TIMEOUT] = "timeout",   [COMMAND_EV_OVERDUE] = "overdue",
+    [COMMAND_EV_REPORTED] = "reported", [COMMAND_EV_REFUSED] = "refused",
+    [COMMAND_EV_RUNAWAY] = "runaway",
+};
+
+#ifdef SSMD_BREAK_SPAWN_IS_REDO /* negative control: a restart starts a step again */
+#define SPAWN_RECOVERY FSM_REDO
+#else
+#define SPAWN_RECOVERY FSM_PROBE
+#endif
+
+static const struct fsm_effect_kind effects[COMMAND_N_EFFECTS] = {
+    [COMMAND_FX_REPLY] = {"reply", FSM_REDO, FSM_NO_EVENT, FSM_NO_EVENT, true},
+    [COMMAND_FX_ACKNOWLEDGE] = {"acknowledge", FSM_REDO, FSM_NO_EVENT, FSM_NO_EVENT, true},
+    [COMMAND_FX_SPAWN] = {"spawn", SPAWN_RECOVERY, COMMAND_EV_LOST, COMMAND_EV_EXITED, false},
+    [COMMAND_FX_STOP] = {"stop", FSM_REDO, FSM_NO_EVENT, FSM_NO_EVENT, false},
+    [COMMAND_FX_REBOOT] = {"reboot", FSM_PROBE, COMMAND_EV_BOOTED, COMMAND_EV_BOOTED, false},
+    [COMMAND_FX_REPORT] = {"report", FSM_REDO, FSM_NO_EVENT, COMMAND_EV_REPORTED, false},
+};
+
+static const struct fsm_field fields[] = {
+    FSM_FIELD_TEXT(struct command, channel),
+    FSM_FIELD_TEXT(struct command, document_name),
+    FSM_FIELD_TEXT(struct command, document_sha256),
+    FSM_FIELD_TEXT(struct command, output_bucket),
+    FSM_FIELD_I64(struct command, unit),
+    FSM_FIELD_I64(struct command, n_plugins),
+    FSM_FIELD_I64(struct command, max_reboots),
+    FSM_FIELD_I64(struct command, stop),
+    FSM_FIELD_I64(struct command, reboot_tries),
+    FSM_FIELD_TEXT(struct command, reboot_boot_id),
+    FSM_FIELD_I64(struct command, is_refused),
+    FSM_FIELD_TEXT(struct command, text),
+};
+
+static const struct fsm_field unit_fields[] = {
+    FSM_FIELD_I64(struct command_unit, plugin),
+    FSM_FIELD_I64(struct command_unit, plan),
+    FSM_FIELD_I64(struct command_unit, flow),
+    FSM_FIELD_TEXT(struct command_unit, status),
+    FSM_FIELD_I64(struct command_unit, code),
+    FSM_FIELD_I64(struct command_unit, note),
+    FSM_FIELD_I64(struct command_unit, attempt),
+    FSM_FIELD_I64(struct command_unit, reboots),
+    FSM_FIELD_I64(struct command_unit, limit_ms),
+    FSM_FIELD_TEXT(struct command_unit, boot_id),
+    FSM_FIELD_I64(struct command_unit, started_unix_ms),
+    FSM_FIELD_I64(struct command_unit, ended_unix_ms),
+    FSM_FIELD_TEXT(struct command_unit, outcome),
+    FSM_FIELD_I64(struct command_unit, wait_status),
+    FSM_FIELD_I64(struct command_unit, stdout_bytes),
+    FSM_FIELD_I64(struct command_unit, stderr_bytes),
+    FSM_FIELD_TEXT(struct command_unit, stdout_sha256),
+    FSM_FIELD_TEXT(struct command_unit, stderr_sha256),
+    FSM_FIELD_I64(struct command_unit, output_lost),
+    FSM_FIELD_TEXT(struct command_unit, text),
+};
+
+static void describe(const struct fsm_instance *inst, const struct fsm_event *ev, char *ret_text,
+                     size_t size)
+{
+    const struct command *c = command_of(inst);
+    const struct command_result *r = ev->detail;
+    int64_t attempt = 0;
+
+    if (c->unit >= 0 && (size_t)c->unit < inst->n_children)
+        attempt = command_unit_at(inst, (size_t)c->unit)->attempt;
+    switch (ev->kind) {
+    case COMMAND_EV_EXITED:
+        (void)snprintf(ret_text, size, "step %" PRId64 ".%" PRId64 " %s, code %" PRId64 ": %s",
+                       c->unit, attempt, r->outcome != NULL ? r->outcome : "ended", r->code,
+                       r->status);
+        break;
+    case COMMAND_EV_LOST:
+        (void)snprintf(ret_text, size, "step %" PRId64 ".%" PRId64 ": %s", c->unit, attempt,
+                       r != NULL && r->text != NULL ? r->text : "no evidence of its end");
+        break;
+    case COMMAND_EV_REJECT:
+    case COMMAND_EV_REFUSED:
+    case COMMAND_EV_OVERDUE:
+        (void)snprintf(ret_text, size, "%s", ev->detail != NULL ? (const char *)ev->detail : "");
+        break;
+    case COMMAND_EV_BOOTED:
+        (void)snprintf(ret_text, size, "boot %s", ev->boot_id);
+        break;
+    default:
+        break;
+    }
+}
+
+const struct fsm_machine command_machine = {
+    .name = "command",
+    .version = 1,
+    .rules = rules,
+    .n_rules = ARRAY_LEN(rules),
+    .states = states,
+    .n_states = ARRAY_LEN(states),
+    .events = events,
+    .n_events = ARRAY_LEN(events),
+    .effects = effects,
+    .n_effects = ARRAY_LEN(effects),
+    .fields = fields,
+    .n_fields = ARRAY_LEN(fields),
+    .data_size = sizeof(struct command),
+    .child_name = "command_unit",
+    .child_fields = unit_fields,
+    .n_child_fields = ARRAY_LEN(unit_fields),
+    .child_size = sizeof(struct command_unit),
+    .initial = COMMAND_RECEIVED,
+    .max_transitions = 3 * FSM_MAX_CHILDREN * (COMMAND_DEFAULT_MAX_REBOOTS + 1),
+    .runaway = COMMAND_EV_RUNAWAY,
+    .status = command_document_status,
+    .describe = describe,
+};

@@ -1,0 +1,5 @@
+/* The list of all machines: journal, tools and tests walk over it. */
+#include "fsm/command.h"
+#include "fsm/delivery.h"
+
+const struct fsm_machine *const fsm_machines[] = {&command_machine, &delivery_machine, NULL};
