@@ -1,0 +1,177 @@
+/* The script's process: forked, held at its gate until `started` is synced, then executed. */
+#include "executors/runner_internal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/crashpoint.h"
+#include "executors/cgroup.h"
+#include "executors/proctree.h"
+
+#define CHILD_FAILED 127
+#define GATE_FD 3 /* in the child, until exec closes it */
+
+/* Tell the runner why there will be no script, and end. */
+static void fail_start(int gate_fd, const char *what, int sys_errno) __attribute__((noreturn));
+static void fail_start(int gate_fd, const char *what, int sys_errno)
+{
+    char text[512];
+    int n = snprintf(text, sizeof(text), "%s: %s", what, strerror(sys_errno));
+
+    if (n > 0 && send(gate_fd, text, strnlen(text, sizeof(text)), MSG_NOSIGNAL) < 0) {
+        /* The runner is gone, and so is everybody who could be told. */
+    }
+    _exit(CHILD_FAILED);
+}
+
+void run_close_from(unsigned first)
+{
+    long fd, max;
+
+#ifdef SYS_close_range
+    if (syscall(SYS_close_range, first, ~0U, 0) == 0)
+        return;
+#endif
+    max = sysconf(_SC_OPEN_MAX);
+    for (fd = first; fd < (max > 0 ? max : 1024); fd++)
+        (void)close((int)fd); /* most are not open */
+}
+
+/* A script finds signals as any program does; the mask goes last, when no handler is left. */
+static void reset_signals(void)
+{
+    sigset_t none;
+    int sig;
+
+    for (sig = 1; sig < NSIG; sig++)
+        (void)signal(sig, SIG_DFL); /* fails for KILL, STOP and the C library's own */
+    sigemptyset(&none);
+    (void)sigprocmask(SIG_SETMASK, &none, NULL); /* cannot fail */
+}
+
+static void reset_limits(const struct run *run)
+{
+    AUTO(close_fd) int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+    struct rlimit limit;
+
+    if (fd >= 0 && write(fd, "0", 1) < 0) {
+        /* Not allowed to lower it: then it stays as the agent's. */
+    }
+    if (run->nofile < 0 || getrlimit(RLIMIT_NOFILE, &limit) < 0)
+        return;
+    limit.rlim_cur = (rlim_t)run->nofile < limit.rlim_max ? (rlim_t)run->nofile : limit.rlim_max;
+    (void)setrlimit(RLIMIT_NOFILE, &limit); /* lowering cannot fail */
+}
+
+static void child_main(const struct run *run, int gate_fd, int out_fd, int err_fd)
+    __attribute__((noreturn));
+static void child_main(const struct run *run, int gate_fd, int out_fd, int err_fd)
+{
+    char what[400], go;
+    int null_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+
+    (void)setsid(); /* just forked, hence not a leader: cannot fail */
+    /* All of these are 3 or more (main() saw to it), and the gate goes last, so no dup2 runs over a
+     * descriptor that is still needed. */
+    if (null_fd < 0 || dup2(null_fd, 0) < 0 || dup2(out_fd, 1) < 0 || dup2(err_fd, 2) < 0 ||
+        (gate_fd != GATE_FD && dup2(gate_fd, GATE_FD) < 0))
+        fail_start(gate_fd, "descriptors of the script", errno);
+    run_close_from(GATE_FD + 1);               /* the lock too: it must be the runner's alone */
+    (void)fcntl(GATE_FD, F_SETFD, FD_CLOEXEC); /* an open descriptor: cannot fail */
+    if (recv(GATE_FD, &go, 1, 0) != 1)
+        _exit(CHILD_FAILED); /* the runner died or gave up: nothing may run */
+
+    reset_limits(run);
+    (void)snprintf(what, sizeof(what), "working directory %s", run->cwd);
+    if (chdir(run->cwd) < 0)
+        fail_start(GATE_FD, what, errno);
+    reset_signals();
+    (void)execvpe(run->argv[0], run->argv, run->env);
+    (void)snprintf(what, sizeof(what), "%s", run->argv[0]);
+    fail_start(GATE_FD, what, errno);
+}
+
+static void make_cgroup(struct run *run)
+{
+    char name[64];
+
+    (void)snprintf(name, sizeof(name), "ssmd-step-%ld-%llu", (long)run->pid,
+                   (unsigned long long)run->start_time);
+    if (cgroup_make(name, run->cgroup, NULL) < 0) {
+        run->cgroup[0] = '\0'; /* no version 2 here, or not ours to make */
+        return;
+    }
+    if (cgroup_add(run->cgroup, run->pid, NULL) < 0) {
+        cgroup_remove(run->cgroup);
+        run->cgroup[0] = '\0';
+    }
+}
+
+int child_fork(struct run *run, int stdout_fd, int stderr_fd, struct err *err)
+{
+    struct proc p;
+    int gate[2], r;
+    pid_t pid;
+
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, gate) < 0)
+        return err_sys(err, ERR_SYSTEM, errno, "socket pair");
+    pid = fork();
+    if (pid == 0)
+        child_main(run, gate[1], stdout_fd, stderr_fd);
+    (void)close(gate[1]); /* the child's */
+    if (pid < 0) {
+        r = err_sys(err, ERR_SYSTEM, errno, "fork");
+        (void)close(gate[0]); /* unused */
+        return r;
+    }
+    run->pid = pid;
+    run->gate_fd = gate[0];
+    r = proc_read(pid, &p, err);
+    if (r < 0) {
+        child_discard(run);
+        return r;
+    }
+    run->start_time = p.start_time;
+    make_cgroup(run);
+    return 0;
+}
+
+void child_release(struct run *run)
+{
+    /* A failure means that somebody killed the child at its gate; its end will be told as any. */
+    if (send(run->gate_fd, "g", 1, MSG_NOSIGNAL) < 0)
+        (void)kill(run->pid, SIGKILL); /* unreaped, so the pid is its own */
+    crashpoint("runner.exec.released");
+}
+
+bool child_start_failed(struct run *run)
+{
+    ssize_t n;
+
+    do
+        n = recv(run->gate_fd, run->text, sizeof(run->text) - 1, 0);
+    while (n < 0 && errno == EINTR);
+    (void)close(run->gate_fd); /* has said all it will */
+    run->gate_fd = -1;
+    run->text[n > 0 ? n : 0] = '\0';
+    return n > 0;
+}
+
+void child_discard(struct run *run)
+{
+    (void)close(run->gate_fd); /* it reads the end of file and ends */
+    run->gate_fd = -1;
+    (void)kill(run->pid, SIGKILL);    /* unreaped, so the pid is its own */
+    (void)waitpid(run->pid, NULL, 0); /* nobody wants to know */
+    if (run->cgroup[0] != '\0')
+        cgroup_remove(run->cgroup);
+    run->pid = 0;
+}

@@ -1,0 +1,95 @@
+/* Inside of ssmd-runner: the parts of one run, in the order in which they act. One thread. */
+#ifndef SSMD_EXECUTORS_RUNNER_INTERNAL_H
+#define SSMD_EXECUTORS_RUNNER_INTERNAL_H
+
+#include <limits.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/clock.h"
+#include "base/record.h"
+#include "base/sha256.h"
+#include "executors/step_dir.h"
+
+/* One of the script's two outputs: from a pipe, up to a cap, to a file. Nothing that happens to the
+ * file ever holds the script up. */
+struct stream {
+    int pipe_fd;       /* our end, non-blocking; -1 after the end of file */
+    int file_fd;       /* -1 once closed */
+    uint64_t cap;      /* most bytes of the script's that the file gets */
+    uint64_t bytes;    /* in the file, `appended` included */
+    uint64_t total;    /* what the script wrote */
+    uint64_t lost;     /* below the cap, but the file did not take it */
+    uint64_t at_stop;  /* `bytes` when a stop began */
+    uint64_t appended; /* our own words at the file's end */
+    bool has_failed;   /* a write failed: the file ends there, so that it holds no gap */
+    struct sha256 sha;
+    char sha256_hex[SHA256_HEX_SIZE]; /* set by stream_end() */
+};
+
+struct run {
+    int dirfd;   /* the step's directory */
+    int lock_fd; /* held until the process ends */
+
+    /* From `spec`. */
+    struct record spec;                 /* owned until the script was forked */
+    char **argv, **env;                 /* owned arrays into `spec` */
+    const char *cwd;                    /* into `spec` */
+    int64_t limit_ms, grace_ms, nofile; /* nofile -1: leave it */
+    uint64_t cap_bytes;
+    char failure_prefix[128];
+    char boot_id[BOOT_ID_SIZE];
+
+    /* The script's process. */
+    pid_t pid; /* 0: none */
+    uint64_t start_time;
+    int gate_fd; /* our end of the child's gate; -1 once it is executing or has failed to */
+    char cgroup[PATH_MAX];                        /* "" when there is none */
+    int64_t started_unix_ms, started_boottime_ms; /* 0: never released */
+    struct stream out, err;
+
+    /* How it ended. */
+    enum step_end end;
+    int wait_status; /* -1: never seen */
+    int64_t n_unkilled;
+    char text[512];
+};
+
+/* runner_spec.c: fill the part "From spec". */
+int run_read_spec(struct run *run, struct err *err) MUST_CHECK;
+void run_free_spec(struct run *run);
+
+/* runner_output.c */
+/* Create the file and a pipe; *ret_write_fd is the script's end, which the caller closes. */
+int stream_open(struct stream *s, int dirfd, const char *name, uint64_t cap, int *ret_write_fd,
+                struct err *err) MUST_CHECK;
+void stream_pump(struct stream *s);      /* one read; at the end of file closes pipe_fd */
+void stream_drain(struct stream *s);     /* what lies in the pipe now, and no more */
+void stream_mark_stop(struct stream *s); /* drain, then remember at_stop */
+void stream_append(struct stream *s, const char *text);
+void stream_end(struct stream *s); /* sync, close, hash */
+
+/* runner_child.c */
+/* Fork the script's process. It stands still before its gate, in a session (and a cgroup, where
+ * possible) of its own, until child_release(); when we die before that, it ends by itself. */
+int child_fork(struct run *run, int stdout_fd, int stderr_fd, struct err *err) MUST_CHECK;
+void child_release(struct run *run);
+/* The gate became readable: true when the script could not be executed; run->text says why. */
+bool child_start_failed(struct run *run);
+void run_close_from(unsigned first); /* every descriptor from this one on */
+void child_discard(struct run *run); /* never released: end and reap it */
+
+/* runner_watch.c: from the release to the end; fills "How it ended". */
+int watch_open(struct run *run, struct err *err) MUST_CHECK; /* before child_release() */
+void watch_run(struct run *run);
+/* True when `cancel` is there; its reason. */
+bool watch_is_cancelled(const struct run *run, enum step_end *ret_end);
+
+/* runner_records.c */
+int records_reserve(const struct run *run, struct err *err) MUST_CHECK;
+int records_write_started(const struct run *run, struct err *err) MUST_CHECK;
+/* Tries until it succeeds. False only when the directory itself is gone. */
+bool records_write_exit(const struct run *run) MUST_CHECK;
+
+#endif

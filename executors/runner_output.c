@@ -1,0 +1,128 @@
+/* The script's output on its way from pipe to file: capped, counted, hashed. */
+#include "executors/runner_internal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#define CHUNK_BYTES 65536 /* a whole pipe of the default size */
+
+int stream_open(struct stream *s, int dirfd, const char *name, uint64_t cap, int *ret_write_fd,
+                struct err *err)
+{
+    AUTO(close_fd) int file_fd = -1;
+    int ends[2];
+
+    /* An earlier runner may have died before `started`; its file is empty, ours replaces it. */
+    file_fd = openat(dirfd, name, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (file_fd < 0)
+        return err_sys(err, ERR_IO, errno, "create %s", name);
+    if (pipe2(ends, O_CLOEXEC) < 0)
+        return err_sys(err, ERR_SYSTEM, errno, "pipe for %s", name);
+    if (fcntl(ends[0], F_SETFL, O_NONBLOCK) < 0) {
+        (void)close(ends[0]); /* unused */
+        (void)close(ends[1]);
+        return err_sys(err, ERR_SYSTEM, errno, "pipe for %s", name);
+    }
+    *s = (struct stream){.pipe_fd = ends[0], .file_fd = TAKE_FD(file_fd), .cap = cap};
+    sha256_init(&s->sha);
+    *ret_write_fd = ends[1];
+    return 0;
+}
+
+/* As much as the file takes; the number of bytes taken. */
+static size_t write_some(struct stream *s, const char *bytes, size_t n)
+{
+    size_t done = 0;
+
+    while (done < n && !s->has_failed) {
+        ssize_t k = write(s->file_fd, bytes + done, n - done);
+
+        if (k < 0 && errno == EINTR)
+            continue;
+        if (k < 0)
+            s->has_failed = true;
+        else
+            done += (size_t)k;
+    }
+    sha256_add(&s->sha, bytes, done);
+    s->bytes += done;
+    return done;
+}
+
+static void take(struct stream *s, const char *bytes, size_t n)
+{
+    uint64_t room = s->cap - s->bytes - s->lost;
+    size_t want = n < room ? n : (size_t)room;
+
+    s->total += n;
+    s->lost += want - write_some(s, bytes, want);
+}
+
+/* At most n bytes, one read; 0 when there is nothing (more) to read now. */
+static size_t read_once(struct stream *s, size_t n)
+{
+    static char chunk[CHUNK_BYTES];
+    ssize_t k;
+
+    if (s->pipe_fd < 0)
+        return 0;
+    do
+        k = read(s->pipe_fd, chunk, n < sizeof(chunk) ? n : sizeof(chunk));
+    while (k < 0 && errno == EINTR);
+    if (k < 0 && errno == EAGAIN)
+        return 0;
+    if (k <= 0) {
+        (void)close(s->pipe_fd); /* read end: nothing to lose */
+        s->pipe_fd = -1;
+        return 0;
+    }
+    take(s, chunk, (size_t)k);
+    return (size_t)k;
+}
+
+void stream_pump(struct stream *s)
+{
+    (void)read_once(s, CHUNK_BYTES); /* poll() calls again for more */
+}
+
+void stream_drain(struct stream *s)
+{
+    int n_waiting = 0;
+    size_t k, left;
+
+    /* Bounded by what lies there now: a writer that never stops must not keep us here. */
+    if (s->pipe_fd < 0 || ioctl(s->pipe_fd, FIONREAD, &n_waiting) < 0)
+        return;
+    for (left = (size_t)n_waiting; left > 0; left -= k) {
+        k = read_once(s, left);
+        if (k == 0)
+            return;
+    }
+}
+
+void stream_mark_stop(struct stream *s)
+{
+    stream_drain(s);
+    s->at_stop = s->bytes;
+}
+
+void stream_append(struct stream *s, const char *text)
+{
+    s->appended += write_some(s, text, strlen(text));
+}
+
+void stream_end(struct stream *s)
+{
+    if (s->pipe_fd >= 0)
+        (void)close(s->pipe_fd); /* read end: nothing to lose */
+    s->pipe_fd = -1;
+    if (s->file_fd >= 0 && fsync(s->file_fd) < 0)
+        s->lost += s->bytes - s->appended; /* nobody knows which of them will be there */
+    if (s->file_fd >= 0)
+        (void)close(s->file_fd); /* synced, or told as lost */
+    s->file_fd = -1;
+    sha256_end_hex(&s->sha, s->sha256_hex);
+}
