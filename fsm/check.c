@@ -126,18 +126,67 @@ static void check_names(struct findings *f)
         if (m->states[i].overdue >= (int)m->n_events)
             found(f, "state %zu has an overdue event that does not exist", i);
     }
-    for (i = 0; i < m->n_events; i++)
+    for (i = 0; i < m->n_events; i++) {
         if (m->events[i] == NULL)
             found(f, "event %zu has no name", i);
+        else if (fsm_event_by_name(m, m->events[i]) != (int)i)
+            found(f, "two events are named %s", m->events[i]);
+    }
     for (i = 0; i < m->n_effects; i++) {
         const struct fsm_effect_kind *k = &m->effects[i];
 
         if (k->name == NULL)
             found(f, "effect %zu has no name", i);
+        else if (fsm_effect_by_name(m, k->name) != (int)i)
+            found(f, "two effects are named %s", k->name);
+        else if (k->lost >= (int)m->n_events || k->done >= (int)m->n_events)
+            found(f, "effect %s names an event that does not exist", k->name);
         else if (k->recovery != FSM_REDO && k->lost == FSM_NO_EVENT)
             found(f, "effect %s is not redone by a restart, and no event says that it is lost",
                   k->name);
     }
+}
+
+/* Rows of numbers that exist: asked before anything is looked up by them. */
+static void check_numbers(struct findings *f)
+{
+    const struct fsm_machine *m = f->m;
+    const struct fsm_rule *r;
+
+    if (m->initial >= m->n_states)
+        found(f, "the initial state does not exist");
+    if (m->runaway < 0 || m->runaway >= (int)m->n_events)
+        found(f, "the runaway event does not exist");
+    for (r = m->rules; r < rule_end(m); r++)
+        if (r->from >= m->n_states || r->to >= m->n_states || r->on >= m->n_events)
+            found(f, "row %zu names a state or an event that does not exist",
+                  (size_t)(r - m->rules));
+}
+
+/* The runaway event must end every loop, so states that ignore it may not form one. Taking away,
+ * again and again, the ones that lead to no other of them leaves the loops. */
+static void check_runaway(struct findings *f)
+{
+    const struct fsm_machine *m = f->m;
+    uint64_t loop = 0, before, onward;
+    const struct fsm_rule *r;
+    size_t s;
+
+    for (s = 0; s < m->n_states; s++)
+        if (!m->states[s].is_terminal && (m->states[s].ignored & BIT(m->runaway)) != 0)
+            loop |= BIT(s);
+    do {
+        before = loop;
+        onward = 0;
+        for (r = m->rules; r < rule_end(m); r++)
+            if ((loop & BIT(r->from)) != 0 && (loop & BIT(r->to)) != 0)
+                onward |= BIT(r->from);
+        loop &= onward;
+    } while (loop != before);
+    for (s = 0; s < m->n_states; s++)
+        if ((loop & BIT(s)) != 0)
+            found(f, "state %s is in a loop that the runaway event does not end",
+                  m->states[s].name);
 }
 
 int fsm_check(const struct fsm_machine *m, struct buf *ret_text)
@@ -148,12 +197,14 @@ int fsm_check(const struct fsm_machine *m, struct buf *ret_text)
         found(&f, "more than 63 states or events");
         return f.n;
     }
+    check_numbers(&f);
     check_names(&f);
     if (f.n > 0)
-        return f.n; /* the rest prints names */
+        return f.n; /* the rest prints names and looks up by number */
     check_reachable(&f);
     check_can_end(&f);
     check_rows(&f);
     check_silence(&f);
+    check_runaway(&f);
     return f.n;
 }

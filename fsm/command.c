@@ -122,15 +122,64 @@ static bool is_skipped_by_flow(const struct fsm_instance *inst, size_t unit)
     return false;
 }
 
-/* The first unit from `from` on that will really run, or n_children. */
+/* The first unit from `from` on that will really run, or n_children. What lies between has no
+ * status yet, so a planned failure that will end the document is looked ahead at here. */
 static size_t next_to_run(const struct fsm_instance *inst, size_t from)
 {
+    const struct command_unit *ender = NULL;
     size_t i;
 
-    for (i = from; i < inst->n_children; i++)
-        if (command_unit_at(inst, i)->plan == COMMAND_PLAN_RUN && !is_skipped_by_flow(inst, i))
+    for (i = from; i < inst->n_children; i++) {
+        const struct command_unit *u = command_unit_at(inst, i);
+
+        if (is_skipped_by_flow(inst, i) ||
+            (ender != NULL && u->plugin != ender->plugin && (u->flow & COMMAND_FLOW_FINALLY) == 0))
+            continue;
+        if (u->plan == COMMAND_PLAN_RUN)
             break;
+        if (u->plan == COMMAND_PLAN_FAIL &&
+            (u->flow & (COMMAND_FLOW_EXIT_ON_FAILURE | COMMAND_FLOW_SUCCEED_ON_FAILURE)) != 0)
+            ender = u;
+    }
     return i;
+}
+
+/* What a unit ends as, once the document's onFailure has been applied. */
+struct ending {
+    const char *status;
+    int64_t code;
+    enum command_note note;
+};
+
+static struct ending apply_on_failure(const struct command_unit *u, struct ending e)
+{
+    if (!str_eq(e.status, "Failed"))
+        return e;
+    if ((u->flow & COMMAND_FLOW_SUCCEED_ON_FAILURE) != 0)
+        return (struct ending){"Success", 168, COMMAND_NOTE_ON_FAILURE};
+    if ((u->flow & COMMAND_FLOW_EXIT_ON_FAILURE) != 0 && e.note == COMMAND_NOTE_NONE)
+        e.note = COMMAND_NOTE_ON_FAILURE;
+    return e;
+}
+
+/* How the current unit ends with result `r`. It asks for a reboot here only when it may not have
+ * one: too many, or it was being stopped. */
+static struct ending ending_of(const struct command *c, const struct command_unit *u,
+                               const struct command_result *r)
+{
+    struct ending e = {r->status, r->code, COMMAND_NOTE_NONE};
+
+    if (str_eq(r->status, "SuccessAndReboot")) {
+        if (c->stop == COMMAND_STOP_CANCEL) {
+            e.status = "Cancelled";
+        } else if (c->stop == COMMAND_STOP_TIMEOUT) {
+            e.status = "TimedOut";
+        } else {
+            e.status = "Failed";
+            e.note = COMMAND_NOTE_REBOOT_CAP;
+        }
+    }
+    return apply_on_failure(u, e);
 }
 
 static void settle(const struct fsm_instance *inst, const struct fsm_event *ev, struct fsm_out *out,
@@ -165,13 +214,14 @@ static void settle_unrun(const struct fsm_instance *inst, const struct fsm_event
 
     for (i = from; i < to; i++) {
         const struct command_unit *u = command_unit_at(inst, i);
+        struct ending e = {"Skipped", 0, COMMAND_NOTE_NONE};
 
         if (is_skipped_by_flow(inst, i))
-            settle(inst, ev, out, i, "Skipped", 0, COMMAND_NOTE_EARLIER_EXIT);
+            e.note = COMMAND_NOTE_EARLIER_EXIT;
         else if (u->plan == COMMAND_PLAN_FAIL)
-            settle(inst, ev, out, i, "Failed", COMMAND_CODE_NOT_RUN, COMMAND_NOTE_NONE);
-        else
-            settle(inst, ev, out, i, "Skipped", 0, COMMAND_NOTE_NONE);
+            e = apply_on_failure(
+                u, (struct ending){"Failed", COMMAND_CODE_NOT_RUN, COMMAND_NOTE_NONE});
+        settle(inst, ev, out, i, e.status, e.code, e.note);
         reply_if_over(inst, out, i);
     }
 }
@@ -194,13 +244,13 @@ static void spawn(const struct fsm_instance *inst, const struct fsm_event *ev, s
 }
 
 static void record_result(const struct fsm_instance *inst, const struct fsm_event *ev,
-                          struct fsm_out *out)
+                          struct fsm_out *out, struct ending e)
 {
     const struct command_result *r = ev->detail;
     const struct command *c = command_of(inst);
     struct command_unit *u = command_unit_at(inst, (size_t)c->unit);
 
-    settle(inst, ev, out, (size_t)c->unit, r->status, r->code, COMMAND_NOTE_NONE);
+    settle(inst, ev, out, (size_t)c->unit, e.status, e.code, e.note);
     if (r->ended_unix_ms != 0)
         u->ended_unix_ms = r->ended_unix_ms;
     (void)str_copy(u->outcome, sizeof(u->outcome), r->outcome != NULL ? r->outcome : "");
@@ -213,11 +263,6 @@ static void record_result(const struct fsm_instance *inst, const struct fsm_even
                    r->stderr_sha256 != NULL ? r->stderr_sha256 : "");
     u->output_lost += r->output_lost;
     (void)str_copy(u->text, sizeof(u->text), r->text != NULL ? r->text : ""); /* cut is fine */
-    if (str_eq(u->status, "Failed") && (u->flow & COMMAND_FLOW_SUCCEED_ON_FAILURE) != 0) {
-        settle(inst, ev, out, (size_t)c->unit, "Success", 168, COMMAND_NOTE_ON_FAILURE);
-    } else if (str_eq(u->status, "Failed") && (u->flow & COMMAND_FLOW_EXIT_ON_FAILURE) != 0) {
-        u->note = COMMAND_NOTE_ON_FAILURE;
-    }
 }
 
 /* ---- guards ---- */
@@ -243,27 +288,19 @@ static bool wants_reboot(const struct fsm_instance *inst, const struct fsm_event
 }
 
 /* Would another unit run if the current one ended with this event? Asked before the result is
- * recorded, so the result's effect on the flow is looked at here as well. */
+ * recorded, so it is tried on, looked at, and taken off again. */
 static bool has_more(const struct fsm_instance *inst, const struct fsm_event *ev)
 {
-    const struct command_result *r = ev->detail;
     const struct command *c = command_of(inst);
-    const struct command_unit *u = command_unit_at(inst, (size_t)c->unit);
-    struct command_unit saved = *u;
-    struct command_unit *w = command_unit_at(inst, (size_t)c->unit);
+    struct command_unit *u = command_unit_at(inst, (size_t)c->unit);
+    const struct command_unit saved = *u;
+    struct ending e = ending_of(c, u, ev->detail);
     bool answer;
 
-    if (r != NULL) { /* try it on, look, and take it off again */
-        (void)str_copy(w->status, sizeof(w->status), asks_for_reboot(ev) ? "Failed" : r->status);
-        w->code = r->code;
-        if (str_eq(w->status, "Failed") && (w->flow & COMMAND_FLOW_SUCCEED_ON_FAILURE) != 0)
-            w->code = 168;
-    } else {
-        (void)str_copy(w->status, sizeof(w->status), "TimedOut");
-        w->code = COMMAND_CODE_STOPPED;
-    }
+    (void)str_copy(u->status, sizeof(u->status), e.status);
+    u->code = e.code;
     answer = next_to_run(inst, (size_t)c->unit + 1) < inst->n_children;
-    *w = saved;
+    *u = saved;
     return answer;
 }
 
@@ -300,6 +337,7 @@ static void reject(struct fsm_instance *inst, const struct fsm_event *ev, struct
     struct command *c = command_of(inst);
 
     (void)str_copy(c->text, sizeof(c->text), ev->detail != NULL ? ev->detail : "");
+    c->n_plugins = 0; /* whatever of it could be read: the status is Failed */
     fsm_open(out, COMMAND_FX_REPORT, 0, 0);
 }
 
@@ -330,7 +368,8 @@ static void cancel_rest(const struct fsm_instance *inst, const struct fsm_event 
         else if (u->plan == COMMAND_PLAN_SKIP)
             settle(inst, ev, out, i, "Skipped", 0, COMMAND_NOTE_NONE);
         else
-            settle(inst, ev, out, i, "Cancelled", COMMAND_CODE_NOT_RUN, COMMAND_NOTE_NOT_BEGUN);
+            settle(inst, ev, out, i, "Cancelled", COMMAND_CODE_NOT_RUN,
+                   u->reboots > 0 ? COMMAND_NOTE_NONE : COMMAND_NOTE_NOT_BEGUN);
         reply_if_over(inst, out, i);
     }
 }
@@ -371,9 +410,10 @@ static void cancel_queued(struct fsm_instance *inst, const struct fsm_event *ev,
 static void reboot(struct fsm_instance *inst, const struct fsm_event *ev, struct fsm_out *out)
 {
     struct command *c = command_of(inst);
+    const struct command_result *r = ev->detail;
     struct command_unit *u = command_unit_at(inst, (size_t)c->unit);
 
-    record_result(inst, ev, out);
+    record_result(inst, ev, out, (struct ending){r->status, r->code, COMMAND_NOTE_NONE});
     u->reboots++;
     c->reboot_tries = 1;
     (void)str_copy(c->reboot_boot_id, sizeof(c->reboot_boot_id), ev->boot_id);
@@ -402,14 +442,10 @@ static void run_again(struct fsm_instance *inst, const struct fsm_event *ev, str
 
 static void end_current(struct fsm_instance *inst, const struct fsm_event *ev, struct fsm_out *out)
 {
-    struct command *c = command_of(inst);
-    struct command_unit *u = command_unit_at(inst, (size_t)c->unit);
+    const struct command *c = command_of(inst);
+    const struct command_unit *u = command_unit_at(inst, (size_t)c->unit);
 
-    record_result(inst, ev, out);
-    if (asks_for_reboot(ev)) /* only when it may not reboot */
-        settle(inst, ev, out, (size_t)c->unit,
-               c->stop == COMMAND_STOP_CANCEL ? "Cancelled" : "Failed", u->code,
-               c->stop == COMMAND_STOP_CANCEL ? COMMAND_NOTE_NONE : COMMAND_NOTE_REBOOT_CAP);
+    record_result(inst, ev, out, ending_of(c, u, ev->detail));
     fsm_close_kind(inst, out, COMMAND_FX_STOP);
     reply_if_over(inst, out, (size_t)c->unit);
 }
@@ -512,7 +548,10 @@ static void give_up_reboot(struct fsm_instance *inst, const struct fsm_event *ev
     if (ev->detail != NULL)
         (void)str_copy(u->text, sizeof(u->text), ev->detail);
     reply_if_over(inst, out, (size_t)c->unit);
-    skip_rest(inst, ev, out, (size_t)c->unit + 1, COMMAND_NOTE_NO_REBOOT);
+    if (c->stop == COMMAND_STOP_CANCEL)
+        cancel_rest(inst, ev, out, (size_t)c->unit + 1);
+    else
+        skip_rest(inst, ev, out, (size_t)c->unit + 1, COMMAND_NOTE_NO_REBOOT);
     finish(inst, ev, out);
 }
 

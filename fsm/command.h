@@ -10,8 +10,9 @@
 /* Reported for a step whose end nobody saw: the machine or its runner died under it. No script can
  * produce it. */
 #define COMMAND_CODE_UNKNOWN 1000
-#define COMMAND_CODE_NOT_RUN 1 /* a step that was cancelled before it began (spec 03, section 12)  \
-                                */
+#define COMMAND_CODE_NOT_RUN                                                                       \
+    1 /* a step that was cancelled before it began (spec 03, section 12)                           \
+       */
 #define COMMAND_CODE_STOPPED 137
 #define COMMAND_DEFAULT_MAX_REBOOTS 15
 

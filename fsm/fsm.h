@@ -210,8 +210,9 @@ extern const struct fsm_machine *const fsm_machines[];
 const struct fsm_machine *fsm_machine_by_name(const char *name); /* or NULL */
 
 /* Laws of a table (check.c): every state reachable, each can end, no row shadowed, every state and
- * event either handled or listed as ignored, every effect opened by somebody and named. Problems
- * are appended to *ret_text, one a line; returns their number. */
+ * event either handled or listed as ignored, names unique, numbers in range, no loop that the
+ * runaway event does not end. Problems are appended to *ret_text, one a line; returns their number.
+ * That every row is taken and every effect opened by somebody is shown by the random walks. */
 int fsm_check(const struct fsm_machine *m, struct buf *ret_text);
 
 /* The picture of the machine that really runs (diagram.c). */
