@@ -163,6 +163,7 @@ static int run_step(struct err *err)
         return complain(RUNNER_NOT_STARTED, err);
     }
     child_release(&run);
+    (void)dup2(STDIN_FILENO, STDERR_FILENO); /* /dev/null: the agent's stderr is not ours to hold */
     watch_run(&run);
     return finish();
 }
