@@ -5,6 +5,7 @@
 #include <ctype.h>
 #include <dirent.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -245,7 +246,8 @@ pid_t world_runner_pid(struct world *w, const struct world_step *step)
     return (pid_t)pid;
 }
 
-size_t world_count_processes(const char *text)
+/* Send `sig` (0: none) to all; how many there are. */
+static size_t for_processes(const char *text, int sig)
 {
     struct dirent *entry;
     DIR *dir = opendir("/proc");
@@ -268,10 +270,24 @@ size_t world_count_processes(const char *text)
         line[k > 0 ? k : 0] = '\0';
         if (fd >= 0)
             (void)close(fd);
-        n += strstr(line, text) != NULL;
+        if (strstr(line, text) == NULL)
+            continue;
+        n++;
+        if (sig != 0)
+            (void)kill((pid_t)atol(entry->d_name), sig); /* it may have ended since */
     }
     (void)closedir(dir);
     return n;
+}
+
+size_t world_count_processes(const char *text)
+{
+    return for_processes(text, 0);
+}
+
+void world_kill_processes(const char *text)
+{
+    (void)for_processes(text, SIGKILL);
 }
 
 struct process_wait {

@@ -56,6 +56,7 @@ void world_write_file(struct world *w, const struct world_step *step, const char
 pid_t world_runner_pid(struct world *w, const struct world_step *step);
 /* Processes with this text in their command line, ourselves excepted. */
 size_t world_count_processes(const char *text);
+void world_kill_processes(const char *text);
 void world_wait_processes(struct world *w, const char *text, size_t n);
 
 #endif

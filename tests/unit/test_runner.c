@@ -463,6 +463,7 @@ END_TEST
 START_TEST(a_killed_runner_leaves_a_lost_step_and_no_processes)
 {
     struct world_step step = {.script = with_marker(trees[_i])};
+    AUTO(free) char *started = NULL;
 
     world_start(&world, &step);
     world_wait_output(&world, &step, "ready\n");
@@ -472,6 +473,11 @@ START_TEST(a_killed_runner_leaves_a_lost_step_and_no_processes)
     ck_assert_int_gt(world.outcome.started_unix_ms, 0);
     ck_assert_str_eq(world.outcome.boot_id, WORLD_BOOT_ID);
     ck_assert_int_eq(world_probe(&world, &step), STEP_LOST);
+    /* Without a control group, who left the session cannot be found any more. */
+    started = world_file(&world, &step, STEP_FILE_STARTED);
+    if (strstr(started, "\ncgroup=") != NULL)
+        ck_assert_uint_eq(world_count_processes(marker), 0);
+    world_kill_processes(marker);
 }
 END_TEST
 
