@@ -1,0 +1,98 @@
+/* The table of operations, and one call of one of them inside its transaction. */
+#include <string.h>
+
+#include "base/str.h"
+#include "hub/api.h"
+
+static const struct api_entry entries[] = {
+#define MDS(name, run)                                                                             \
+    {                                                                                              \
+        "EC2WindowsMessageDeliveryService", name, "ec2messages", run                               \
+    }
+#define SSM(name, run)                                                                             \
+    {                                                                                              \
+        "AmazonSSM", name, "ssm", run                                                              \
+    }
+    MDS("GetMessages", api_get_messages),
+    MDS("AcknowledgeMessage", api_acknowledge_message),
+    MDS("SendReply", api_send_reply),
+    MDS("FailMessage", api_fail_message),
+    MDS("DeleteMessage", api_delete_message),
+    MDS("GetEndpoint", api_get_endpoint),
+    SSM("UpdateInstanceInformation", api_update_instance_information),
+    SSM("DescribeInstanceInformation", api_describe_instance_information),
+    SSM("SendCommand", api_send_command),
+    SSM("CancelCommand", api_cancel_command),
+    SSM("ListCommands", api_list_commands),
+    SSM("ListCommandInvocations", api_list_command_invocations),
+    SSM("GetCommandInvocation", api_get_command_invocation),
+    SSM("CreateDocument", api_create_document),
+    SSM("UpdateDocument", api_update_document),
+    SSM("UpdateDocumentDefaultVersion", api_update_document_default_version),
+    SSM("GetDocument", api_get_document),
+    SSM("DescribeDocument", api_describe_document),
+    SSM("ListDocuments", api_list_documents),
+    SSM("ListDocumentVersions", api_list_document_versions),
+    SSM("DeleteDocument", api_delete_document),
+#undef MDS
+#undef SSM
+};
+
+const struct api_entry *api_find(const char *target)
+{
+    const char *dot = target != NULL ? strrchr(target, '.') : NULL;
+    size_t i;
+
+    for (i = 0; dot != NULL && i < ARRAY_LEN(entries); i++)
+        if (strlen(entries[i].prefix) == (size_t)(dot - target) &&
+            str_has_prefix(target, entries[i].prefix) && str_eq(entries[i].name, dot + 1))
+            return &entries[i];
+    return NULL;
+}
+
+/* The clock decides before the operation looks, so that no answer shows what is already over. */
+static int expire(struct call *call, struct err *err)
+{
+    struct hub *hub = call->hub;
+
+    if (call->now_ms < hub->next_expiry_ms)
+        return 0;
+    return store_expire(hub->store, call->now_ms, &hub->next_expiry_ms, err);
+}
+
+int api_run(struct call *call, const struct api_entry *entry, const char *body, size_t n,
+            struct err *err)
+{
+    AUTO(cJSON_Delete) cJSON *in = NULL;
+    struct store *store = call->hub->store;
+    int r;
+
+    r = json_parse(body, n, API_MAX_BODY_BYTES, JSON_REFUSE, "request", &in, err);
+    if (r == ERR_NOMEM)
+        return r;
+    if (r == 0)
+        r = json_want_object(in, "request", err);
+    if (r < 0) {
+        char why[sizeof(err->text)];
+
+        memcpy(why, err->text, sizeof(why));
+        return api_refuse(call, err, "SerializationException", "%s", why);
+    }
+    call->in = in;
+    r = store_begin(store, err);
+    if (r < 0)
+        return r;
+    r = expire(call, err);
+    if (r == 0)
+        r = entry->run(call, err);
+    call->in = NULL;
+    if (r == 0)
+        r = buf_error(call->out, "answer", err);
+    if (r == 0)
+        r = store_commit(store, err);
+    if (r < 0)
+        store_rollback(store);
+    if (r < 0) /* a sweep would have been rolled back with the rest: sweep again next time */
+        call->hub->next_expiry_ms = 0;
+    return r;
+}

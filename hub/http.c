@@ -1,0 +1,483 @@
+/* Connections, bodies, answers, and requests that wait. What a call does is dispatch.c's business.
+ */
+#define LOG_MODULE "http"
+#include "hub/http.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <microhttpd.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+
+#include "base/clock.h"
+#include "base/ids.h"
+#include "base/log.h"
+#include "base/str.h"
+#include "hub/auth.h"
+
+#define MAX_HEADERS 100
+#define MAX_CONNECTIONS 1000
+#define IDLE_CONNECTION_S 300
+#define MAX_SLEEP_MS 60000
+#define TLS_PRIORITIES "NORMAL:-VERS-TLS1.0:-VERS-TLS1.1"
+
+struct request {
+    struct http *http; /* borrowed */
+    struct MHD_Connection *connection;
+    struct request *previous, *next; /* in http->waiting */
+    struct buf body;                 /* owned */
+    const struct api_entry *entry;   /* NULL for the test calls */
+    char path[32];
+    char operation[64]; /* for the log and for fault rules */
+    char note[96];
+    char id[UUID_SIZE];
+    int64_t started_us;
+    int64_t wake_ms;  /* while waiting */
+    int64_t until_ms; /* of a poll: the last look */
+    bool is_too_large;
+    bool is_checked;  /* signature and faults were looked at */
+    bool is_poll;     /* waits for a message rather than for the time alone */
+    bool is_lost;     /* do the call, but do not answer */
+    bool is_waiting;  /* suspended, and in http->waiting */
+    bool is_finished; /* an answer is on its way */
+};
+
+struct http {
+    struct http_config config;
+    struct MHD_Daemon *daemon; /* owned */
+    struct request *waiting;   /* suspended requests; owned by libmicrohttpd's connections */
+    bool is_stopping;
+};
+
+static int64_t hub_now_ms(const struct hub *hub)
+{
+    return clock_wall_ms() + hub->date_offset_ms;
+}
+
+/* ---- answers ---- */
+
+static void log_call(const struct request *request, unsigned status, const char *error_code)
+{
+    int64_t us = clock_monotonic_us() - request->started_us;
+
+    log_info("%s %u %s%s%" PRId64 ".%03dms %s", request->operation, status, error_code,
+             error_code[0] != '\0' ? " " : "", us / 1000, (int)(us % 1000), request->note);
+}
+
+/* libmicrohttpd leaves the date to us, because ours can be shifted. */
+static void add_date(struct MHD_Response *response, int64_t now_ms)
+{
+    time_t now = (time_t)(now_ms / 1000);
+    char text[64];
+    struct tm tm;
+
+    if (gmtime_r(&now, &tm) != NULL &&
+        strftime(text, sizeof(text), "%a, %d %b %Y %H:%M:%S GMT", &tm) > 0)
+        (void)MHD_add_response_header(response, "Date",
+                                      text); /* an answer without it is still one */
+}
+
+/* Takes the bytes of `body`. */
+static enum MHD_Result answer(struct request *request, unsigned status, struct buf *body)
+{
+    struct MHD_Response *response;
+    enum MHD_Result result;
+    size_t n = body->len;
+    char *bytes = buf_take(body);
+
+    if (bytes == NULL)
+        return MHD_NO;
+    response = MHD_create_response_from_buffer(n, bytes, MHD_RESPMEM_MUST_FREE);
+    if (response == NULL) {
+        free(bytes);
+        return MHD_NO;
+    }
+    /* A header that memory is too short for is left out; the answer still says what it says. */
+    (void)MHD_add_response_header(response, "Content-Type", "application/x-amz-json-1.1");
+    (void)MHD_add_response_header(response, "x-amzn-RequestId", request->id);
+    add_date(response, hub_now_ms(request->http->config.hub));
+    result = MHD_queue_response(request->connection, status, response);
+    MHD_destroy_response(response);
+    request->is_finished = true;
+    return result;
+}
+
+static enum MHD_Result answer_error(struct request *request, unsigned status,
+                                    const char *error_code, const char *message)
+{
+    AUTO(buf_done) struct buf body = {0};
+
+    buf_init(&body, 65536);
+    (void)buf_add_str(&body, "{\"__type\":"); /* failures stick, and give an empty body */
+    (void)buf_add_json_str(&body, error_code, strlen(error_code));
+    (void)buf_add_str(&body, ",\"message\":");
+    (void)buf_add_json_str(&body, message, strlen(message));
+    (void)buf_add_char(&body, '}');
+    log_call(request, status, error_code);
+    return answer(request, status, &body);
+}
+
+static enum MHD_Result reset_connection(struct request *request)
+{
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(request->connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+    const struct linger now = {.l_onoff = 1, .l_linger = 0};
+
+    if (info != NULL) /* without it the peer sees an end instead of a reset */
+        (void)setsockopt(info->connect_fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+    log_info("%s reset on request %s", request->operation, request->note);
+    return MHD_NO;
+}
+
+/* ---- waiting ---- */
+
+static void wait_until(struct request *request, int64_t wake_ms)
+{
+    struct http *http = request->http;
+
+    request->wake_ms = wake_ms;
+    request->is_waiting = true;
+    request->previous = NULL;
+    request->next = http->waiting;
+    if (http->waiting != NULL)
+        http->waiting->previous = request;
+    http->waiting = request;
+    MHD_suspend_connection(request->connection);
+}
+
+static void stop_waiting(struct request *request)
+{
+    if (!request->is_waiting)
+        return;
+    if (request->previous != NULL)
+        request->previous->next = request->next;
+    else
+        request->http->waiting = request->next;
+    if (request->next != NULL)
+        request->next->previous = request->previous;
+    request->is_waiting = false;
+}
+
+static void wake(struct request *request)
+{
+    stop_waiting(request);
+    MHD_resume_connection(request->connection);
+}
+
+/* Wake what is due, polls too if there may be messages; returns when to look again. */
+static int64_t wake_due(struct http *http, int64_t now_ms, bool are_polls_woken)
+{
+    struct request *request, *next;
+    int64_t soonest_ms = INT64_MAX;
+
+    for (request = http->waiting; request != NULL; request = next) {
+        next = request->next;
+        if (request->wake_ms <= now_ms || http->is_stopping ||
+            (are_polls_woken && request->is_poll))
+            wake(request);
+        else if (request->wake_ms < soonest_ms)
+            soonest_ms = request->wake_ms;
+    }
+    return soonest_ms;
+}
+
+/* A poll whose client is gone must not be given messages: they would be lost until their
+ * visibility time is over. */
+static bool is_peer_gone(struct MHD_Connection *connection)
+{
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+    struct pollfd p = {.events = POLLRDHUP};
+
+    if (info == NULL)
+        return true;
+    p.fd = info->connect_fd;
+    return poll(&p, 1, 0) > 0 && (p.revents & (POLLRDHUP | POLLHUP | POLLERR)) != 0;
+}
+
+/* ---- one request ---- */
+
+struct header_list {
+    struct header list[MAX_HEADERS];
+    size_t n;
+};
+
+static enum MHD_Result collect_header(void *ctx, enum MHD_ValueKind kind, const char *name,
+                                      const char *value)
+{
+    struct header_list *headers = ctx;
+
+    (void)kind; /* only headers were asked for */
+    if (headers->n == MAX_HEADERS)
+        return MHD_NO;
+    headers->list[headers->n++] =
+        (struct header){.name = name, .value = value != NULL ? value : ""};
+    return MHD_YES;
+}
+
+/* Whether the caller may, and whether this call is one to spoil. True: go on. */
+static bool admit(struct request *request, enum MHD_Result *ret_result)
+{
+    struct http *http = request->http;
+    struct hub *hub = http->config.hub;
+    struct header_list headers = {.n = 0};
+    const char *error_code = "InternalServerError";
+    struct fault_rule fault;
+    struct err err;
+    int r;
+
+    (void)MHD_get_connection_values(request->connection, MHD_HEADER_KIND, collect_header, &headers);
+    r = auth_check(http->config.credentials, hub->region, request->entry->service, headers.list,
+                   headers.n, buf_str(&request->body), request->body.len, hub_now_ms(hub),
+                   &error_code, &err);
+    if (r < 0) {
+        *ret_result = answer_error(request, r == ERR_AUTH ? 400 : 500, error_code, err.text);
+        return false;
+    }
+    if (faults_take(&hub->faults, request->operation,
+                    BIT(FAULT_ERROR) | BIT(FAULT_FORGET) | BIT(FAULT_RESET), &fault)) {
+        *ret_result = fault.kind == FAULT_RESET
+                          ? reset_connection(request)
+                          : answer_error(request, fault.status, fault.code, "A fault on request.");
+        return false;
+    }
+    request->is_lost = faults_take(&hub->faults, request->operation, BIT(FAULT_LOSE), &fault);
+    if (faults_take(&hub->faults, request->operation, BIT(FAULT_DELAY), &fault)) {
+        wait_until(request, hub_now_ms(hub) + fault.delay_ms);
+        *ret_result = MHD_YES;
+        return false;
+    }
+    return true;
+}
+
+static enum MHD_Result finish_call(struct request *request, struct call *call, int r,
+                                   const struct err *err)
+{
+    (void)str_copy(request->note, sizeof(request->note), call->note); /* for the log */
+    if (r == ERR_REFUSED)
+        return answer_error(request, api_http_status(call->error_code), call->error_code,
+                            err->text);
+    if (r < 0) {
+        bool is_mds = str_eq(request->entry != NULL ? request->entry->service : "", "ec2messages");
+
+        log_error("%s: %s", request->operation, err->text);
+        return answer_error(request, 500,
+                            is_mds ? "InternalServerException" : "InternalServerError",
+                            "The hub could not do this; its log says why.");
+    }
+    if (request->is_lost)
+        return reset_connection(request);
+    log_call(request, 200, "");
+    return answer(request, 200, call->out);
+}
+
+static enum MHD_Result run_operation(struct request *request)
+{
+    struct http *http = request->http;
+    struct hub *hub = http->config.hub;
+    AUTO(buf_done) struct buf out = {0};
+    struct call call = {.hub = hub, .out = &out, .now_ms = hub_now_ms(hub)};
+    struct err err;
+    int r;
+
+    buf_init(&out, API_MAX_ANSWER_BYTES);
+    if (request->until_ms == 0)
+        request->until_ms = call.now_ms + hub->poll_ms;
+    if (request->is_poll && is_peer_gone(request->connection))
+        return MHD_NO;
+    call.is_last_look = http->is_stopping || call.now_ms >= request->until_ms;
+    r = api_run(&call, request->entry, buf_str(&request->body), request->body.len, &err);
+    if (r == 0 && call.wait_ms != 0) {
+        request->is_poll = true;
+        wait_until(request, call.wait_ms < request->until_ms ? call.wait_ms : request->until_ms);
+        return MHD_YES;
+    }
+    return finish_call(request, &call, r, &err);
+}
+
+static enum MHD_Result run_test_call(struct request *request, bool is_post)
+{
+    struct hub *hub = request->http->config.hub;
+    AUTO(buf_done) struct buf out = {0};
+    AUTO(cJSON_Delete) cJSON *in = NULL;
+    struct call call = {.hub = hub, .out = &out, .now_ms = hub_now_ms(hub)};
+    struct err err;
+    int r = 0;
+
+    buf_init(&out, API_MAX_ANSWER_BYTES);
+    if (is_post)
+        r = json_parse(buf_str(&request->body), request->body.len, API_MAX_BODY_BYTES, JSON_REFUSE,
+                       "request", &in, &err);
+    call.in = in;
+    if (r == 0)
+        r = test_api_run(&call, request->path, &err);
+    if (r == 0)
+        r = buf_error(&out, "answer", &err);
+    if (r == ERR_NOT_FOUND)
+        return answer_error(request, 404, "UnknownOperationException", err.text);
+    if (r < 0 && err_class_of(r) == ERR_CLASS_PERMANENT && r != ERR_REFUSED)
+        return answer_error(request, 400, "ValidationException", err.text);
+    return finish_call(request, &call, r, &err);
+}
+
+static enum MHD_Result serve(struct request *request, const char *method)
+{
+    const char *target =
+        MHD_lookup_connection_value(request->connection, MHD_HEADER_KIND, "X-Amz-Target");
+    enum MHD_Result result;
+
+    if (request->is_checked)
+        return run_operation(request);
+    if (request->is_too_large)
+        return answer_error(request, 413, "RequestEntityTooLarge", "The request is too large.");
+    if (str_has_prefix(request->path, "/_") && request->http->config.hub->has_faults &&
+        (str_eq(method, "POST") || str_eq(method, "GET")))
+        return run_test_call(request, str_eq(method, "POST"));
+    if (!str_eq(request->path, "/") || !str_eq(method, "POST"))
+        return answer_error(request, 404, "UnknownOperationException",
+                            "This hub takes POST / with X-Amz-Target.");
+    (void)str_copy(request->operation, sizeof(request->operation),
+                   target != NULL ? target : "(no X-Amz-Target)"); /* for the log */
+    request->entry = api_find(target);
+    if (request->entry == NULL)
+        return answer_error(request, 400, "UnknownOperationException",
+                            "This hub does not know the operation in X-Amz-Target.");
+    (void)str_copy(request->operation, sizeof(request->operation), request->entry->name);
+    request->is_checked = true;
+    return admit(request, &result) ? run_operation(request) : result;
+}
+
+/* libmicrohttpd's way to hand over a request: first without body, then its pieces, then an empty
+ * piece; again with an empty piece after each time it was suspended. */
+static enum MHD_Result on_request(void *ctx, struct MHD_Connection *connection, const char *url,
+                                  const char *method, const char *version, const char *upload,
+                                  size_t *upload_size, void **request_ctx)
+{
+    struct request *request = *request_ctx;
+
+    (void)version; /* 1.0 and 1.1 are served alike */
+    if (request == NULL) {
+        request = calloc(1, sizeof(*request));
+        if (request == NULL)
+            return MHD_NO;
+        request->http = ctx;
+        request->connection = connection;
+        request->started_us = clock_monotonic_us();
+        buf_init(&request->body, API_MAX_BODY_BYTES);
+        ids_uuid4(request->id);
+        if (!str_copy(request->path, sizeof(request->path), url)) /* longer than any we know */
+            (void)str_copy(request->path, sizeof(request->path), "/?");
+        (void)str_copy(request->operation, sizeof(request->operation), request->path);
+        *request_ctx = request;
+        return MHD_YES;
+    }
+    if (*upload_size > 0) {
+        if (buf_add(&request->body, upload, *upload_size) < 0)
+            request->is_too_large = true; /* the rest is read and dropped, so that we can say so */
+        *upload_size = 0;
+        return MHD_YES;
+    }
+    return request->is_finished ? MHD_YES : serve(request, method);
+}
+
+static void on_request_end(void *ctx, struct MHD_Connection *connection, void **request_ctx,
+                           enum MHD_RequestTerminationCode reason)
+{
+    struct request *request = *request_ctx;
+
+    (void)ctx;        /* the request knows its server */
+    (void)connection; /* and its connection */
+    (void)reason;     /* however it ended, it is over */
+    if (request == NULL)
+        return;
+    stop_waiting(request);
+    buf_done(&request->body);
+    free(request);
+    *request_ctx = NULL;
+}
+
+/* ---- the server ---- */
+
+int http_new(const struct http_config *config, struct http **ret_http, struct err *err)
+{
+    AUTO(http_free) struct http *http = calloc(1, sizeof(*http));
+    unsigned flags = MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_SUPPRESS_DATE_NO_CLOCK;
+    struct MHD_OptionItem tls[] = {
+        {MHD_OPTION_HTTPS_MEM_CERT, 0, (void *)(uintptr_t)config->cert_pem},
+        {MHD_OPTION_HTTPS_MEM_KEY, 0, (void *)(uintptr_t)config->key_pem},
+        {MHD_OPTION_HTTPS_PRIORITIES, 0, (void *)(uintptr_t)TLS_PRIORITIES},
+        {MHD_OPTION_END, 0, NULL},
+    };
+
+    if (http == NULL)
+        return err_set(err, ERR_NOMEM, "HTTP server: out of memory");
+    http->config = *config;
+    if (config->cert_pem != NULL)
+        flags |= MHD_USE_TLS;
+    else
+        tls[0].option = MHD_OPTION_END;
+    http->daemon = MHD_start_daemon(
+        flags, 0, NULL, NULL, on_request, http, MHD_OPTION_LISTEN_SOCKET, config->listen_fd,
+        MHD_OPTION_NOTIFY_COMPLETED, on_request_end, http, MHD_OPTION_CONNECTION_LIMIT,
+        (unsigned)MAX_CONNECTIONS, MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_CONNECTION_S,
+        MHD_OPTION_ARRAY, tls, MHD_OPTION_END);
+    if (http->daemon == NULL)
+        return err_set(err, ERR_SYSTEM, "HTTP server: libmicrohttpd did not start%s",
+                       config->cert_pem != NULL
+                           ? "; is cert.pem a certificate, and key.pem its key? Remove both to "
+                             "have new ones made"
+                           : "");
+    *ret_http = TAKE(http);
+    return 0;
+}
+
+/* How long poll() may sleep: until a waiting request is due or libmicrohttpd wants to run. */
+static int sleep_ms(const struct http *http, int64_t soonest_ms)
+{
+    int64_t ms = soonest_ms - hub_now_ms(http->config.hub);
+    MHD_UNSIGNED_LONG_LONG wanted;
+
+    if (soonest_ms == INT64_MAX || ms > MAX_SLEEP_MS)
+        ms = MAX_SLEEP_MS;
+    if (MHD_get_timeout(http->daemon, &wanted) == MHD_YES && wanted < (uint64_t)ms)
+        ms = (int64_t)wanted;
+    return ms < 0 ? 0 : (int)ms;
+}
+
+int http_run(struct http *http, int signal_fd, struct err *err)
+{
+    struct hub *hub = http->config.hub;
+    const union MHD_DaemonInfo *info = MHD_get_daemon_info(http->daemon, MHD_DAEMON_INFO_EPOLL_FD);
+    struct pollfd fds[2] = {{.fd = signal_fd, .events = POLLIN}, {.events = POLLIN}};
+
+    if (info == NULL)
+        return err_set(err, ERR_SYSTEM, "HTTP server: libmicrohttpd has no epoll descriptor");
+    fds[1].fd = info->epoll_fd;
+    for (;;) {
+        int64_t soonest_ms = wake_due(http, hub_now_ms(hub), hub->is_woken);
+
+        hub->is_woken = false;
+        if (poll(fds, ARRAY_LEN(fds), sleep_ms(http, soonest_ms)) < 0 && errno != EINTR)
+            return err_sys(err, ERR_SYSTEM, errno, "HTTP server: poll");
+        if (fds[0].revents != 0)
+            return 0;
+        if (MHD_run(http->daemon) != MHD_YES)
+            return err_set(err, ERR_SYSTEM, "HTTP server: libmicrohttpd failed");
+    }
+}
+
+void http_free(struct http *http)
+{
+    if (http == NULL)
+        return;
+    if (http->daemon != NULL) {
+        http->is_stopping = true;
+        (void)wake_due(http, INT64_MAX, true);
+        (void)MHD_run(http->daemon); /* let the polls that were woken send their answers */
+        (void)MHD_run(http->daemon);
+        MHD_stop_daemon(http->daemon);
+    }
+    free(http);
+}
