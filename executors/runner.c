@@ -75,7 +75,9 @@ static int lock_directory(struct err *err)
     if (run.lock_fd < 0)
         return err_sys(err, ERR_IO, errno, "open %s", STEP_FILE_LOCK);
     if (flock(run.lock_fd, LOCK_EX | LOCK_NB) < 0)
-        return err_sys(err, errno == EWOULDBLOCK ? ERR_BUSY : ERR_IO, errno, "lock the step");
+        return errno == EWOULDBLOCK
+                   ? err_set(err, ERR_BUSY, "the step has another runner: not run again")
+                   : err_sys(err, ERR_IO, errno, "lock the step");
     /* Who holds it, for an agent that must find us before `started` is there. It looks at `cancel`
      * from the other side in the opposite order: see steps_stop(). */
     if ((r = proc_read(getpid(), &self, err)) < 0)

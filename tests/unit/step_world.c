@@ -27,6 +27,7 @@ static void on_ended(void *ctx, const struct step_key *key, enum step_answer ans
     w->answer = answer;
     w->outcome = *outcome;
     (void)str_copy(w->ended_job, sizeof(w->ended_job), key->job_id);
+    uv_stop(&w->loop); /* a turn that began with this timer must not go on to wait */
 }
 
 static void on_watchdog(uv_timer_t *timer)
