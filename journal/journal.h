@@ -57,6 +57,7 @@ struct journal_reply {
 void journal_reply_done(struct journal_reply *r);
 
 enum journal_reply_end { JOURNAL_REPLY_TAKEN, JOURNAL_REPLY_REFUSED, JOURNAL_REPLY_SUPERSEDED };
+const char *journal_reply_end_name(enum journal_reply_end end); /* as it is stored */
 
 /* What is known of a message id or an instance id. */
 enum journal_known {
@@ -66,18 +67,24 @@ enum journal_known {
     JOURNAL_LEDGERED, /* ended; only its row in the ledger is left */
 };
 
+/* 0 means no limit, everywhere. */
 struct journal_retention {
-    int64_t max_age_ms;        /* finished and reported jobs older than this go */
-    int64_t max_bytes;         /* of journal and job directories together; oldest go first */
+    int64_t max_age_ms; /* finished and reported jobs that ended longer ago than this go */
+    int64_t max_bytes;  /* of journal and job directories together; oldest go first, as many as an
+                           average job says, so that one call may not be enough */
     int64_t ledger_max_age_ms; /* the memory of duplicates; cut at its old end only, leaving a
-                                  checkpoint row */
+                                  checkpoint row; never a row whose instance is still here */
     int max_jobs_per_call;     /* so that one call stays short */
 };
 
 struct journal_counts {
-    int64_t n_open, n_unreported, n_ended, n_ledger, n_open_effects;
+    int64_t n_open;
+    int64_t n_unreported; /* instances with a reply that is still owed, ended or not */
+    int64_t n_ended;      /* ended, rows still here */
+    int64_t n_ledger, n_open_effects;
     int64_t size_bytes; /* database and write-ahead log */
     int64_t n_commits;  /* synced commits since the journal was opened */
+    bool has_reserve;   /* false: the disk is or was full; take on nothing new until it is back */
 };
 
 struct journal;
@@ -88,16 +95,26 @@ struct journal_ops {
     void (*rollback)(struct journal *j);
     void (*close)(struct journal *j);
 
-    /* --- puts, inside a transaction --- */
-    int (*put_message)(struct journal *j, const struct journal_message *m,
-                       struct err *err); /* ERR_EXISTS */
-    int (*put_instance)(struct journal *j, struct fsm_instance *inst,
-                        struct err *err); /* new: row, fields, children */
+    /* --- puts, inside a transaction. After one has failed only rollback is possible. --- */
+    /* Before its instance, in the same transaction. ERR_EXISTS: this message, or another one for
+     * the instance, was written before. */
+    int (*put_message)(struct journal *j, const struct journal_message *m, struct err *err);
+    /* A new one, before its first fsm_step: row, fields, children, and the chain's first row (n 0,
+     * event "created"). ERR_EXISTS: it is here or in the ledger. */
+    int (*put_instance)(struct journal *j, struct fsm_instance *inst, struct err *err);
+    /* One for each FSM_MOVED, in order. In a terminal state everything must be closed: a ledger row
+     * is written with it. ERR_STATE: does not follow what is stored, closes what is not open, or
+     * leaves something open at the end. */
     int (*put_transition)(struct journal *j, const struct journal_transition *t, struct err *err);
+    /* Without a transition. ERR_STATE: one is not open. Closing an effect, here or in a transition,
+     * ends its reply as superseded unless end_reply says otherwise, before or after. */
     int (*close_effects)(struct journal *j, const int64_t *effect_ids, size_t n, int64_t at_unix_ms,
                          struct err *err);
+    /* After the transition that opened its effect. ERR_EXISTS: the effect has one, or the id is
+     * taken. ERR_STATE: no such effect. */
     int (*put_reply)(struct journal *j, const struct journal_reply *r, int64_t at_unix_ms,
                      struct err *err);
+    /* ERR_STATE: no such reply, or it was taken or refused before. */
     int (*end_reply)(struct journal *j, int64_t effect_id, enum journal_reply_end end,
                      const char *text, int64_t at_unix_ms, struct err *err);
     int (*put_fact)(struct journal *j, const char *key, const char *value,
@@ -110,18 +127,25 @@ struct journal_ops {
     int (*load)(struct journal *j,
                 int (*each)(void *ctx, struct fsm_instance *inst, struct err *err), void *ctx,
                 struct err *err);
+    /* Either id may be NULL; the first one that is known decides. A message id is known as long as
+     * the ledger remembers its job. */
     int (*find)(struct journal *j, const char *message_id, const char *instance_id,
                 enum journal_known *ret_known, struct err *err);
     int (*get_payload)(struct journal *j, const char *instance_id, struct buf *ret_payload,
                        struct err *err); /* ERR_NOT_FOUND */
+    /* ERR_NOT_FOUND: it came from no message. */
     int (*get_message_id)(struct journal *j, const char *instance_id, char *ret_message_id,
                           size_t size, struct err *err);
+    /* ERR_NOT_FOUND. A reply that has ended is returned too. The caller owns it:
+     * journal_reply_done(). */
     int (*get_reply)(struct journal *j, int64_t effect_id, struct journal_reply *ret_reply,
                      struct err *err);
+    /* The newest of kind "final". */
     int (*get_final_reply)(struct journal *j, const char *instance_id,
                            struct journal_reply *ret_reply, struct err *err);
     int (*get_fact)(struct journal *j, const char *key, struct buf *ret_value,
                     struct err *err); /* ERR_NOT_FOUND */
+    /* The greatest id ever given, retention or not; 0 at first. */
     int (*last_effect_id)(struct journal *j, int64_t *ret_id, struct err *err);
     int (*counts)(struct journal *j, struct journal_counts *ret_counts, struct err *err);
 
@@ -132,8 +156,10 @@ struct journal_ops {
     int (*prune)(struct journal *j, const struct journal_retention *r, int64_t job_dirs_bytes,
                  int64_t now_unix_ms, void (*removed)(void *ctx, const char *instance_id),
                  void *ctx, struct err *err);
-    /* After a failure: is the storage usable again? Reopens and verifies it, and writes and syncs a
-     * probe. */
+    /* After a failure: is the storage usable again? Rolls back, reopens and verifies it, and writes
+     * and syncs a probe. Needed after ERR_IO, ERR_FULL and ERR_CORRUPT: until it has returned 0,
+     * begin fails with the same code. After ERR_FULL it gives up the space kept in reserve, so that
+     * what runs can record its end; prune fills it again when there is room. */
     int (*revive)(struct journal *j, struct err *err);
     /* Ledger's count and head into the side file, when they changed (architecture, section 6).
      * Synced. */
@@ -149,6 +175,7 @@ struct journal_options {
     const char *head_path; /* side file of the ledger's head, or NULL */
     const char *boot_id;
     const char *vfs; /* SQLite VFS to use, or NULL; tests count and break syncs with one */
+    const struct fsm_machine *const *machines; /* ends with NULL; NULL: fsm_machines */
 };
 
 /* Open or create the journal and bring its schema up to date. WAL and synchronous=FULL are set and
@@ -158,14 +185,20 @@ struct journal_options {
 int journal_open_sqlite(const struct journal_options *o, struct journal **ret_journal,
                         struct err *err) MUST_CHECK;
 
+/* Verify the invariants listed in sqlite.c: each breach is a line in *ret_problems. Reads
+ * everything: for tests and tools. ERR_UNSUPPORTED for another implementation than the SQLite one.
+ */
+int journal_check(struct journal *j, struct buf *ret_problems, struct err *err) MUST_CHECK;
+
 /* In memory, for tests: what was committed survives journal_memory_crash(), which drops the rest.
  */
 int journal_open_memory(struct journal **ret_journal, struct err *err) MUST_CHECK;
 void journal_memory_crash(struct journal *j);
 
-/* A decorator: the n-th call of begin/put/commit (counted from 1; 0 never) fails with `code`,
- * `repeat` times in a row
- * (-1 for good). Does not own `inner`. */
+/* A decorator: the n-th call of begin, a put or commit (counted from 1; 0 never) fails with `code`
+ * before it reaches `inner`, `repeat` times in a row (-1 for good). Once that has begun, revive
+ * counts as a call too. Does not own `inner`; `fault` is borrowed while it is open and may be
+ * changed between calls. */
 struct journal_fault {
     int64_t at, repeat;
     int code;

@@ -1,0 +1,39 @@
+/* The files of a journal, below SQLite: whose they are, who may write (one), and the space kept in
+ * reserve. One thread.
+ *
+ * The reserve file (<journal without .db>.reserve, 8 MiB of real blocks) is there for the day the
+ * disk is full: given up by revive, it leaves room for running commands to record their ends. It is
+ * filled again by upkeep once there is twice its size to spare. Its lock is what makes a second
+ * writer fail; it is a file of its own because closing any descriptor of the database would drop
+ * SQLite's locks. */
+#ifndef SSMD_JOURNAL_STORAGE_INTERNAL_H
+#define SSMD_JOURNAL_STORAGE_INTERNAL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+
+#define STORAGE_RESERVE_BYTES (8 << 20)
+
+struct storage {
+    int dir_fd;     /* of the journal's directory */
+    int reserve_fd; /* locked while the journal is open */
+    bool has_reserve;
+    char name[256]; /* of the database in its directory */
+};
+
+/* Check the directory (ours, writable by nobody else) and the files in it, make the database file
+ * (mode 0600) when it is missing, and take the lock. Errors: ERR_STATE (not ours), ERR_BUSY
+ * (another writer), ERR_NOT_FOUND (no directory), ERR_IO, ERR_FULL. End with storage_done(). */
+int storage_init(struct storage *s, const char *path, struct err *err) MUST_CHECK;
+void storage_done(struct storage *s);
+
+/* Fill the reserve if there is room for it. Not having it is no error. */
+void storage_fill_reserve(struct storage *s);
+void storage_release_reserve(struct storage *s);
+
+/* Bytes of the database and its write-ahead log; 0 for what is not there. */
+int64_t storage_size(const struct storage *s);
+
+#endif
