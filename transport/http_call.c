@@ -66,7 +66,7 @@ static int add_headers(struct http_call *call, const struct http_request *reques
 
     for (i = 0; i < request->n_headers; i++) {
         const struct header *h = &request->headers[i];
-        AUTO(buf_done) struct buf line;
+        AUTO(buf_done) struct buf line = {0};
 
         buf_init(&line, 64u << 10);
         if (h->name[0] == '\0' || strpbrk(h->name, ":; \t\r\n") != NULL ||

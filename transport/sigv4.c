@@ -137,7 +137,7 @@ static int compare_params(const void *left, const void *right)
 
 static int add_query(struct buf *b, const char *query, struct err *err)
 {
-    AUTO(buf_done) struct buf scratch;
+    AUTO(buf_done) struct buf scratch = {0};
     AUTO(free) struct query_param *params = NULL;
     size_t n_params = 0, i;
     const char *p;
@@ -300,7 +300,7 @@ int sigv4_canonical(const struct sigv4_request *request, const char *service,
                     const char *signed_headers, struct buf *ret_canonical, struct buf *ret_signed,
                     struct err *err)
 {
-    AUTO(buf_done) struct buf names;
+    AUTO(buf_done) struct buf names = {0};
     char hex[SHA256_HEX_SIZE];
     int r;
 
@@ -447,9 +447,9 @@ int sigv4_sign(const struct sigv4_request *request, const struct sigv4_scope *sc
                const char *access_key, const char *secret, struct buf *ret_authorization,
                struct err *err)
 {
-    AUTO(buf_done) struct buf canonical;
-    AUTO(buf_done) struct buf names;
-    AUTO(buf_done) struct buf text;
+    AUTO(buf_done) struct buf canonical = {0};
+    AUTO(buf_done) struct buf names = {0};
+    AUTO(buf_done) struct buf text = {0};
     unsigned char key[SHA256_SIZE];
     char signature[SHA256_HEX_SIZE];
     int r;

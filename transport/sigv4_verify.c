@@ -212,8 +212,8 @@ static int check_signature(const struct sigv4_request *request,
     const struct sigv4_scope scope = {.date = find_header(request, "x-amz-date"),
                                       .region = parts->region,
                                       .service = parts->service};
-    AUTO(buf_done) struct buf canonical;
-    AUTO(buf_done) struct buf text;
+    AUTO(buf_done) struct buf canonical = {0};
+    AUTO(buf_done) struct buf text = {0};
     unsigned char key[SHA256_SIZE];
     char signature[SHA256_HEX_SIZE];
     int r;

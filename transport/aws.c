@@ -1,0 +1,400 @@
+/* A call's life: wait for credentials, sign, send, judge, repair or try again, tell.
+ *
+ * Every call owns one timer; it begins the first try (so that no callback runs inside aws_start),
+ * waits between tries, and its uv_close callback frees the call. */
+#include "transport/aws.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define LOG_MODULE "transport"
+#include "base/clock.h"
+#include "base/ids.h"
+#include "base/log.h"
+#include "base/str.h"
+#include "schema/message.h"
+#include "transport/aws_classify.h"
+#include "transport/backoff.h"
+#include "transport/sigv4.h"
+
+#define CONTENT_TYPE "application/x-amz-json-1.1"
+#define MAX_BODY_BYTES (16u << 20)
+#define MAX_RETRY_DELAY_MS (300 * 1000)
+
+struct aws {
+    uv_loop_t *loop;
+    struct http *http;
+    struct credentials_provider *credentials;
+    char signing_region[128];
+    struct endpoint endpoints[AWS_SERVICE_COUNT];
+    int64_t retry_unit_ms;
+    int64_t offset_ms;
+    struct aws_call *calls; /* owned; doubly linked */
+};
+
+struct aws_call {
+    struct aws *aws; /* not to be used after the call was unlinked */
+    struct aws_call *prev, *next;
+    uv_timer_t timer;
+    struct http_call *http_call; /* while one is under way */
+    struct credentials_waiter waiter;
+    enum aws_service service;
+    char operation[64];
+    struct buf body;
+    int64_t timeout_ms;
+    size_t max_response_bytes;
+    unsigned n_retries, n_tried; /* allowed; used */
+    bool is_unsigned, is_clock_repaired, are_credentials_repaired;
+    char access_key[CREDENTIALS_ACCESS_KEY_SIZE]; /* that signed the last try */
+    aws_done_fn done;
+    void *ctx;
+};
+
+static void attempt(struct aws_call *call);
+
+static void free_call(uv_handle_t *handle)
+{
+    struct aws_call *call = container_of((uv_timer_t *)(void *)handle, struct aws_call, timer);
+
+    buf_done(&call->body);
+    free(call);
+}
+
+static void unlink_call(struct aws_call *call)
+{
+    if (call->next != NULL)
+        call->next->prev = call->prev;
+    if (call->prev != NULL)
+        call->prev->next = call->next;
+    else
+        call->aws->calls = call->next;
+}
+
+static void finish(struct aws_call *call, const struct aws_result *result)
+{
+    unlink_call(call); /* from here on the callback may close everything */
+    call->done(call->ctx, result);
+    uv_close((uv_handle_t *)&call->timer, free_call);
+}
+
+static void finish_with(struct aws_call *call, struct err *err)
+{
+    const struct aws_result result = {.err = err, .error_code = "", .body = "", .request_id = ""};
+
+    (void)err_wrap(err, "%s %s", aws_service_name(call->service), call->operation);
+    finish(call, &result);
+}
+
+static void on_timer(uv_timer_t *timer)
+{
+    attempt(container_of(timer, struct aws_call, timer));
+}
+
+static void try_in(struct aws_call *call, int64_t delay_ms)
+{
+    uv_update_time(call->aws->loop);
+    (void)uv_timer_start(&call->timer, on_timer, (uint64_t)delay_ms, 0); /* not closing */
+}
+
+static int64_t retry_delay_ms(const struct aws_call *call, const struct http_response *response)
+{
+    int64_t asked = http_retry_after_ms(response), delay;
+    uint32_t random;
+
+    ids_random(&random, sizeof(random));
+    delay = backoff_ssm_ms(call->n_tried - 1, random) * call->aws->retry_unit_ms / 1000;
+    if (asked > delay)
+        delay = asked < MAX_RETRY_DELAY_MS ? asked : MAX_RETRY_DELAY_MS;
+    return delay;
+}
+
+/* What the service said, in one line; the caller's callback gets it too. */
+static void judge(const struct aws_call *call, const struct http_response *response,
+                  const char *request_id, struct aws_error *error, struct aws_verdict *ret_verdict,
+                  struct err *err)
+{
+    struct aws_verdict v = {0};
+    bool is_success = response->status >= 200 && response->status < 300;
+    const char *name = aws_service_name(call->service);
+
+    if (response->err != NULL) {
+        v.code = response->err->code;
+        v.is_retryable = v.code == ERR_NETWORK || v.code == ERR_TIMEOUT;
+        *err = *response->err;
+        (void)err_wrap(err, "%s %s", name, call->operation);
+    } else if (is_success) {
+        if (!aws_is_success_body(response->body, response->len, request_id[0] != '\0')) {
+            v.code = ERR_PROTOCOL;
+            (void)err_set(err, v.code,
+                          "%s %s: HTTP %ld from %s, but the body is not the service's JSON (is "
+                          "there a proxy or a login page in between?)",
+                          name, call->operation, response->status,
+                          call->aws->endpoints[call->service].host);
+        }
+    } else {
+        aws_error_parse(response->body, response->len, error);
+        v = aws_classify(response->status, error->code);
+        (void)err_set(err, v.code, "%s %s: %s%s%s (HTTP %ld%s%s)", name, call->operation,
+                      error->code, error->message[0] != '\0' ? ": " : "", error->message,
+                      response->status, request_id[0] != '\0' ? ", request " : "", request_id);
+    }
+    *ret_verdict = v;
+}
+
+/* True when another try at once makes sense: once for the clock and once for the credentials. */
+static bool repair(struct aws_call *call, const struct aws_verdict *v, bool is_clock_changed)
+{
+    if (v->may_be_clock && is_clock_changed && !call->is_clock_repaired) {
+        call->is_clock_repaired = true;
+        return true;
+    }
+    if (v->may_be_credentials && !call->is_unsigned && !call->are_credentials_repaired) {
+        call->are_credentials_repaired = true;
+        return credentials_reject(call->aws->credentials, call->access_key);
+    }
+    return false;
+}
+
+static bool learn_clock(struct aws *aws, const struct http_response *response,
+                        const struct aws_verdict *v)
+{
+    int64_t offset =
+        aws_learn_offset(aws->offset_ms, http_date_ms(response), clock_wall_ms(), v->may_be_clock);
+
+    if (offset == aws->offset_ms)
+        return false;
+    if (offset != 0)
+        log_warning("this machine's clock differs from the service's by %lld s: signing with the "
+                    "service's time",
+                    (long long)(-offset / 1000));
+    else
+        log_info("this machine's clock agrees with the service's again");
+    aws->offset_ms = offset;
+    return true;
+}
+
+static void on_response(void *ctx, const struct http_response *response)
+{
+    struct aws_call *call = ctx;
+    const char *request_id = http_response_header(response, "x-amzn-RequestId");
+    struct aws_error error = {0};
+    struct aws_verdict v;
+    struct err err = {0};
+    bool is_clock_changed = false;
+
+    call->http_call = NULL;
+    if (request_id == NULL)
+        request_id = http_response_header(response, "x-amz-request-id");
+    if (request_id == NULL)
+        request_id = "";
+    judge(call, response, request_id, &error, &v, &err);
+    if (response->err == NULL && v.code != ERR_PROTOCOL) /* a page in between has its own clock */
+        is_clock_changed = learn_clock(call->aws, response, &v);
+    if (v.code != 0) {
+        if (repair(call, &v, is_clock_changed)) {
+            log_debug("%s; trying again at once", err.text);
+            try_in(call, 0);
+            return;
+        }
+        if (v.is_retryable && call->n_tried <= call->n_retries) {
+            int64_t delay = retry_delay_ms(call, response);
+
+            log_debug("%s; trying again in %lld ms", err.text, (long long)delay);
+            try_in(call, delay);
+            return;
+        }
+    }
+    const struct aws_result result = {.err = v.code != 0 ? &err : NULL,
+                                      .error_code = error.code,
+                                      .body = response->body,
+                                      .len = response->len,
+                                      .http_status = response->status,
+                                      .request_id = request_id,
+                                      .was_sent = response->was_sent,
+                                      .is_reset = response->is_reset};
+    finish(call, &result);
+}
+
+static int send_request(struct aws_call *call, const struct credentials *c, struct err *err)
+{
+    struct aws *aws = call->aws;
+    const struct endpoint *e = &aws->endpoints[call->service];
+    char date[SIGV4_DATE_SIZE], length[24], target[192];
+    struct header headers[8];
+    size_t n = 0, n_sent;
+    AUTO(buf_done) struct buf authorization = {0};
+    int r;
+
+    buf_init(&authorization, 8192);
+    sigv4_format_date(aws_now_ms(aws), date);
+    (void)snprintf(length, sizeof(length), "%zu", call->body.len);
+    (void)snprintf(target, sizeof(target), "%s%s", aws_service_target_prefix(call->service),
+                   call->operation);
+    headers[n++] = (struct header){"Host", e->host};
+    headers[n++] = (struct header){"Content-Type", CONTENT_TYPE};
+    headers[n++] = (struct header){"X-Amz-Target", target};
+    n_sent = n;
+    if (c != NULL) {
+        const struct sigv4_scope scope = {date, aws->signing_region,
+                                          aws_service_name(call->service)};
+        struct sigv4_request request = {.method = "POST",
+                                        .path = e->path,
+                                        .headers = headers,
+                                        .body = call->body.data,
+                                        .body_len = call->body.len};
+
+        headers[n++] = (struct header){"X-Amz-Date", date};
+        if (secret_is_set(&c->session_token))
+            headers[n++] =
+                (struct header){"X-Amz-Security-Token", secret_reveal(&c->session_token)};
+        n_sent = n;
+        headers[n++] = (struct header){"Content-Length", length}; /* libcurl sends it itself */
+        request.n_headers = n;
+        r = sigv4_sign(&request, &scope, c->access_key, secret_reveal(&c->secret_key),
+                       &authorization, err);
+        if (r < 0)
+            return r;
+        headers[n_sent++] = (struct header){"Authorization", authorization.data};
+    }
+    const struct http_request request = {.method = "POST",
+                                         .url = e->url,
+                                         .headers = headers,
+                                         .n_headers = n_sent,
+                                         .body = call->body.data,
+                                         .body_len = call->body.len,
+                                         .timeout_ms = call->timeout_ms,
+                                         .max_response_bytes = call->max_response_bytes};
+    return http_start(aws->http, &request, on_response, call, &call->http_call, err);
+}
+
+static void attempt(struct aws_call *call)
+{
+    const struct credentials *c = NULL;
+    struct err err = {0};
+    int r = 0;
+
+    if (!call->is_unsigned) {
+        r = credentials_get(call->aws->credentials, &c, &err);
+        if (r == ERR_BUSY) {
+            if (call->waiter.provider == NULL)
+                credentials_wait(call->aws->credentials, &call->waiter);
+            return;
+        }
+    }
+    if (r == 0) {
+        if (c != NULL)
+            memcpy(call->access_key, c->access_key, sizeof(call->access_key));
+        call->n_tried++;
+        r = send_request(call, c, &err);
+    }
+    if (r < 0)
+        finish_with(call, &err);
+}
+
+static void wake(void *ctx)
+{
+    struct aws_call *call = ctx;
+
+    try_in(call, 0); /* not from inside the provider's round */
+}
+
+int aws_new(uv_loop_t *loop, const struct aws_options *options, struct aws **ret_aws,
+            struct err *err)
+{
+    AUTO(free) struct aws *aws = calloc(1, sizeof(*aws));
+    const char *signing_region = options->signing_region;
+    int i;
+
+    if (aws == NULL)
+        return err_set(err, ERR_NOMEM, "AWS client: out of memory");
+    aws->loop = loop;
+    aws->http = options->http;
+    aws->credentials = options->credentials;
+    aws->retry_unit_ms = options->retry_unit_ms > 0 ? options->retry_unit_ms : 1000;
+    if (signing_region == NULL || *signing_region == '\0')
+        signing_region = options->region;
+    for (i = 0; i < AWS_SERVICE_COUNT; i++) {
+        int r = endpoint_make((enum aws_service)i, options->region, options->domain,
+                              options->endpoints[i], &aws->endpoints[i], err);
+
+        if (r < 0)
+            return err_wrap(err, "%s", aws_service_name((enum aws_service)i));
+    }
+    if (!str_copy(aws->signing_region, sizeof(aws->signing_region), signing_region))
+        return err_set(err, ERR_INVALID, "signing region \"%.100s\": longer than %zu bytes",
+                       signing_region, sizeof(aws->signing_region) - 1);
+    *ret_aws = TAKE(aws);
+    return 0;
+}
+
+void aws_close(struct aws *aws)
+{
+    if (aws == NULL)
+        return;
+    while (aws->calls != NULL)
+        aws_cancel(aws->calls);
+    free(aws);
+}
+
+int aws_start(struct aws *aws, const struct aws_request *request, aws_done_fn done, void *ctx,
+              struct aws_call **ret_call, struct err *err)
+{
+    struct aws_call *call = calloc(1, sizeof(*call));
+
+    if (call == NULL)
+        return err_set(err, ERR_NOMEM, "%s %s: out of memory", aws_service_name(request->service),
+                       request->operation);
+    buf_init(&call->body, MAX_BODY_BYTES);
+    if (buf_add(&call->body, request->body, request->body_len) < 0) {
+        int r = buf_error(&call->body, "request", err);
+
+        buf_done(&call->body);
+        free(call);
+        return r;
+    }
+    call->aws = aws;
+    call->service = request->service;
+    (void)str_copy(call->operation, sizeof(call->operation), request->operation); /* ours: short */
+    call->timeout_ms = request->timeout_ms;
+    call->max_response_bytes = request->max_response_bytes;
+    call->n_retries = request->n_retries;
+    call->is_unsigned = request->is_unsigned;
+    call->done = done;
+    call->ctx = ctx;
+    call->waiter = (struct credentials_waiter){.wake = wake, .ctx = call};
+    (void)uv_timer_init(aws->loop, &call->timer); /* cannot fail */
+    call->next = aws->calls;
+    if (call->next != NULL)
+        call->next->prev = call;
+    aws->calls = call;
+    try_in(call, 0);
+    if (ret_call != NULL)
+        *ret_call = call;
+    return 0;
+}
+
+void aws_cancel(struct aws_call *call)
+{
+    if (call == NULL)
+        return;
+    unlink_call(call);
+    credentials_unwait(&call->waiter);
+    http_cancel(call->http_call);
+    uv_close((uv_handle_t *)&call->timer, free_call);
+}
+
+int64_t aws_now_ms(const struct aws *aws)
+{
+    return clock_wall_ms() + aws->offset_ms;
+}
+
+int64_t aws_clock_offset_ms(const struct aws *aws)
+{
+    return aws->offset_ms;
+}
+
+const struct endpoint *aws_endpoint(const struct aws *aws, enum aws_service service)
+{
+    return &aws->endpoints[service];
+}

@@ -1,0 +1,67 @@
+/* Calls of the ssm service. */
+#include "transport/ssm.h"
+
+#include <string.h>
+
+#include "base/str.h"
+
+#define MAX_REQUEST_BYTES (64u << 10)
+
+static bool is_given(const char *value)
+{
+    return value != NULL && *value != '\0';
+}
+
+static void add_member(struct buf *b, const char *name, const char *value)
+{
+    if (!is_given(value))
+        return;
+    (void)buf_printf(b, "%s\"%s\":", b->len > 1 ? "," : "", name);
+    (void)buf_add_json_str(b, value, strlen(value)); /* buf_error() is asked at the end */
+}
+
+int ssm_update_instance_information(struct aws *aws, const struct ssm_instance_information *info,
+                                    aws_done_fn done, void *ctx, struct aws_call **ret_call,
+                                    struct err *err)
+{
+    const struct {
+        const char *name, *value;
+    } members[] = {
+        {"AgentName", is_given(info->agent_name) ? info->agent_name : "amazon-ssm-agent"},
+        {"AgentStatus", info->agent_status},
+        {"AgentVersion", info->agent_version},
+        {"AvailabilityZone", info->availability_zone},
+        {"AvailabilityZoneId", info->availability_zone_id},
+        {"ComputerName", info->computer_name},
+        {"IPAddress", info->ip_address},
+        {"InstanceId", info->instance_id},
+        {"PlatformName", info->platform_name},
+        {"PlatformType", info->platform_type},
+        {"PlatformVersion", info->platform_version},
+        {"SSMConnectionChannel", info->connection_channel},
+    };
+    AUTO(buf_done) struct buf body = {0};
+    size_t i;
+    int r;
+
+    if (!is_given(info->instance_id) || !is_given(info->agent_version) ||
+        !is_given(info->platform_type))
+        return err_set(err, ERR_INVALID,
+                       "UpdateInstanceInformation: instance id, agent version and platform type "
+                       "are needed");
+    buf_init(&body, MAX_REQUEST_BYTES);
+    (void)buf_add_char(&body, '{');
+    for (i = 0; i < ARRAY_LEN(members); i++)
+        add_member(&body, members[i].name, members[i].value);
+    (void)buf_add_char(&body, '}');
+    r = buf_error(&body, "UpdateInstanceInformation", err);
+    if (r < 0)
+        return r;
+    return aws_start(aws,
+                     &(struct aws_request){.service = AWS_SSM,
+                                           .operation = "UpdateInstanceInformation",
+                                           .body = body.data,
+                                           .body_len = body.len,
+                                           .n_retries = AWS_RETRIES},
+                     done, ctx, ret_call, err);
+}

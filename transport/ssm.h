@@ -1,0 +1,26 @@
+/* The ssm service: this node's registration data (spec 02, section 3). Loop thread only. */
+#ifndef SSMD_TRANSPORT_SSM_H
+#define SSMD_TRANSPORT_SSM_H
+
+#include "transport/aws.h"
+
+/* NULL or "" leaves a member out. An empty ping has the first four only. */
+struct ssm_instance_information {
+    const char *agent_name; /* NULL or "": amazon-ssm-agent, the only one the service knows */
+    const char *agent_version;
+    const char *instance_id;
+    const char *platform_type; /* Linux */
+    const char *agent_status;  /* Active */
+    const char *platform_name, *platform_version;
+    const char *ip_address, *computer_name;
+    const char *availability_zone, *availability_zone_id;
+    const char *connection_channel; /* ssmmessages, ec2messages */
+};
+
+/* UpdateInstanceInformation. *ret_call may be NULL. ERR_INVALID: a member that the service needs is
+ * missing; ERR_NOMEM, ERR_LIMIT. */
+int ssm_update_instance_information(struct aws *aws, const struct ssm_instance_information *info,
+                                    aws_done_fn done, void *ctx, struct aws_call **ret_call,
+                                    struct err *err) MUST_CHECK;
+
+#endif
