@@ -1,0 +1,420 @@
+/* ssmctl's side door: requests over a Unix socket. */
+#define LOG_MODULE "ctl"
+#include "agent/ctl_server.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "base/fs.h"
+#include "base/log.h"
+#include "base/str.h"
+#include "schema/json.h"
+#include "schema/message.h"
+
+#define MAX_REQUEST_BYTES (4u << 20)
+#define MAX_CLIENTS 32
+#define SOCKET_NAME "ctl.sock"
+
+struct ctl_server {
+    uv_loop_t *loop;
+    struct engine *engine;
+    struct journal *journal;
+    void (*add_status)(void *ctx, struct buf *b);
+    void *ctx;
+    uv_pipe_t listener;
+    int dirfd;
+    size_t n_clients;
+    struct client *clients; /* open ones */
+};
+
+struct client {
+    struct ctl_server *server;
+    uv_pipe_t pipe;
+    struct buf request, answer;
+    uv_write_t write;
+    bool is_waiting; /* the engine still owes it an answer */
+    bool is_closed;  /* handle closed; freed once it does not wait */
+    struct client *next, *prev;
+};
+
+static void client_free(struct client *c)
+{
+    buf_done(&c->request);
+    buf_done(&c->answer);
+    free(c);
+}
+
+static void on_client_closed(uv_handle_t *handle)
+{
+    struct client *c = handle->data;
+
+    c->is_closed = true;
+    if (!c->is_waiting)
+        client_free(c);
+}
+
+static void client_close(struct client *c)
+{
+    if (uv_is_closing((uv_handle_t *)&c->pipe))
+        return;
+    if (c->prev != NULL)
+        c->prev->next = c->next;
+    else
+        c->server->clients = c->next;
+    if (c->next != NULL)
+        c->next->prev = c->prev;
+    c->server->n_clients--;
+    uv_close((uv_handle_t *)&c->pipe, on_client_closed);
+}
+
+static void on_written(uv_write_t *req, int status)
+{
+    (void)status; /* a client that went away misses its answer; what it asked for is done */
+    client_close(container_of(req, struct client, write));
+}
+
+static void send_answer(struct client *c)
+{
+    uv_buf_t bytes;
+    int r;
+
+    (void)buf_add_char(&c->answer, '\n');
+    if (buf_error(&c->answer, "answer", NULL) < 0) {
+        client_close(c);
+        return;
+    }
+    bytes = uv_buf_init(c->answer.data, (unsigned)c->answer.len);
+    r = uv_write(&c->write, (uv_stream_t *)&c->pipe, &bytes, 1, on_written);
+    if (r < 0)
+        client_close(c);
+}
+
+static void answer_error(struct client *c, const struct err *err)
+{
+    (void)buf_printf(&c->answer,
+                     "{\"ok\":false,\"error\":{\"code\":\"%s\",\"text\":", err_name(err->code));
+    (void)buf_add_json_str(&c->answer, err->text, strlen(err->text));
+    (void)buf_add_str(&c->answer, "}}");
+    send_answer(c);
+}
+
+/* ---- requests ---- */
+
+static void add_text(struct buf *b, const char *name, const char *value)
+{
+    (void)buf_printf(b, "\"%s\":", name);
+    (void)buf_add_json_str(b, value, strlen(value));
+    (void)buf_add_char(b, ',');
+}
+
+static void add_journal(struct client *c, const struct engine_status *s)
+{
+    struct journal_counts n = {0};
+    struct err err;
+    const char *text = s->journal_text;
+
+    if (!s->is_suspended && c->server->journal->ops->counts(c->server->journal, &n, &err) < 0)
+        text = err.text;
+    (void)buf_add_str(&c->answer, "\"journal\":{");
+    add_text(&c->answer, "state", s->is_suspended ? "suspended" : "ok");
+    add_text(&c->answer, "text", text);
+    (void)buf_printf(&c->answer,
+                     "\"n_open\":%" PRId64 ",\"n_unreported\":%" PRId64 ",\"n_ledger\":%" PRId64
+                     ",\"size_bytes\":%" PRId64 ",\"n_commits\":%" PRId64 "},",
+                     n.n_open, n.n_unreported, n.n_ledger, n.size_bytes, n.n_commits);
+}
+
+static void answer_status(struct client *c)
+{
+    struct buf *b = &c->answer;
+    struct engine_status s;
+    size_t i;
+
+    engine_get_status(c->server->engine, &s);
+    (void)buf_printf(b, "{\"ok\":true,\"status\":{\"version\":\"%s\",\"pid\":%ld,", SSMD_VERSION,
+                     (long)getpid());
+    add_journal(c, &s);
+    c->server->add_status(c->server->ctx, b);
+    (void)buf_printf(b,
+                     "\"n_running\":%zu,\"n_queued\":%zu,\"n_reporting\":%zu,\"n_rebooting\":%zu,"
+                     "\"reboot_pending\":%s,\"n_duplicates\":%" PRId64 ",\"n_stale\":%" PRId64
+                     ",\"n_unexpected\":%" PRId64 ",\"last_errors\":[",
+                     s.n_running, s.n_queued, s.n_reporting, s.n_rebooting,
+                     s.is_reboot_pending ? "true" : "false", s.n_duplicates, s.n_stale,
+                     s.n_unexpected);
+    for (i = 0; i < ARRAY_LEN(s.last_errors) && s.last_errors[i].at_unix_ms != 0; i++) {
+        (void)buf_printf(b, "%s{\"at_unix_ms\":%" PRId64 ",\"text\":", i > 0 ? "," : "",
+                         s.last_errors[i].at_unix_ms);
+        (void)buf_add_json_str(b, s.last_errors[i].text, strlen(s.last_errors[i].text));
+        (void)buf_add_char(b, '}');
+    }
+    (void)buf_add_str(b, "]}}");
+    send_answer(c);
+}
+
+static int ask_cancel(struct client *c, const cJSON *request, struct err *err)
+{
+    const char *job;
+    int r = json_get_string(request, "request", "job", 64, &job, err);
+
+    if (r == 0 && job == NULL)
+        r = err_set(err, ERR_INVALID, "request.job is missing");
+    if (r == 0)
+        r = engine_cancel(c->server->engine, job, err);
+    if (r < 0)
+        return r;
+    (void)buf_add_str(&c->answer, "{\"ok\":true,\"text\":\"it is being stopped\"}");
+    send_answer(c);
+    return 0;
+}
+
+static void on_accepted(void *ctx, const char *job_id, const struct err *err)
+{
+    struct client *c = ctx;
+
+    c->is_waiting = false;
+    if (c->is_closed) {
+        client_free(c);
+        return;
+    }
+    if (uv_is_closing((uv_handle_t *)&c->pipe))
+        return;
+    if (err != NULL) {
+        answer_error(c, err);
+        return;
+    }
+    (void)buf_printf(&c->answer, "{\"ok\":true,\"job\":\"%s\"}", job_id);
+    send_answer(c);
+}
+
+/* The payload of a send message, as the service would have made it (spec 03, section 3.4). */
+static int make_payload(const char *name, const cJSON *document, const cJSON *parameters,
+                        struct buf *payload, struct err *err)
+{
+    (void)buf_add_str(payload, "{\"CommandId\":\"\",\"DocumentName\":");
+    (void)buf_add_json_str(payload, name, strlen(name));
+    (void)buf_add_str(payload, ",\"Parameters\":");
+    if (parameters != NULL)
+        json_write(payload, parameters);
+    else
+        (void)buf_add_str(payload, "{}");
+    (void)buf_add_str(payload, ",\"DocumentContent\":");
+    json_write(payload, document);
+    (void)buf_add_char(payload, '}');
+    return buf_error(payload, "document", err);
+}
+
+static int ask_run(struct client *c, const cJSON *request, struct err *err)
+{
+    AUTO(cJSON_Delete) cJSON *document = NULL;
+    AUTO(buf_done) struct buf payload = {0};
+    const char *name, *text;
+    const cJSON *parameters;
+    int r;
+
+    buf_init(&payload, MESSAGE_MAX_PAYLOAD_BYTES);
+    if ((r = json_get_string(request, "request", "name", 512, &name, err)) < 0 ||
+        (r = json_get_string(request, "request", "document", MESSAGE_MAX_PAYLOAD_BYTES, &text,
+                             err)) < 0 ||
+        (r = json_get_object(request, "request", "parameters", &parameters, err)) < 0)
+        return r;
+    if (text == NULL)
+        return err_set(err, ERR_INVALID, "request.document is missing");
+    r = json_parse(text, strlen(text), MESSAGE_MAX_PAYLOAD_BYTES, JSON_REFUSE,
+                   name != NULL ? name : "document", &document, err);
+    if (r == 0)
+        r = json_want_object(document, name != NULL ? name : "document", err);
+    if (r == 0)
+        r = make_payload(name != NULL ? name : "local", document, parameters, &payload, err);
+    if (r < 0)
+        return r;
+    c->is_waiting = true;
+    r = engine_run_local(c->server->engine, name != NULL ? name : "local", buf_str(&payload),
+                         on_accepted, c, err);
+    if (r < 0)
+        c->is_waiting = false;
+    return r;
+}
+
+static int serve(struct client *c, const cJSON *request, struct err *err)
+{
+    const char *op;
+    int r = json_want_object(request, "request", err);
+
+    if (r == 0)
+        r = json_get_string(request, "request", "op", 32, &op, err);
+    if (r < 0)
+        return r;
+    if (str_eq(op, "status")) {
+        answer_status(c);
+        return 0;
+    }
+    if (str_eq(op, "cancel"))
+        return ask_cancel(c, request, err);
+    if (str_eq(op, "run"))
+        return ask_run(c, request, err);
+    return err_set(err, ERR_INVALID, "request.op \"%s\" is not status, cancel or run",
+                   op != NULL ? op : "");
+}
+
+static void handle_request(struct client *c, size_t n)
+{
+    AUTO(cJSON_Delete) cJSON *request = NULL;
+    struct err err;
+    int r =
+        json_parse(c->request.data, n, MAX_REQUEST_BYTES, JSON_REFUSE, "request", &request, &err);
+
+    (void)uv_read_stop((uv_stream_t *)&c->pipe);
+    if (r == 0)
+        r = serve(c, request, &err);
+    if (r < 0)
+        answer_error(c, &err);
+}
+
+/* ---- connections ---- */
+
+static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *ret_buf)
+{
+    static char chunk[65536]; /* read and consumed before the next alloc: one thread, one loop */
+
+    (void)handle;
+    (void)suggested;
+    *ret_buf = uv_buf_init(chunk, sizeof(chunk));
+}
+
+static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *bytes)
+{
+    struct client *c = stream->data;
+    const char *newline;
+    struct err err;
+
+    if (n < 0) {
+        client_close(c);
+        return;
+    }
+    if (n == 0)
+        return;
+    if (buf_add(&c->request, bytes->base, (size_t)n) < 0) {
+        (void)uv_read_stop(stream);
+        (void)err_set(&err, ERR_LIMIT, "request: larger than %u bytes", MAX_REQUEST_BYTES);
+        answer_error(c, &err);
+        return;
+    }
+    newline = memchr(c->request.data, '\n', c->request.len);
+    if (newline != NULL)
+        handle_request(c, (size_t)(newline - c->request.data));
+}
+
+static bool is_allowed(uv_pipe_t *pipe)
+{
+    struct ucred who;
+    socklen_t n = sizeof(who);
+    uv_os_fd_t fd;
+
+    return uv_fileno((uv_handle_t *)pipe, &fd) == 0 &&
+           getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &n) == 0 &&
+           (who.uid == 0 || who.uid == geteuid());
+}
+
+static void on_connection(uv_stream_t *listener, int status)
+{
+    struct ctl_server *s = listener->data;
+    struct client *c;
+
+    if (status < 0 || (c = calloc(1, sizeof(*c))) == NULL)
+        return;
+    c->server = s;
+    buf_init(&c->request, MAX_REQUEST_BYTES);
+    buf_init(&c->answer, MAX_REQUEST_BYTES);
+    (void)uv_pipe_init(s->loop, &c->pipe, 0); /* cannot fail for a pipe without IPC */
+    c->pipe.data = c;
+    c->next = s->clients;
+    if (s->clients != NULL)
+        s->clients->prev = c;
+    s->clients = c;
+    s->n_clients++;
+    if (uv_accept(listener, (uv_stream_t *)&c->pipe) < 0 || s->n_clients > MAX_CLIENTS ||
+        !is_allowed(&c->pipe) || uv_read_start((uv_stream_t *)&c->pipe, on_alloc, on_read) < 0)
+        client_close(c);
+}
+
+/* Bind below a descriptor of the directory: its path may be longer than an address can hold. */
+static int make_socket(int dirfd, int *ret_fd, struct err *err)
+{
+    AUTO(close_fd) int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    mode_t before;
+    int r;
+
+    if (fd < 0)
+        return err_sys(err, ERR_SYSTEM, errno, "control socket");
+    (void)snprintf(address.sun_path, sizeof(address.sun_path), "/proc/self/fd/%d/%s", dirfd,
+                   SOCKET_NAME);
+    (void)unlinkat(dirfd, SOCKET_NAME,
+                   0); /* of a process that is gone: the pid file's lock says so */
+    before = umask(0177);
+    r = bind(fd, (const struct sockaddr *)(const void *)&address, sizeof(address));
+    (void)umask(before);
+    if (r < 0 || listen(fd, 16) < 0)
+        return err_sys(err, ERR_SYSTEM, errno, "control socket " SOCKET_NAME);
+    *ret_fd = TAKE_FD(fd);
+    return 0;
+}
+
+int ctl_server_new(const struct ctl_server_options *o, struct ctl_server **ret_server,
+                   struct err *err)
+{
+    struct ctl_server *s = calloc(1, sizeof(*s));
+    int fd = -1, r;
+
+    if (s == NULL)
+        return err_set(err, ERR_NOMEM, "control socket: out of memory");
+    s->loop = o->loop;
+    s->engine = o->engine;
+    s->journal = o->journal;
+    s->add_status = o->add_status;
+    s->ctx = o->ctx;
+    s->dirfd = -1;
+    r = fs_make_path(o->run_dir, &s->dirfd, err);
+    if (r == 0)
+        r = make_socket(s->dirfd, &fd, err);
+    if (r < 0) {
+        if (s->dirfd >= 0)
+            (void)close(s->dirfd);
+        free(s);
+        return r;
+    }
+    (void)uv_pipe_init(s->loop, &s->listener, 0);
+    s->listener.data = s;
+    r = uv_pipe_open(&s->listener, fd);
+    if (r == 0)
+        r = uv_listen((uv_stream_t *)&s->listener, 16, on_connection);
+    *ret_server = s;
+    return r < 0 ? err_set(err, ERR_SYSTEM, "control socket: %s", uv_strerror(r)) : 0;
+}
+
+void ctl_server_stop(struct ctl_server *s)
+{
+    if (s == NULL || uv_is_closing((uv_handle_t *)&s->listener))
+        return;
+    while (s->clients != NULL)
+        client_close(s->clients);
+    uv_close((uv_handle_t *)&s->listener, NULL);
+    (void)unlinkat(s->dirfd, SOCKET_NAME, 0);
+}
+
+void ctl_server_free(struct ctl_server *s)
+{
+    if (s == NULL)
+        return;
+    (void)close(s->dirfd);
+    free(s);
+}

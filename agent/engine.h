@@ -1,0 +1,67 @@
+/* The interpreter: takes events, asks the machines, commits, performs. The only place that knows
+ * journal, transport and executors. One thread: the loop's.
+ *
+ * A turn: every event that is ready -> fsm_step -> ONE commit -> effects (architecture, section 4).
+ * Nothing happens in the world before its commit. When a commit fails, everything in memory is
+ * dropped (memory and disk may disagree), new work is refused, and once the journal can be written
+ * again the engine loads and probes exactly as after a start. */
+#ifndef SSMD_AGENT_ENGINE_H
+#define SSMD_AGENT_ENGINE_H
+
+#include <uv.h>
+
+#include "agent/config.h"
+#include "agent/link.h"
+#include "base/paths.h"
+#include "executors/platform.h"
+#include "journal/journal.h"
+
+struct engine;
+
+struct engine_options {
+    uv_loop_t *loop;
+    struct journal *journal; /* borrowed; outlives the engine */
+    const struct config *config;
+    const struct paths *paths;
+    const struct platform *platform;
+    const char *boot_id;
+};
+
+/* The caller owns *ret_engine. engine_start() loads what is open and takes it up. */
+int engine_new(const struct engine_options *o, struct engine **ret_engine, struct err *err)
+    MUST_CHECK;
+void engine_add_link(struct engine *e, struct link *link); /* borrowed; before engine_start */
+int engine_start(struct engine *e, struct err *err) MUST_CHECK;
+/* Commits what may wait, then lets go. Runners go on. Handles close with the loop's next turns. */
+void engine_stop(struct engine *e);
+void engine_free(struct engine *e); /* after the loop has run out */
+
+/* A message as a channel delivered it. Copied; judged in the next turn. ERR_STATE: suspended, not
+ * taken. */
+struct engine_message {
+    const char *channel;
+    const char *message_id, *topic, *destination, *created_date, *payload;
+};
+int engine_receive(struct engine *e, const struct engine_message *m, struct err *err) MUST_CHECK;
+
+/* Called once the message's commit is there (err NULL) or could not be made. */
+typedef void (*engine_accepted_fn)(void *ctx, const char *job_id, const struct err *err);
+int engine_run_local(struct engine *e, const char *name, const char *payload,
+                     engine_accepted_fn done, void *ctx, struct err *err) MUST_CHECK;
+/* Cancel by job id. ERR_NOT_FOUND, ERR_STATE. */
+int engine_cancel(struct engine *e, const char *job_id, struct err *err) MUST_CHECK;
+
+struct engine_status {
+    bool is_suspended;
+    char journal_text[512]; /* why */
+    size_t n_running, n_queued, n_reporting, n_rebooting;
+    bool is_reboot_pending;
+    int64_t n_duplicates, n_stale, n_unexpected;
+    struct {
+        int64_t at_unix_ms;
+        char text[256];
+    } last_errors[8]; /* newest first; at 0: none */
+};
+void engine_get_status(const struct engine *e, struct engine_status *ret_status);
+
+#endif

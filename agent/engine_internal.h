@@ -1,0 +1,171 @@
+/* Inside of the engine: jobs, the queue of items, and what its files ask of each other. */
+#ifndef SSMD_AGENT_ENGINE_INTERNAL_H
+#define SSMD_AGENT_ENGINE_INTERNAL_H
+
+#include "agent/engine.h"
+#include "executors/reboot.h"
+#include "executors/steps.h"
+#include "fsm/command.h"
+#include "fsm/delivery.h"
+#include "schema/document.h"
+#include "schema/message.h"
+#include "transport/backoff.h"
+
+#define ENGINE_MAX_LINKS 4
+#define ENGINE_BUCKETS 4096
+#define ENGINE_MAX_SENDING 32 /* answers on their way at once */
+#define ENGINE_LAZY_MS 2000   /* what may wait for the next commit waits no longer */
+#define ENGINE_REVIVE_MS 2000
+
+/* A document with what its message said about it; made again from the journaled payload when
+ * needed. */
+struct task {
+    struct send_payload payload;
+    struct document *document; /* owned */
+};
+
+/* One open instance. */
+struct job {
+    struct fsm_instance inst;
+    char message_id[200];
+    struct task *task; /* owned; NULL when not at hand */
+    struct job *bucket_next;
+    struct job *next, *prev; /* all jobs, oldest first */
+    bool is_ended;           /* terminal; freed when the turn is over */
+    bool has_held_spawn;   /* its start waits: for a reboot that is pending, or to be tried again */
+    bool was_started_here; /* this process has tried to start its current attempt */
+    /* sending (outbox.c) */
+    int64_t sent_upto; /* effects up to this id were taken; their closing may wait for a commit */
+    bool is_sending, is_waiting;
+    struct backoff backoff;
+    int64_t retry_at_us; /* monotonic */
+    struct job *wait_next;
+};
+
+/* Something that happened, to be applied within the turn's transaction. */
+struct item {
+    struct item *next;
+    bool is_lazy; /* alone it does not cause a commit */
+    int (*apply)(struct engine *e, struct item *item, struct err *err);
+    /* Always called once, after the turn's commit (err NULL) or its failure, and frees the item. */
+    void (*finish)(struct engine *e, struct item *item, const struct err *err);
+};
+
+/* The context of a call that a link has under way; head of the structs that outbox.c makes. What
+ * the link never answers (it was closed) is freed with the engine. */
+struct call {
+    struct call *next, *prev;
+};
+
+struct performance {
+    struct job *job;
+    struct fsm_effect effect;
+};
+
+struct engine {
+    uv_loop_t *loop;
+    struct journal *journal;
+    const struct config *config;
+    const struct paths *paths;
+    const struct platform *platform;
+    char boot_id[BOOT_ID_SIZE];
+    struct steps *steps;
+    bool is_noexec; /* nothing can be executed below the jobs directory */
+    struct link *links[ENGINE_MAX_LINKS];
+    size_t n_links;
+    uv_prepare_t prepare;
+    uv_timer_t lazy_timer, deadline_timer, revive_timer, retry_timer, hold_timer;
+    bool is_started, is_stopping, is_suspended, is_in_turn;
+    struct job *buckets[ENGINE_BUCKETS];
+    struct job *first, *last;
+    size_t n_jobs;
+    struct item *head, **tail;
+    size_t n_urgent; /* items in the queue that are not lazy */
+    bool is_flush_due;
+    int64_t last_effect_id;
+    struct fsm_out out;
+    struct performance *todo; /* owned; effects of this turn */
+    size_t n_todo, cap_todo;
+    /* outbox */
+    struct job *wait_first, *wait_last;
+    size_t n_sending;
+    struct reboot *reboot;       /* the request that this process has made, or NULL */
+    struct call *calls;          /* under way */
+    struct engine_status status; /* the parts that are kept, not counted */
+};
+
+/* engine.c */
+struct job *engine_find_job(const struct engine *e, const char *job_id);
+void engine_queue(struct engine *e, struct item *item);
+/* Make an event for a job and queue it. `text` becomes its detail (copied) when not NULL. */
+void engine_queue_event(struct engine *e, const char *job_id, uint8_t kind, int64_t effect_id,
+                        bool is_lazy, const char *text);
+/* Within the transaction: let the machine decide, journal it, remember the effects. */
+int engine_deliver(struct engine *e, struct job *job, const struct fsm_event *ev, struct err *err)
+    MUST_CHECK;
+/* Within the transaction: a new instance becomes a job. Takes over inst's contents. */
+int engine_add_job(struct engine *e, struct fsm_instance *inst, const char *message_id,
+                   struct job **ret_job, struct err *err) MUST_CHECK;
+struct fsm_event engine_event(const struct engine *e, uint8_t kind, int64_t effect_id,
+                              const void *detail);
+void engine_note_error(struct engine *e, const struct err *err);
+struct link *engine_link_of(const struct engine *e, const struct job *job); /* NULL: local */
+const char *engine_channel_of(const struct job *job);
+
+/* intake.c */
+int intake_queue(struct engine *e, const struct engine_message *m, engine_accepted_fn done,
+                 void *ctx, struct err *err) MUST_CHECK;
+/* The command id inside, or, where that is not a UUID, a name made from the message id's hash. */
+void intake_job_id(const char *message_id, char ret_job_id[FSM_ID_SIZE]);
+
+/* task.c */
+int task_new(const char *payload, size_t n, struct task **ret_task, struct buf *trace,
+             struct err *err) MUST_CHECK;
+void task_free(struct task *t);
+/* Make sure that job->task is there. */
+int task_load(struct engine *e, struct job *job, struct err *err) MUST_CHECK;
+/* The document's unit that child `i` stands for, or NULL (a step that does not run). */
+const struct document_unit *task_unit(const struct task *t, const struct fsm_instance *inst,
+                                      size_t i);
+DEFINE_AUTO(struct task *, task_free)
+
+/* What a step without a runner ended as; stored in command_unit.outcome beside the runner's own
+ * words. */
+#define STEP_OUTCOME_INVALID_INPUT "invalid_input"
+#define STEP_OUTCOME_NOT_STARTED "not_started"
+
+/* steps_fx.c: the effects that concern a step, and the reboot */
+void fx_spawn(struct engine *e, struct job *job, const struct fsm_effect *fx);
+void fx_stop(struct engine *e, struct job *job, const struct fsm_effect *fx);
+void fx_reboot(struct engine *e, struct job *job, const struct fsm_effect *fx, bool is_restart);
+void fx_step_ended(void *ctx, const struct step_key *key, enum step_answer answer,
+                   const struct step_outcome *outcome);
+/* A restart's question: what became of it? */
+void fx_probe_spawn(struct engine *e, struct job *job, const struct fsm_effect *fx);
+/* A reboot has one owner on the node: no starts while one is awaited (architecture, section 9.6).
+ */
+bool fx_is_reboot_pending(const struct engine *e);
+void fx_release_held(struct engine *e); /* after a turn */
+void fx_hold_timer(uv_timer_t *timer);
+/* Within the transaction that asks for a reboot: who asked, in which boot. */
+int fx_put_reboot_intent(struct engine *e, const struct job *job, struct err *err) MUST_CHECK;
+
+/* replies.c */
+/* Build the payload of a reply effect and put it into the outbox, within the transaction. */
+int replies_put(struct engine *e, struct job *job, const struct fsm_effect *fx, struct err *err)
+    MUST_CHECK;
+int replies_build_receipt(struct engine *e, struct buf *ret_payload, struct err *err) MUST_CHECK;
+
+/* outbox.c */
+bool outbox_is_answer(const struct job *job, uint8_t kind); /* an effect that goes to the service */
+void outbox_kick(struct engine *e,
+                 struct job *job); /* send the next answer of this job, if there is one */
+void outbox_forget(struct engine *e, struct job *job); /* it is about to be freed */
+/* A message that is known already: acknowledge again, send the stored terminal reply again if there
+ * is one. */
+void outbox_answer_again(struct engine *e, const char *channel, const char *message_id,
+                         const char *job_id, enum journal_known known);
+void outbox_retry_timer(uv_timer_t *timer);
+void outbox_free_calls(struct engine *e);
+
+#endif

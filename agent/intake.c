@@ -1,0 +1,320 @@
+/* From a delivered message to an instance in the journal: is it known, what is it, can it be run?
+ */
+#define LOG_MODULE "intake"
+#include "agent/engine_internal.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/ids.h"
+#include "base/log.h"
+#include "base/sha256.h"
+#include "base/str.h"
+#include "schema/script.h"
+
+struct message_item {
+    struct item item;
+    struct engine_message m; /* into `text` */
+    engine_accepted_fn done;
+    void *ctx;
+    char job_id[FSM_ID_SIZE];
+    enum journal_known known;
+    char text[];
+};
+
+void intake_job_id(const char *message_id, char ret_job_id[FSM_ID_SIZE])
+{
+    char command_id[COMMAND_ID_MAX + 1], hex[SHA256_HEX_SIZE];
+
+    if (message_command_id(message_id, command_id, NULL) == 0 && ids_is_uuid(command_id)) {
+        (void)str_copy(ret_job_id, FSM_ID_SIZE, command_id); /* 36 characters */
+        return;
+    }
+    sha256_hex_of(message_id, strlen(message_id), hex);
+    (void)snprintf(ret_job_id, FSM_ID_SIZE, "m-%.32s", hex);
+}
+
+static int put_message(struct engine *e, const struct message_item *it, struct err *err)
+{
+    const struct journal_message m = {
+        .message_id = it->m.message_id,
+        .channel = it->m.channel,
+        .topic = it->m.topic,
+        .destination = it->m.destination,
+        .created_date = it->m.created_date,
+        .payload = it->m.payload != NULL ? it->m.payload : "",
+        .payload_len = it->m.payload != NULL ? strlen(it->m.payload) : 0,
+        .instance_id = it->job_id,
+        .received_unix_ms = clock_wall_ms(),
+    };
+
+    return e->journal->ops->put_message(e->journal, &m, err);
+}
+
+/* ---- commands ---- */
+
+static int64_t limit_of(const struct document_unit *unit)
+{
+    return script_timeout_s(json_get(unit->inputs, "timeoutSeconds")) * 1000;
+}
+
+static void fill_unit(struct command_unit *u, const struct document *d, size_t plugin, size_t nth)
+{
+    const struct document_plugin *p = &d->plugins[plugin];
+
+    u->plugin = (int64_t)plugin;
+    u->plan = p->disposition == DOCUMENT_RUN    ? COMMAND_PLAN_RUN
+              : p->disposition == DOCUMENT_FAIL ? COMMAND_PLAN_FAIL
+                                                : COMMAND_PLAN_SKIP;
+    u->flow = (p->exits_on_failure ? COMMAND_FLOW_EXIT_ON_FAILURE : 0) |
+              (p->succeeds_on_failure ? COMMAND_FLOW_SUCCEED_ON_FAILURE : 0) |
+              (p->exits_on_success ? COMMAND_FLOW_EXIT_ON_SUCCESS : 0) |
+              (p->is_finally ? COMMAND_FLOW_FINALLY : 0);
+    if (p->disposition == DOCUMENT_RUN)
+        u->limit_ms = limit_of(&d->units[p->first_unit + nth]);
+}
+
+/* A step that does not run has one child all the same: it stands for its result. */
+static size_t n_children_of(const struct document_plugin *p)
+{
+    return p->n_units > 0 ? p->n_units : 1;
+}
+
+static int make_command(struct engine *e, const struct message_item *it, struct task *task,
+                        struct fsm_instance *ret_inst, struct err *err)
+{
+    const struct document *d = task != NULL ? task->document : NULL;
+    size_t p, i, n = 0, at = 0;
+    struct command *c;
+    int r;
+
+    for (p = 0; d != NULL && p < d->n_plugins; p++)
+        n += n_children_of(&d->plugins[p]);
+    r = fsm_instance_init(ret_inst, &command_machine, it->job_id, n, clock_wall_ms(), err);
+    if (r < 0)
+        return r;
+    c = command_of(ret_inst);
+    (void)str_copy(c->channel, sizeof(c->channel), it->m.channel);
+    c->max_reboots = e->config->max_reboots;
+    if (d == NULL)
+        return 0;
+    c->n_plugins = (int64_t)d->n_plugins;
+    (void)str_copy(c->document_name, sizeof(c->document_name), task->payload.document_name);
+    (void)str_copy(c->output_bucket, sizeof(c->output_bucket), task->payload.s3_bucket);
+    if (it->m.payload != NULL)
+        sha256_hex_of(it->m.payload, strlen(it->m.payload), c->document_sha256);
+    for (p = 0; p < d->n_plugins; p++)
+        for (i = 0; i < n_children_of(&d->plugins[p]); i++)
+            fill_unit(command_unit_at(ret_inst, at++), d, p, i);
+    return 0;
+}
+
+static int apply_send(struct engine *e, struct message_item *it, struct err *err)
+{
+    AUTO(task_free) struct task *task = NULL;
+    AUTO(buf_done) struct buf trace = {0};
+    struct fsm_instance inst;
+    struct fsm_event ev;
+    struct job *job;
+    struct err why = {0};
+    int r;
+
+    buf_init(&trace, 64 * 1024);
+    r = task_new(it->m.payload, it->m.payload != NULL ? strlen(it->m.payload) : 0, &task, &trace,
+                 &why);
+    if (r == ERR_NOMEM) { /* ours, not the document's */
+        *err = why;
+        return r;
+    }
+    r = make_command(e, it, task, &inst, err);
+    if (r == ERR_LIMIT) { /* more steps than an instance can have */
+        why = *err;
+        task_free(TAKE(task));
+        r = make_command(e, it, NULL, &inst, err);
+    }
+    if (r == 0)
+        r = put_message(e, it, err);
+    if (r == 0)
+        r = engine_add_job(e, &inst, it->m.message_id, &job, err);
+    if (r < 0) {
+        fsm_instance_done(&inst);
+        return r;
+    }
+    if (task != NULL) {
+        job->task = TAKE(task);
+        ev = engine_event(e, COMMAND_EV_ACCEPT, 0, NULL);
+    } else {
+        log_warning("command %s is refused: %s", it->job_id, why.text);
+        ev = engine_event(e, COMMAND_EV_REJECT, 0, trace.len > 0 ? buf_str(&trace) : why.text);
+    }
+    return engine_deliver(e, job, &ev, err);
+}
+
+/* ---- cancels, and what cannot be handled ---- */
+
+static int apply_delivery(struct engine *e, struct message_item *it, const char *kind,
+                          const char *target, uint8_t event, const char *text, struct err *err)
+{
+    struct fsm_instance inst;
+    struct fsm_event ev = engine_event(e, event, 0, text);
+    struct delivery *d;
+    struct job *job;
+    int r = fsm_instance_init(&inst, &delivery_machine, it->job_id, 0, clock_wall_ms(), err);
+
+    if (r < 0)
+        return r;
+    d = delivery_of(&inst);
+    (void)str_copy(d->channel, sizeof(d->channel), it->m.channel);
+    (void)str_copy(d->kind, sizeof(d->kind), kind);
+    (void)str_copy(d->target, sizeof(d->target), target);
+    r = put_message(e, it, err);
+    if (r == 0)
+        r = engine_add_job(e, &inst, it->m.message_id, &job, err);
+    if (r < 0) {
+        fsm_instance_done(&inst);
+        return r;
+    }
+    return engine_deliver(e, job, &ev, err);
+}
+
+static int apply_cancel(struct engine *e, struct message_item *it, struct err *err)
+{
+    AUTO(cancel_payload_done) struct cancel_payload p = {0};
+    char target[FSM_ID_SIZE];
+    const char *what;
+    struct fsm_event ev;
+    struct job *job;
+    struct err why;
+    int r = cancel_payload_parse(it->m.payload, it->m.payload != NULL ? strlen(it->m.payload) : 0,
+                                 &p, &why);
+
+    if (r == ERR_NOMEM) {
+        *err = why;
+        return r;
+    }
+    if (r < 0)
+        return apply_delivery(e, it, "unhandled", "", DELIVERY_EV_UNHANDLED, why.text, err);
+    intake_job_id(p.cancel_message_id, target);
+    job = engine_find_job(e, target);
+    if (job != NULL && job->inst.machine != &command_machine)
+        job = NULL;
+    what = job == NULL                                             ? "no such command is open"
+           : job->inst.state == COMMAND_REPORTING || job->is_ended ? "it had ended already"
+                                                                   : "it is being stopped";
+    r = apply_delivery(e, it, "cancel", target, DELIVERY_EV_CANCEL_ORDER, what, err);
+    if (r < 0 || job == NULL || job->is_ended)
+        return r;
+    ev = engine_event(e, COMMAND_EV_CANCEL, 0, NULL);
+    return engine_deliver(e, job, &ev, err);
+}
+
+/* ---- the item ---- */
+
+static int apply_message(struct engine *e, struct item *item, struct err *err)
+{
+    struct message_item *it = container_of(item, struct message_item, item);
+    char unhandled[160];
+    int r;
+
+    r = e->journal->ops->find(e->journal, it->m.message_id, it->job_id, &it->known, err);
+    if (r < 0)
+        return r;
+    if (it->known != JOURNAL_UNKNOWN) { /* delivery is at least once: nothing is started for it */
+        e->status.n_duplicates++;
+        return 0;
+    }
+    switch (message_kind_of_topic(it->m.topic)) {
+    case MESSAGE_SEND:
+        return apply_send(e, it, err);
+    case MESSAGE_CANCEL:
+        return apply_cancel(e, it, err);
+    case MESSAGE_UNKNOWN:
+    default:
+        (void)snprintf(unhandled, sizeof(unhandled), "topic \"%.100s\" is not known", it->m.topic);
+        return apply_delivery(e, it, "unhandled", "", DELIVERY_EV_UNHANDLED, unhandled, err);
+    }
+}
+
+static void finish_message(struct engine *e, struct item *item, const struct err *err)
+{
+    struct message_item *it = container_of(item, struct message_item, item);
+
+    if (err == NULL && it->known != JOURNAL_UNKNOWN) {
+        log_info("message %s came again", it->m.message_id);
+        outbox_answer_again(e, it->m.channel, it->m.message_id, it->job_id, it->known);
+    }
+    if (it->done != NULL)
+        it->done(it->ctx, it->job_id, err);
+    free(it);
+}
+
+static char *pack(char **at, const char *s)
+{
+    char *start = *at;
+    size_t n;
+
+    if (s == NULL)
+        return NULL;
+    n = strlen(s) + 1;
+    memcpy(start, s, n);
+    *at += n;
+    return start;
+}
+
+static size_t size_of(const char *s)
+{
+    return s != NULL ? strlen(s) + 1 : 0;
+}
+
+int intake_queue(struct engine *e, const struct engine_message *m, engine_accepted_fn done,
+                 void *ctx, struct err *err)
+{
+    struct message_item *it;
+    char *at;
+
+    if (strlen(m->message_id) >= sizeof(((struct job *)0)->message_id))
+        return err_set(err, ERR_LIMIT, "message %.40s...: its id is longer than %zu bytes",
+                       m->message_id, sizeof(((struct job *)0)->message_id) - 1);
+    it = calloc(1, sizeof(*it) + size_of(m->channel) + size_of(m->message_id) + size_of(m->topic) +
+                       size_of(m->destination) + size_of(m->created_date) + size_of(m->payload));
+    if (it == NULL)
+        return err_set(err, ERR_NOMEM, "message %s: out of memory", m->message_id);
+    at = it->text;
+    it->item = (struct item){.apply = apply_message, .finish = finish_message};
+    it->m = (struct engine_message){
+        .channel = pack(&at, m->channel),
+        .message_id = pack(&at, m->message_id),
+        .topic = pack(&at, m->topic),
+        .destination = pack(&at, m->destination),
+        .created_date = pack(&at, m->created_date),
+        .payload = pack(&at, m->payload),
+    };
+    it->done = done;
+    it->ctx = ctx;
+    intake_job_id(m->message_id, it->job_id);
+    engine_queue(e, &it->item);
+    return 0;
+}
+
+int engine_run_local(struct engine *e, const char *name, const char *payload,
+                     engine_accepted_fn done, void *ctx, struct err *err)
+{
+    char uuid[UUID_SIZE], message_id[200], now[ISO_MS_SIZE];
+    const struct engine_message m = {
+        .channel = "local",
+        .message_id = message_id,
+        .topic = "aws.ssm.sendCommand.local",
+        .destination = "local",
+        .created_date = now,
+        .payload = payload,
+    };
+
+    if (e->is_suspended)
+        return err_set(err, ERR_STATE, "%s cannot be run: the journal cannot be written: %s", name,
+                       e->status.journal_text);
+    ids_uuid4(uuid);
+    (void)snprintf(message_id, sizeof(message_id), "aws.ssm.%s.local", uuid);
+    clock_format_iso_ms(clock_wall_ms(), now);
+    return intake_queue(e, &m, done, ctx, err);
+}

@@ -1,0 +1,317 @@
+/* ssmd: command line, start, stop. */
+#define LOG_MODULE "main"
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "agent/ctl_server.h"
+#include "agent/engine.h"
+#include "agent/service.h"
+#include "agent/upkeep.h"
+#include "base/fs.h"
+#include "base/log.h"
+#include "base/str.h"
+
+#define EXIT_OK 0
+#define EXIT_NO 1 /* the configuration or the state does not allow it */
+#define EXIT_USAGE 100
+#define EXIT_SYSTEM 111 /* a system failure: try again */
+
+static const char usage[] =
+    "usage: ssmd [--root DIR] [--config FILE] [--log LEVELS]\n"
+    "       ssmd --check-config [--root DIR] [--config FILE]\n"
+    "       ssmd --version | --help\n"
+    "\n"
+    "An AWS Systems Manager agent. It runs in the foreground and logs to standard error.\n"
+    "\n"
+    "  --root DIR       keep everything below DIR: DIR/var/lib/ssmd, DIR/run/ssmd, DIR/etc/ssmd\n"
+    "  --config FILE    in place of /etc/ssmd/ssmd.json or /etc/amazon/ssm/amazon-ssm-agent.json\n"
+    "  --log LEVELS     error, warning, info or debug, also by module: info,engine:debug\n"
+    "  --check-config   read the configuration, say what will not do what it says, and end\n"
+    "\n"
+    "See ssmd(8), ssmd.json(5), and ssmctl(1) for what it is doing.\n";
+
+struct options {
+    const char *root, *config, *log;
+    bool is_check;
+};
+
+struct agent {
+    uv_loop_t loop;
+    struct paths paths;
+    struct config config;
+    struct platform platform;
+    char boot_id[BOOT_ID_SIZE];
+    int pid_fd;
+    int64_t started_unix_ms;
+    struct journal *journal;
+    struct engine *engine;
+    struct service *service;
+    struct ctl_server *ctl;
+    struct upkeep *upkeep;
+    uv_signal_t term, interrupt;
+};
+
+static int parse_options(int argc, char **argv, struct options *o, bool *ret_is_done)
+{
+    static const struct option longs[] = {
+        {"root", required_argument, NULL, 'r'},
+        {"config", required_argument, NULL, 'c'},
+        {"log", required_argument, NULL, 'l'},
+        {"check-config", no_argument, NULL, 'k'},
+        {"version", no_argument, NULL, 'v'},
+        {"help", no_argument, NULL, 'h'},
+        {NULL, 0, NULL, 0},
+    };
+    int c;
+
+    *ret_is_done = true;
+    while ((c = getopt_long(argc, argv, "", longs, NULL)) != -1) {
+        switch (c) {
+        case 'r':
+            o->root = optarg;
+            break;
+        case 'c':
+            o->config = optarg;
+            break;
+        case 'l':
+            o->log = optarg;
+            break;
+        case 'k':
+            o->is_check = true;
+            break;
+        case 'v':
+            (void)printf("ssmd %s\n", SSMD_VERSION);
+            return EXIT_OK;
+        case 'h':
+            (void)fputs(usage, stdout);
+            return EXIT_OK;
+        default:
+            (void)fputs("try: ssmd --help\n", stderr);
+            return EXIT_USAGE;
+        }
+    }
+    if (optind < argc) {
+        (void)fprintf(stderr,
+                      "ssmd: \"%s\" is not understood; ssmd takes options only\n"
+                      "try: ssmd --help\n",
+                      argv[optind]);
+        return EXIT_USAGE;
+    }
+    *ret_is_done = false;
+    return EXIT_OK;
+}
+
+static void warn_config(void *ctx, const char *warning)
+{
+    int *n = ctx;
+
+    (*n)++;
+    log_warning("%s", warning);
+}
+
+static void program_dir(char *ret_dir, size_t size)
+{
+    ssize_t n = readlink("/proc/self/exe", ret_dir, size - 1);
+    char *slash;
+
+    ret_dir[n > 0 ? n : 0] = '\0';
+    slash = strrchr(ret_dir, '/');
+    if (slash != NULL)
+        *slash = '\0';
+}
+
+/* The first configuration there is: the one named, ours, the reference agent's. */
+static int read_config(struct agent *a, const struct options *o, int *ret_n_warnings,
+                       struct err *err)
+{
+    char dir[PATH_MAX], theirs[PATH_MAX];
+    const char *path = o->config != NULL ? o->config : a->paths.config;
+    struct stat st;
+
+    program_dir(dir, sizeof(dir));
+    config_init(&a->config, dir);
+    (void)snprintf(theirs, sizeof(theirs), "%s/etc/amazon/ssm/amazon-ssm-agent.json",
+                   a->paths.root);
+    if (o->config == NULL && stat(path, &st) < 0 && stat(theirs, &st) == 0)
+        path = theirs;
+    return config_read(&a->config, path, o->config != NULL, warn_config, ret_n_warnings, err);
+}
+
+/* One ssmd for one root: the lock lives as long as the process. */
+static int take_pid_file(struct agent *a, struct err *err)
+{
+    AUTO(close_fd) int dirfd = -1, fd = -1;
+    char text[32];
+    int n, r = fs_make_path(a->paths.run_dir, &dirfd, err);
+
+    if (r < 0)
+        return err_wrap(err, "%s", a->paths.run_dir);
+    fd = openat(dirfd, "ssmd.pid", O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return err_sys(err, ERR_IO, errno, "%s", a->paths.pid_file);
+    if (flock(fd, LOCK_EX | LOCK_NB) < 0)
+        return err_set(err, ERR_BUSY, "another ssmd runs for this root (%s is locked)",
+                       a->paths.pid_file);
+    n = snprintf(text, sizeof(text), "%ld\n", (long)getpid());
+    if (ftruncate(fd, 0) < 0 || pwrite(fd, text, (size_t)n, 0) < 0)
+        return err_sys(err, ERR_IO, errno, "%s", a->paths.pid_file);
+    a->pid_fd = TAKE_FD(fd);
+    return 0;
+}
+
+static void raise_limits(void)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+        return;
+    limit.rlim_cur = limit.rlim_max < 65536 ? limit.rlim_max : 65536;
+    if (setrlimit(RLIMIT_NOFILE, &limit) < 0)
+        log_warning("the limit of open files cannot be raised: %s", strerror(errno));
+}
+
+static void add_status(void *ctx, struct buf *b)
+{
+    struct agent *a = ctx;
+
+    (void)buf_printf(b,
+                     "\"started_unix_ms\":%" PRId64
+                     ",\"boot_id\":\"%s\",\"instance_id\":\"%s\",\"region\":\"%s\",",
+                     a->started_unix_ms, a->boot_id, a->config.instance_id,
+                     config_signing_region(&a->config));
+    service_add_status(a->service, b);
+}
+
+static void on_signal(uv_signal_t *handle, int number)
+{
+    struct agent *a = handle->data;
+
+    log_info("%s: stopping; running steps go on and are taken up at the next start",
+             strsignal(number));
+    ctl_server_stop(a->ctl);
+    engine_stop(a->engine);
+    service_stop(a->service);
+    upkeep_stop(a->upkeep);
+    uv_close((uv_handle_t *)&a->term, NULL);
+    uv_close((uv_handle_t *)&a->interrupt, NULL);
+}
+
+static int open_journal(struct agent *a, struct err *err)
+{
+    const struct journal_options jo = {
+        .path = a->paths.journal, .head_path = a->paths.ledger_head, .boot_id = a->boot_id};
+    AUTO(close_fd) int state_fd = -1;
+    int r = fs_make_path(a->paths.state_dir, &state_fd, err);
+
+    return r < 0 ? err_wrap(err, "%s", a->paths.state_dir)
+                 : journal_open_sqlite(&jo, &a->journal, err);
+}
+
+static int start(struct agent *a, struct err *err)
+{
+    struct engine_options eo = {.loop = &a->loop,
+                                .config = &a->config,
+                                .paths = &a->paths,
+                                .platform = &a->platform,
+                                .boot_id = a->boot_id};
+    struct service_options so = {.loop = &a->loop, .config = &a->config, .platform = &a->platform};
+    struct ctl_server_options co = {
+        .loop = &a->loop, .run_dir = a->paths.run_dir, .add_status = add_status, .ctx = a};
+    int r;
+
+    a->started_unix_ms = clock_wall_ms();
+    if ((r = clock_read_boot_id(a->config.boot_id_file, a->boot_id, err)) < 0 ||
+        (r = open_journal(a, err)) < 0)
+        return r;
+    eo.journal = co.journal = a->journal;
+    if ((r = engine_new(&eo, &a->engine, err)) < 0)
+        return r;
+    so.engine = co.engine = a->engine;
+    if ((r = service_new(&so, &a->service, err)) < 0)
+        return r;
+    engine_add_link(a->engine, service_link(a->service));
+    if ((r = engine_start(a->engine, err)) < 0 || (r = ctl_server_new(&co, &a->ctl, err)) < 0 ||
+        (r = upkeep_new(&a->loop, a->journal, &a->config, &a->paths, &a->upkeep, err)) < 0)
+        return r;
+    (void)uv_signal_init(&a->loop, &a->term); /* these cannot fail on a fresh loop */
+    (void)uv_signal_init(&a->loop, &a->interrupt);
+    a->term.data = a->interrupt.data = a;
+    (void)uv_signal_start(&a->term, on_signal, SIGTERM);
+    (void)uv_signal_start(&a->interrupt, on_signal, SIGINT);
+    service_start(a->service);
+    return 0;
+}
+
+static int run(struct agent *a)
+{
+    struct err err = {0};
+    int r;
+
+    (void)signal(SIGPIPE, SIG_IGN);
+    (void)umask(022); /* scripts inherit it, as users know it; our own files name their modes */
+    raise_limits();
+    r = uv_loop_init(&a->loop);
+    if (r < 0)
+        (void)err_set(&err, ERR_SYSTEM, "event loop: %s", uv_strerror(r));
+    else
+        r = start(a, &err);
+    if (r < 0) {
+        log_error("%s", err.text);
+        return err_class_of(err.code) == ERR_CLASS_RETRY ? EXIT_SYSTEM : EXIT_NO;
+    }
+    log_info("ssmd %s serves %s in %s, boot %s", SSMD_VERSION, a->config.instance_id,
+             config_signing_region(&a->config), a->boot_id);
+    (void)uv_run(&a->loop, UV_RUN_DEFAULT);
+    if (a->journal->ops->publish_head(a->journal, &err) < 0)
+        log_warning("the ledger's head could not be written beside the journal: %s", err.text);
+    upkeep_free(a->upkeep);
+    ctl_server_free(a->ctl);
+    service_free(a->service);
+    engine_free(a->engine);
+    journal_close(a->journal);
+    (void)uv_loop_close(&a->loop); /* nothing is left in it but what libraries keep */
+    return EXIT_OK;
+}
+
+int main(int argc, char **argv)
+{
+    struct options o = {0};
+    static struct agent a = {.pid_fd = -1};
+    struct err err;
+    bool is_done;
+    int n_warnings = 0, r = parse_options(argc, argv, &o, &is_done);
+
+    if (is_done)
+        return r;
+    if ((o.log != NULL && log_set_levels(o.log, &err) < 0) ||
+        paths_init(&a.paths, o.root, &err) < 0) {
+        (void)fprintf(stderr, "ssmd: %s\n", err.text);
+        return EXIT_USAGE;
+    }
+    if (read_config(&a, &o, &n_warnings, &err) < 0 || config_check_identity(&a.config, &err) < 0) {
+        log_error("%s", err.text);
+        return EXIT_NO;
+    }
+    if (platform_read("", &a.platform, &err) < 0)
+        log_warning("%s", err.text); /* reported as not available */
+    if (o.is_check) {
+        (void)printf("configuration: %d warning%s\n", n_warnings, n_warnings == 1 ? "" : "s");
+        return n_warnings == 0 ? EXIT_OK : EXIT_NO;
+    }
+    if (take_pid_file(&a, &err) < 0) {
+        log_error("%s", err.text);
+        return err.code == ERR_BUSY ? EXIT_NO : EXIT_SYSTEM;
+    }
+    return run(&a);
+}

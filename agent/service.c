@@ -1,0 +1,334 @@
+/* The ec2messages channel as a link of the engine, credentials, and the health ping. */
+#define LOG_MODULE "service"
+#include "agent/service.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/str.h"
+#include "executors/platform.h"
+#include "transport/aws.h"
+#include "transport/mds.h"
+#include "transport/ssm.h"
+
+#define CHANNEL "ec2messages"
+
+/* An answer that the service owes a result; freed with it, or with the service. */
+struct pending {
+    struct pending *next, *prev;
+    struct service *service;
+    link_done_fn done;
+    void *ctx;
+};
+
+struct service {
+    struct link link;
+    uv_loop_t *loop;
+    struct engine *engine;
+    const struct config *config;
+    const struct platform *platform;
+    struct http *http;
+    struct credentials_provider *credentials;
+    struct aws *aws;
+    struct mds *mds;
+    struct pending *pending;
+    uv_timer_t ping_timer;
+    char computer_name[256];
+    bool is_ping_under_way, is_stopping, was_pinged;
+};
+
+/* ---- the link ---- */
+
+static void on_answered(void *ctx, const struct aws_result *result)
+{
+    struct pending *p = ctx;
+    link_done_fn done = p->done;
+    void *done_ctx = p->ctx;
+
+    if (p->prev != NULL)
+        p->prev->next = p->next;
+    else
+        p->service->pending = p->next;
+    if (p->next != NULL)
+        p->next->prev = p->prev;
+    free(p);
+    done(done_ctx, result->err);
+}
+
+static struct pending *new_pending(struct service *s, link_done_fn done, void *ctx, struct err *err)
+{
+    struct pending *p = calloc(1, sizeof(*p));
+
+    if (p == NULL) {
+        (void)err_set(err, ERR_NOMEM, "answer: out of memory");
+        return NULL;
+    }
+    *p = (struct pending){.next = s->pending, .service = s, .done = done, .ctx = ctx};
+    if (s->pending != NULL)
+        s->pending->prev = p;
+    s->pending = p;
+    return p;
+}
+
+static int drop_if_failed(int r, struct pending *p)
+{
+    if (r == 0)
+        return 0;
+    p->service->pending = p->next; /* the newest is the first */
+    if (p->next != NULL)
+        p->next->prev = NULL;
+    free(p);
+    return r;
+}
+
+static int link_reply(struct link *l, const char *message_id, const char *reply_id,
+                      const char *payload, link_done_fn done, void *ctx, struct err *err)
+{
+    struct service *s = container_of(l, struct service, link);
+    struct pending *p = new_pending(s, done, ctx, err);
+
+    if (p == NULL)
+        return ERR_NOMEM;
+    return drop_if_failed(mds_send_reply(s->mds, message_id, reply_id, payload, strlen(payload),
+                                         on_answered, p, NULL, err),
+                          p);
+}
+
+static int link_acknowledge(struct link *l, const char *message_id, link_done_fn done, void *ctx,
+                            struct err *err)
+{
+    struct service *s = container_of(l, struct service, link);
+    struct pending *p = new_pending(s, done, ctx, err);
+
+    if (p == NULL)
+        return ERR_NOMEM;
+    return drop_if_failed(mds_acknowledge(s->mds, message_id, on_answered, p, NULL, err), p);
+}
+
+static int link_fail(struct link *l, const char *message_id, link_done_fn done, void *ctx,
+                     struct err *err)
+{
+    struct service *s = container_of(l, struct service, link);
+    struct pending *p = new_pending(s, done, ctx, err);
+
+    if (p == NULL)
+        return ERR_NOMEM;
+    return drop_if_failed(mds_fail(s->mds, message_id, on_answered, p, NULL, err), p);
+}
+
+static void link_set_open(struct link *l, bool is_open)
+{
+    struct service *s = container_of(l, struct service, link);
+
+    if (is_open)
+        mds_resume(s->mds, MDS_PAUSE_JOURNAL);
+    else
+        mds_pause(s->mds, MDS_PAUSE_JOURNAL);
+}
+
+static void on_message(void *ctx, const struct mds_message *m)
+{
+    struct service *s = ctx;
+    const struct engine_message em = {
+        .channel = CHANNEL,
+        .message_id = m->message_id,
+        .topic = m->topic,
+        .destination = m->destination,
+        .created_date = m->created_date,
+        .payload = m->payload,
+    };
+    struct err err;
+
+    if (engine_receive(s->engine, &em, &err) < 0) /* the service offers it again */
+        log_warning("%s", err.text);
+}
+
+/* ---- the health ping ---- */
+
+static void on_pinged(void *ctx, const struct aws_result *result)
+{
+    struct service *s = ctx;
+
+    s->is_ping_under_way = false;
+    if (result->err != NULL)
+        log_warning("UpdateInstanceInformation: %s", result->err->text);
+    else if (!s->was_pinged)
+        log_info("the service knows this node as %s", s->config->instance_id);
+    s->was_pinged = s->was_pinged || result->err == NULL;
+}
+
+static void ping(struct service *s)
+{
+    char ip[PLATFORM_IP_SIZE] = "";
+    struct ssm_instance_information info = {
+        .agent_version = s->config->agent_version,
+        .instance_id = s->config->instance_id,
+        .platform_type = PLATFORM_TYPE,
+        .agent_status = "Active",
+        .platform_name = s->platform->name,
+        .platform_version = s->platform->version,
+        .ip_address = ip,
+        .computer_name = s->computer_name,
+        .availability_zone = s->config->availability_zone,
+        .availability_zone_id = s->config->availability_zone_id,
+        .connection_channel = CHANNEL,
+    };
+    struct err err;
+
+    if (s->is_ping_under_way || s->is_stopping)
+        return;
+    if (platform_get_ip(ip, &err) < 0)
+        log_debug("%s", err.text); /* the member is left out */
+    if (ssm_update_instance_information(s->aws, &info, on_pinged, s, NULL, &err) < 0)
+        log_warning("UpdateInstanceInformation: %s", err.text);
+    else
+        s->is_ping_under_way = true;
+}
+
+static void on_ping_timer(uv_timer_t *timer)
+{
+    ping(timer->data);
+}
+
+static void on_computer_name(void *ctx, const char *name)
+{
+    struct service *s = ctx;
+
+    if (s->is_stopping)
+        return;
+    (void)str_copy(s->computer_name, sizeof(s->computer_name), name); /* a DNS name fits */
+    ping(s);
+}
+
+/* ---- life ---- */
+
+static int set_up(struct service *s, struct err *err)
+{
+    const struct config *c = s->config;
+    char agent[128];
+    const struct http_options ho = {.ca_file = c->ca_file[0] != '\0' ? c->ca_file : NULL,
+                                    .user_agent = agent};
+    struct aws_options ao = {.region =
+                                 c->identity_region[0] != '\0' ? c->identity_region : c->region,
+                             .signing_region = c->region,
+                             .domain = c->service_domain};
+    struct mds_options mo = {.instance_id = c->instance_id,
+                             .stop_timeout_ms = c->mds_stop_timeout_ms,
+                             .backoff_cap_ms = c->backoff_cap_seconds * 1000,
+                             .on_message = on_message,
+                             .ctx = s};
+    int r;
+
+    (void)snprintf(agent, sizeof(agent), "%s/%s", c->agent_name, c->agent_version);
+    ao.endpoints[AWS_SSM] = c->ssm_endpoint;
+    ao.endpoints[AWS_EC2MESSAGES] = c->mds_endpoint;
+    if ((r = http_new(s->loop, &ho, &s->http, err)) < 0 ||
+        (r = credentials_default_new(NULL, &s->credentials, err)) < 0)
+        return r;
+    ao.http = s->http;
+    ao.credentials = s->credentials;
+    if ((r = aws_new(s->loop, &ao, &s->aws, err)) < 0)
+        return r;
+    mo.aws = s->aws;
+    return mds_new(s->loop, &mo, &s->mds, err);
+}
+
+int service_new(const struct service_options *o, struct service **ret_service, struct err *err)
+{
+    struct service *s = calloc(1, sizeof(*s));
+    int r;
+
+    if (s == NULL)
+        return err_set(err, ERR_NOMEM, "service: out of memory");
+    s->loop = o->loop;
+    s->engine = o->engine;
+    s->config = o->config;
+    s->platform = o->platform;
+    s->link = (struct link){.name = CHANNEL,
+                            .reply = link_reply,
+                            .acknowledge = link_acknowledge,
+                            .fail = link_fail,
+                            .set_open = link_set_open};
+    (void)uv_timer_init(s->loop, &s->ping_timer); /* cannot fail */
+    s->ping_timer.data = s;
+    r = set_up(s, err);
+    *ret_service = s;
+    return r < 0 ? err_wrap(err, "service") : 0;
+}
+
+struct link *service_link(struct service *s)
+{
+    return &s->link;
+}
+
+void service_start(struct service *s)
+{
+    uint64_t period_ms = (uint64_t)s->config->health_frequency_minutes * 60 * 1000;
+    struct err err;
+
+    mds_resume(s->mds, MDS_PAUSE_NOT_STARTED);
+    (void)uv_timer_start(&s->ping_timer, on_ping_timer, period_ms, period_ms);
+    if (platform_get_computer_name(s->loop, on_computer_name, s, &err) < 0)
+        ping(s); /* without its name rather than not at all */
+}
+
+void service_stop(struct service *s)
+{
+    if (s == NULL || s->is_stopping)
+        return;
+    s->is_stopping = true;
+    uv_close((uv_handle_t *)&s->ping_timer, NULL);
+    mds_close(s->mds);
+    aws_close(s->aws);
+    http_close(s->http);
+}
+
+void service_free(struct service *s)
+{
+    struct pending *p, *next;
+
+    if (s == NULL)
+        return;
+    for (p = s->pending; p != NULL; p = next) {
+        next = p->next;
+        free(p);
+    }
+    credentials_provider_free(s->credentials);
+    free(s);
+}
+
+static void add_text(struct buf *b, const char *name, const char *value)
+{
+    (void)buf_printf(b, "\"%s\":", name);
+    (void)buf_add_json_str(b, value, strlen(value));
+    (void)buf_add_char(b, ',');
+}
+
+void service_add_status(struct service *s, struct buf *b)
+{
+    AUTO(buf_done) struct buf sources = {0};
+    struct mds_state m;
+
+    buf_init(&sources, 4096);
+    credentials_describe(s->credentials, &sources);
+    mds_get_state(s->mds, &m);
+    (void)buf_add_str(b, "\"endpoints\":{");
+    add_text(b, "ssm", aws_endpoint(s->aws, AWS_SSM)->url);
+    (void)buf_add_str(b, "\"ec2messages\":");
+    (void)buf_add_json_str(b, aws_endpoint(s->aws, AWS_EC2MESSAGES)->url,
+                           strlen(aws_endpoint(s->aws, AWS_EC2MESSAGES)->url));
+    (void)buf_add_str(b, "},\"channel\":{");
+    add_text(b, "name", CHANNEL);
+    add_text(b, "text", m.last_error.text);
+    (void)buf_printf(b,
+                     "\"is_connected\":%s,\"is_paused\":%s,\"last_success_unix_ms\":%" PRId64
+                     ",\"n_failures\":%u,\"next_try_unix_ms\":%" PRId64 ",\"n_messages\":%" PRIu64
+                     "},\"credentials\":{",
+                     m.is_connected ? "true" : "false", m.pause_reasons != 0 ? "true" : "false",
+                     m.last_success_unix_ms, m.n_failures, m.next_try_unix_ms, m.n_messages);
+    (void)buf_add_str(b, "\"text\":");
+    (void)buf_add_json_str(b, buf_str(&sources), sources.len);
+    (void)buf_printf(b, "},\"clock_offset_ms\":%" PRId64 ",", aws_clock_offset_ms(s->aws));
+}

@@ -1,0 +1,29 @@
+/* The agent's side of the service: HTTP, credentials, the ec2messages channel as a link of the
+ * engine, and the health ping (spec 02, section 3.1). The loop's thread. */
+#ifndef SSMD_AGENT_SERVICE_H
+#define SSMD_AGENT_SERVICE_H
+
+#include <uv.h>
+
+#include "agent/engine.h"
+
+struct service;
+
+struct service_options {
+    uv_loop_t *loop;
+    struct engine *engine; /* gets the messages */
+    const struct config *config;
+    const struct platform *platform;
+};
+
+int service_new(const struct service_options *o, struct service **ret_service, struct err *err)
+    MUST_CHECK;
+struct link *service_link(struct service *s); /* "ec2messages" */
+void service_start(struct service *s);
+/* Ends polls and calls; handles close with the loop's next turns. */
+void service_stop(struct service *s);
+void service_free(struct service *s); /* after the loop has run out */
+/* Members of ctl's "status" answer, each as `"name":value,`. */
+void service_add_status(struct service *s, struct buf *b);
+
+#endif

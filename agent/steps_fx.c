@@ -1,0 +1,467 @@
+/* The effects of the command machine that touch this machine: start a step, stop it, reboot; and
+ * what comes back. */
+#define LOG_MODULE "steps"
+#include "agent/engine_internal.h"
+
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/str.h"
+#include "executors/reboot.h"
+#include "executors/shell.h"
+#include "schema/script.h"
+
+#define HOLD_MS 3000 /* between tries to start a step that the machine has no room for */
+#define REBOOT_FACT "reboot"
+
+/* ---- results ---- */
+
+struct result_item {
+    struct item item;
+    char job_id[FSM_ID_SIZE];
+    int64_t effect_id;
+    uint8_t event;
+    struct command_result result; /* its texts point below */
+    char status[20], outcome[16], text[512];
+    char stdout_sha256[SHA256_HEX_SIZE], stderr_sha256[SHA256_HEX_SIZE];
+};
+
+static int apply_result(struct engine *e, struct item *item, struct err *err)
+{
+    struct result_item *it = container_of(item, struct result_item, item);
+    struct job *job = engine_find_job(e, it->job_id);
+    struct fsm_event ev = engine_event(e, it->event, it->effect_id, &it->result);
+
+    if (job == NULL) {
+        e->status.n_stale++;
+        return 0;
+    }
+    return engine_deliver(e, job, &ev, err);
+}
+
+static void finish_result(struct engine *e, struct item *item, const struct err *err)
+{
+    (void)e;
+    (void)err; /* the runner's record is still there: a later load finds it */
+    free(container_of(item, struct result_item, item));
+}
+
+static struct result_item *new_result(const struct job *job, int64_t effect_id, uint8_t event)
+{
+    struct result_item *it = calloc(1, sizeof(*it));
+
+    if (it == NULL)
+        return NULL;
+    it->item = (struct item){.apply = apply_result, .finish = finish_result};
+    (void)str_copy(it->job_id, sizeof(it->job_id), job->inst.id);
+    it->effect_id = effect_id;
+    it->event = event;
+    it->result = (struct command_result){.status = it->status,
+                                         .outcome = it->outcome,
+                                         .text = it->text,
+                                         .stdout_sha256 = it->stdout_sha256,
+                                         .stderr_sha256 = it->stderr_sha256,
+                                         .ended_unix_ms = clock_wall_ms()};
+    return it;
+}
+
+static void out_of_memory(struct engine *e, const struct job *job)
+{
+    struct err err;
+
+    (void)err_set(&err, ERR_NOMEM, "result of %s: out of memory", job->inst.id);
+    engine_note_error(e, &err); /* the effect stays open: asked again at the next load */
+    log_error("%s", err.text);
+}
+
+/* A step that ends without a runner: its inputs cannot be used, or it cannot be started at all. */
+static void fail_step(struct engine *e, const struct job *job, const struct fsm_effect *fx,
+                      const char *outcome, const char *text)
+{
+    struct result_item *it = new_result(job, fx->id, COMMAND_EV_EXITED);
+
+    if (it == NULL) {
+        out_of_memory(e, job);
+        return;
+    }
+    (void)str_copy(it->status, sizeof(it->status), "Failed");
+    (void)str_copy(it->outcome, sizeof(it->outcome), outcome);
+    (void)str_copy(it->text, sizeof(it->text), text);
+    it->result.code = 1;
+    it->result.wait_status = -1;
+    engine_queue(e, &it->item);
+}
+
+static const char *end_name(enum step_end end)
+{
+    static const char *const names[] = {
+#define END_NAME_(code, name) [code] = name,
+        STEP_ENDS(END_NAME_)
+#undef END_NAME_
+    };
+
+    return names[end];
+}
+
+static void fill_result(struct result_item *it, const struct step_outcome *o)
+{
+    const struct shell_result r = shell_result_of(o);
+    uint64_t n_over =
+        o->out.total + o->err.total + o->stderr_appended - o->out.bytes - o->err.bytes;
+
+    (void)str_copy(it->status, sizeof(it->status), r.status);
+    (void)str_copy(it->outcome, sizeof(it->outcome), end_name(o->end));
+    (void)str_copy(it->text, sizeof(it->text), o->text);
+    (void)str_copy(it->stdout_sha256, sizeof(it->stdout_sha256), o->out.sha256);
+    (void)str_copy(it->stderr_sha256, sizeof(it->stderr_sha256), o->err.sha256);
+    it->result.code = r.code;
+    it->result.wait_status = o->wait_status;
+    it->result.started_unix_ms = o->started_unix_ms;
+    it->result.ended_unix_ms = o->ended_unix_ms;
+    it->result.stdout_bytes = (int64_t)o->out.bytes;
+    it->result.stderr_bytes = (int64_t)o->err.bytes;
+    it->result.output_lost = (int64_t)n_over; /* over a cap, or not taken by the disk */
+}
+
+/* ---- what is known of a step whose end nobody saw ---- */
+
+static int64_t last_output_ms(struct engine *e, const struct step_key *key)
+{
+    int64_t newest = 0;
+    int stream;
+
+    for (stream = 0; stream < 2; stream++) {
+        AUTO(close_fd) int fd = -1;
+        struct stat st;
+        int64_t ms;
+
+        if (steps_open_output(e->steps, key, stream == 0 ? STEP_STDOUT : STEP_STDERR, &fd, NULL) <
+                0 ||
+            fstat(fd, &st) < 0)
+            continue;
+        ms = (int64_t)st.st_mtim.tv_sec * 1000 + st.st_mtim.tv_nsec / 1000000;
+        newest = ms > newest ? ms : newest;
+    }
+    return newest;
+}
+
+/* Whose reboot ended that boot, if it was one that a job here had asked for. */
+static void reboot_owner(struct engine *e, const char *boot_id, char ret_job[FSM_ID_SIZE])
+{
+    AUTO(buf_done) struct buf fact = {0};
+    char *space;
+
+    ret_job[0] = '\0';
+    buf_init(&fact, 256);
+    if (e->journal->ops->get_fact(e->journal, REBOOT_FACT, &fact, NULL) < 0 || fact.len == 0)
+        return;
+    space = strchr(fact.data, ' ');
+    if (space == NULL)
+        return;
+    *space = '\0';
+    if (str_eq(fact.data, boot_id))
+        (void)str_copy(ret_job, FSM_ID_SIZE, space + 1);
+}
+
+static void tell_loss(struct engine *e, const struct step_key *key, const struct command_unit *u,
+                      const struct step_outcome *o, char *ret_text, size_t size)
+{
+    const char *boot = o->boot_id[0] != '\0' ? o->boot_id : u->boot_id;
+    int64_t started = o->started_unix_ms != 0 ? o->started_unix_ms : u->started_unix_ms;
+    int64_t seen = last_output_ms(e, key);
+    char owner[FSM_ID_SIZE], since[ISO_MS_SIZE];
+
+    clock_format_iso_ms(started, since);
+    reboot_owner(e, boot, owner);
+    (void)snprintf(ret_text, size,
+                   "%s%s in boot %s; it began %s and had run for at least %" PRId64 " s",
+                   str_eq(boot, e->boot_id) ? "its runner ended without a result"
+                   : owner[0] != '\0'       ? "the reboot that was asked for by command "
+                                            : "the machine went down under it",
+                   str_eq(boot, e->boot_id) ? "" : owner, boot, since,
+                   seen > started ? (seen - started) / 1000 : 0);
+}
+
+/* ---- ends ---- */
+
+static const struct fsm_effect *find_spawn(const struct job *job, const struct step_key *key)
+{
+    const struct fsm_effect *fx = fsm_find_effect_kind(&job->inst, COMMAND_FX_SPAWN);
+
+    return fx != NULL && fx->arg == key->step && fx->arg2 == key->attempt ? fx : NULL;
+}
+
+static void hold(struct engine *e, struct job *job)
+{
+    job->has_held_spawn = true;
+    if (!uv_is_active((uv_handle_t *)&e->hold_timer) && !e->is_stopping)
+        (void)uv_timer_start(&e->hold_timer, fx_hold_timer, HOLD_MS, 0);
+}
+
+void fx_step_ended(void *ctx, const struct step_key *key, enum step_answer answer,
+                   const struct step_outcome *outcome)
+{
+    struct engine *e = ctx;
+    struct job *job = engine_find_job(e, key->job_id);
+    const struct fsm_effect *fx = job != NULL ? find_spawn(job, key) : NULL;
+    struct result_item *it;
+
+    if (fx == NULL) {
+        e->status.n_stale++;
+        return;
+    }
+    switch (answer) {
+    case STEP_NOT_BEGUN:
+        if (job->was_started_here) /* its runner had no room to begin: the disk is full, most likely
+                                    */
+            hold(e, job);
+        else
+            fx_spawn(e, job, fx);
+        return;
+    case STEP_ENDED:
+        it = new_result(job, fx->id, COMMAND_EV_EXITED);
+        if (it != NULL)
+            fill_result(it, outcome);
+        break;
+    case STEP_LOST:
+        it = new_result(job, fx->id, COMMAND_EV_LOST);
+        if (it != NULL)
+            tell_loss(e, key, command_unit_at(&job->inst, (size_t)key->step), outcome, it->text,
+                      sizeof(it->text));
+        break;
+    case STEP_VOID:
+        engine_queue_event(e, key->job_id, COMMAND_EV_VOID, fx->id, false, NULL);
+        return;
+    case STEP_RUNNING:
+    default:
+        return;
+    }
+    if (it == NULL)
+        out_of_memory(e, job);
+    else
+        engine_queue(e, &it->item);
+}
+
+/* ---- start ---- */
+
+static int start(struct engine *e, struct job *job, const struct step_key *key,
+                 const struct script_inputs *inputs, struct err *err)
+{
+    const struct command_unit *u = command_unit_at(&job->inst, (size_t)key->step);
+    AUTO(shell_spec_free) struct shell_spec *spec = NULL;
+    AUTO(free) struct shell_variable *environment = NULL;
+    char step_dir[PATH_MAX], downloads[PATH_MAX];
+    struct step_spec ss;
+    struct shell_request rq = {
+        .kind = SHELL_SH,
+        .script = inputs->script,
+        .script_len = inputs->script_len,
+        .timeout_s = u->limit_ms / 1000,
+        .working_directory = inputs->working_directory,
+        .n_environment = inputs->n_environment,
+        .step_dir = step_dir,
+        .downloads_dir = downloads,
+        .is_noexec = e->is_noexec,
+        .cap_bytes = (uint64_t)e->config->output_cap_mib << 20,
+        .grace_ms = e->config->kill_grace_ms,
+        .base_environment = (const char *const *)environ,
+        .command_id = job->inst.id,
+        .instance_id = e->config->instance_id,
+        .region = config_signing_region(e->config),
+        .platform_name = e->platform->name,
+        .platform_version = e->platform->version,
+    };
+    size_t i;
+    int r;
+
+    environment = calloc(inputs->n_environment + 1, sizeof(*environment));
+    if (environment == NULL)
+        return err_set(err, ERR_NOMEM, "environment of the script: out of memory");
+    for (i = 0; i < inputs->n_environment; i++)
+        environment[i] =
+            (struct shell_variable){inputs->environment[i].name, inputs->environment[i].value};
+    rq.environment = environment;
+    if (snprintf(downloads, sizeof(downloads), "%s/%s/downloads", e->paths->jobs_dir,
+                 job->inst.id) >= (int)sizeof(downloads))
+        return err_set(err, ERR_LIMIT, "directory of %s: the path is too long", job->inst.id);
+    if ((r = steps_path(e->steps, key, step_dir, sizeof(step_dir), err)) < 0 ||
+        (r = shell_make_spec(&rq, &spec, err)) < 0)
+        return r;
+    shell_spec_fill(spec, &ss);
+    ss.key = *key;
+    ss.boot_id = e->boot_id;
+    return steps_start(e->steps, &ss, err);
+}
+
+void fx_spawn(struct engine *e, struct job *job, const struct fsm_effect *fx)
+{
+    const struct step_key key = {
+        .job_id = job->inst.id, .step = (int)fx->arg, .attempt = (int)fx->arg2};
+    AUTO(script_inputs_done) struct script_inputs inputs = {0};
+    const struct document_unit *unit;
+    AUTO(buf_done) struct buf failure = {0};
+    struct err err;
+    int r;
+
+    if (fx_is_reboot_pending(e)) {
+        job->has_held_spawn = true; /* released by the turn in which the reboot is given up */
+        return;
+    }
+    buf_init(&failure, 64 * 1024);
+    r = task_load(e, job, &err);
+    unit = r == 0 ? task_unit(job->task, &job->inst, (size_t)fx->arg) : NULL;
+    if (r == 0 && unit == NULL)
+        r = err_set(&err, ERR_CORRUPT, "step %" PRId64 " is not in the document", fx->arg);
+    if (r == 0 && script_inputs_parse(unit->inputs, &inputs, &failure, &err) < 0) {
+        fail_step(e, job, fx, STEP_OUTCOME_INVALID_INPUT, err.text);
+        return;
+    }
+    if (r == 0)
+        r = start(e, job, &key, &inputs, &err);
+    if (r == ERR_EXISTS) /* watched already: its end will be told */
+        return;
+    if (r == 0) {
+        job->was_started_here = true;
+        return;
+    }
+    if (err_class_of(r) != ERR_CLASS_RETRY) {
+        fail_step(e, job, fx, STEP_OUTCOME_NOT_STARTED, err.text);
+        return;
+    }
+    if (!job->has_held_spawn) {
+        log_warning("%s: step %d cannot be started now, it is tried again: %s", job->inst.id,
+                    key.step, err.text);
+        engine_note_error(e, &err);
+    }
+    hold(e, job);
+}
+
+void fx_probe_spawn(struct engine *e, struct job *job, const struct fsm_effect *fx)
+{
+    const struct step_key key = {
+        .job_id = job->inst.id, .step = (int)fx->arg, .attempt = (int)fx->arg2};
+    struct err err;
+    int r = steps_attach(e->steps, &key, &err); /* whatever became of it is told by the event */
+
+    if (r == 0 || r == ERR_EXISTS)
+        return;
+    log_error("%s: step %d.%d cannot be looked up: %s", job->inst.id, key.step, key.attempt,
+              err.text);
+    engine_note_error(e, &err);
+    if (err_class_of(r) == ERR_CLASS_RETRY)
+        hold(e, job);
+    else
+        fail_step(e, job, fx, STEP_OUTCOME_NOT_STARTED, err.text);
+}
+
+void fx_release_held(struct engine *e)
+{
+    struct job *j, *next;
+
+    if (fx_is_reboot_pending(e) || uv_is_active((uv_handle_t *)&e->hold_timer))
+        return;
+    for (j = e->first; j != NULL; j = next) {
+        const struct fsm_effect *fx;
+
+        next = j->next;
+        if (!j->has_held_spawn)
+            continue;
+        fx = fsm_find_effect_kind(&j->inst, COMMAND_FX_SPAWN);
+        if (fx == NULL)
+            j->has_held_spawn = false;
+        else {
+            struct fsm_effect copy = *fx;
+
+            fx_spawn(e, j, &copy);
+            if (!uv_is_active((uv_handle_t *)&e->hold_timer))
+                j->has_held_spawn = false;
+        }
+    }
+}
+
+void fx_hold_timer(uv_timer_t *timer)
+{
+    fx_release_held(timer->data);
+}
+
+/* ---- stop ---- */
+
+void fx_stop(struct engine *e, struct job *job, const struct fsm_effect *fx)
+{
+    const struct step_key key = {
+        .job_id = job->inst.id, .step = (int)fx->arg, .attempt = (int)fx->arg2};
+    bool is_timeout = command_of(&job->inst)->stop == COMMAND_STOP_TIMEOUT;
+    enum step_answer answer;
+    struct err err;
+
+    if (steps_stop(e->steps, &key, is_timeout ? STEP_STOP_TIMED_OUT : STEP_STOP_CANCELLED, &answer,
+                   &err) < 0) {
+        log_error("%s: step %d cannot be stopped: %s", job->inst.id, key.step, err.text);
+        engine_note_error(e, &err); /* the overdue event ends the wait */
+        return;
+    }
+    if (answer == STEP_VOID) /* nobody may be watching a step that never began */
+        engine_queue_event(e, job->inst.id, COMMAND_EV_VOID, 0, false, NULL);
+}
+
+/* ---- reboot ---- */
+
+bool fx_is_reboot_pending(const struct engine *e)
+{
+    const struct job *j;
+
+    for (j = e->first; j != NULL; j = j->next)
+        if (j->inst.machine == &command_machine && j->inst.state == COMMAND_REBOOTING &&
+            str_eq(command_of(&j->inst)->reboot_boot_id, e->boot_id))
+            return true;
+    return false;
+}
+
+int fx_put_reboot_intent(struct engine *e, const struct job *job, struct err *err)
+{
+    char fact[BOOT_ID_SIZE + FSM_ID_SIZE + 1];
+
+    (void)snprintf(fact, sizeof(fact), "%s %s", e->boot_id, job->inst.id);
+    return e->journal->ops->put_fact(e->journal, REBOOT_FACT, fact, err);
+}
+
+static void on_reboot_failed(void *ctx, const struct err *err)
+{
+    struct engine *e = ctx;
+    struct job *j;
+
+    e->reboot = NULL;
+    if (err == NULL || e->is_suspended)
+        return;
+    log_error("reboot: %s", err->text);
+    engine_note_error(e, err);
+    for (j = e->first; j != NULL; j = j->next)
+        if (j->inst.machine == &command_machine && j->inst.state == COMMAND_REBOOTING)
+            engine_queue_event(e, j->inst.id, COMMAND_EV_OVERDUE, 0, false, err->text);
+}
+
+void fx_reboot(struct engine *e, struct job *job, const struct fsm_effect *fx, bool is_restart)
+{
+    const struct command *c = command_of(&job->inst);
+    const struct job *j;
+    struct err err;
+
+    if (!str_eq(c->reboot_boot_id, e->boot_id)) { /* it has come */
+        engine_queue_event(e, job->inst.id, COMMAND_EV_BOOTED, fx->id, false, NULL);
+        return;
+    }
+    if (e->reboot != NULL || (is_restart && reboot_is_scheduled("")))
+        return; /* asked for, and on its way */
+    for (j = e->first; j != NULL && !is_restart && c->reboot_tries == 1; j = j->next)
+        if (j != job && j->inst.machine == &command_machine && j->inst.state == COMMAND_REBOOTING)
+            return; /* another job's request serves this one too */
+    log_warning("%s asked for a reboot: running %s", job->inst.id, e->config->reboot_argv[0]);
+    if (reboot_request(e->loop, e->config->reboot_argv, on_reboot_failed, e, &e->reboot, &err) < 0)
+        on_reboot_failed(e, &err);
+}

@@ -1,0 +1,18 @@
+/* What is done now and then: retention, and the ledger's head in its side file and in the log. */
+#ifndef SSMD_AGENT_UPKEEP_H
+#define SSMD_AGENT_UPKEEP_H
+
+#include <uv.h>
+
+#include "agent/config.h"
+#include "base/paths.h"
+#include "journal/journal.h"
+
+struct upkeep;
+
+int upkeep_new(uv_loop_t *loop, struct journal *journal, const struct config *config,
+               const struct paths *paths, struct upkeep **ret_upkeep, struct err *err) MUST_CHECK;
+void upkeep_stop(struct upkeep *u); /* its handles close with the loop's next turns */
+void upkeep_free(struct upkeep *u); /* after the loop has run out */
+
+#endif
