@@ -134,7 +134,7 @@ int client_ask(const struct paths *paths, const struct buf *question, cJSON **re
 {
     static const struct timeval limit = {.tv_sec = CLIENT_TIMEOUT_MS / 1000};
     AUTO(cJSON_Delete) cJSON *answer = NULL;
-    AUTO(buf_done) struct buf line;
+    AUTO(buf_done) struct buf line = {0};
     AUTO(close_fd) int fd = -1;
     int r = buf_error(question, "question to ssmd", err);
 

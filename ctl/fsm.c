@@ -98,7 +98,7 @@ static int list_machines(const struct ctl *c, struct err *err)
 static int no_machine(const char *name, struct err *err)
 {
     const struct fsm_machine *const *m;
-    AUTO(buf_done) struct buf names;
+    AUTO(buf_done) struct buf names = {0};
 
     buf_init(&names, 1024);
     for (m = fsm_machines; *m != NULL; m++)
@@ -110,7 +110,7 @@ static int no_machine(const char *name, struct err *err)
 int ctl_run_fsm(struct ctl *c, struct err *err)
 {
     const struct fsm_machine *m;
-    AUTO(buf_done) struct buf text;
+    AUTO(buf_done) struct buf text = {0};
     int r = ctl_not_both(c, "dot", "mermaid", err);
 
     buf_init(&text, MAX_DIAGRAM_BYTES);

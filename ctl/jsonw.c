@@ -18,7 +18,7 @@ void jsonw_init(struct jsonw *w, FILE *f)
 /* Bytes as the inside of a JSON string. */
 static void put_inside(struct jsonw *w, const char *s, size_t n)
 {
-    AUTO(buf_done) struct buf b;
+    AUTO(buf_done) struct buf b = {.data = NULL};
     size_t k;
 
     for (; n > 0; s += k, n -= k) {

@@ -13,7 +13,7 @@
 static int unknown_name(const cJSON *declared, const char *name, struct err *err)
 {
     const cJSON *p;
-    AUTO(buf_done) struct buf names;
+    AUTO(buf_done) struct buf names = {0};
     const char *best = NULL;
     size_t best_distance = 3;
 

@@ -14,7 +14,7 @@
 int status_live_ask(const struct paths *paths, cJSON **ret_status, struct err *err)
 {
     AUTO(cJSON_Delete) cJSON *answer = NULL;
-    AUTO(buf_done) struct buf question;
+    AUTO(buf_done) struct buf question = {0};
     int r;
 
     buf_init(&question, 64);
@@ -132,7 +132,7 @@ void status_live_print_facts(const cJSON *status, FILE *f)
     const cJSON *credentials = json_get_exact(status, "credentials");
     int64_t offset_ms = number_of(status, "clock_offset_ms");
     char text[TEXT_SHORT_SIZE];
-    AUTO(buf_done) struct buf b;
+    AUTO(buf_done) struct buf b = {0};
 
     buf_init(&b, MAX_LINE_BYTES);
     describe_process(&b, status);

@@ -24,7 +24,7 @@ void table_done(struct table *t)
 void table_cell(struct table *t, const char *fmt, ...)
 {
     char raw[MAX_CELL_BYTES];
-    AUTO(buf_done) struct buf b;
+    AUTO(buf_done) struct buf b = {0};
     va_list ap;
 
     va_start(ap, fmt);

@@ -289,7 +289,7 @@ static int add_invocation(struct call *call, const struct command_row *command,
 
 static int answer_command(struct call *call, const char *id, struct err *err)
 {
-    AUTO(cursor_done) struct cursor c;
+    AUTO(cursor_done) struct cursor c = {0};
     struct command_row row;
     int r;
 
@@ -384,7 +384,7 @@ int api_send_command(struct call *call, struct err *err)
 /* An invocation whose message was never offered ends here and now; the others are told. */
 static int cancel_invocation(struct call *call, const struct invocation_row *row, struct err *err)
 {
-    AUTO(cursor_done) struct cursor c;
+    AUTO(cursor_done) struct cursor c = {0};
     struct store *store = call->hub->store;
     char id[UUID_SIZE], message_id[MESSAGE_ID_SIZE], payload[MESSAGE_ID_SIZE + 32];
     struct message_row message;

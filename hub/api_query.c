@@ -107,7 +107,7 @@ void api_put_command(struct buf *out, const struct command_row *row)
 static int has_instance(struct store *s, const char *command_id, const char *instance_id,
                         struct err *err)
 {
-    AUTO(cursor_done) struct cursor c;
+    AUTO(cursor_done) struct cursor c = {0};
     struct invocation_row row;
 
     if (instance_id == NULL)
@@ -119,7 +119,7 @@ static int has_instance(struct store *s, const char *command_id, const char *ins
 /* A command id that was given must be that of a command. */
 static int require_command(struct call *call, const char *id, struct err *err)
 {
-    AUTO(cursor_done) struct cursor c;
+    AUTO(cursor_done) struct cursor c = {0};
     struct command_row row;
     int r;
 
@@ -250,7 +250,7 @@ static void put_plugin(struct call *call, const struct command_row *command,
 static int put_invocation(struct call *call, const struct command_row *command,
                           const struct invocation_row *row, bool has_details, struct err *err)
 {
-    AUTO(cursor_done) struct cursor c;
+    AUTO(cursor_done) struct cursor c = {0};
     struct buf *out = call->out;
     struct step_row step;
     int r = 0;

@@ -158,7 +158,7 @@ void document_write_platforms(const cJSON *document, struct buf *out, const char
 
 static int add_built_in(struct store *s, int64_t now_ms, struct err *err)
 {
-    AUTO(cursor_done) struct cursor c;
+    AUTO(cursor_done) struct cursor c = {0};
     struct document_row row = {.name = "AWS-RunShellScript",
                                .version = 1,
                                .version_name = "",

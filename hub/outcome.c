@@ -19,7 +19,7 @@ struct target {
 static int find_target(struct store *s, const char *message_id, struct target *ret_target,
                        struct err *err)
 {
-    AUTO(cursor_done) struct cursor c;
+    AUTO(cursor_done) struct cursor c = {0};
     struct target target = {0};
     struct invocation_row row;
     int r;

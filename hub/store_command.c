@@ -33,7 +33,7 @@ void store_commands_in_order(struct store *s, struct cursor *ret_cursor)
 static int count_invocations(struct store *s, const char *command_id,
                              struct status_counts *ret_counts, struct err *err)
 {
-    AUTO(cursor_done) struct cursor c;
+    AUTO(cursor_done) struct cursor c = {0};
     int r;
 
     *ret_counts = (struct status_counts){{0}};

@@ -75,7 +75,7 @@ int store_message_requeue(struct store *s, const char *id, int64_t now_ms, struc
 int store_message_next_visible(struct store *s, const char *destination, int64_t *ret_ms,
                                struct err *err)
 {
-    AUTO(cursor_done) struct cursor c;
+    AUTO(cursor_done) struct cursor c = {0};
     int r;
 
     store_query(s, Q_MESSAGE_NEXT_VISIBLE, ARGS(TEXT(destination)), &c);
@@ -125,7 +125,7 @@ int cursor_next_event(struct cursor *c, struct event_row *ret_row, struct err *e
 int store_count_terminal_replies(struct store *s, const char *message_id, int64_t *ret_count,
                                  struct err *err)
 {
-    AUTO(cursor_done) struct cursor c;
+    AUTO(cursor_done) struct cursor c = {0};
     int r;
 
     store_query(s, Q_COUNT_TERMINAL, ARGS(TEXT(message_id)), &c);

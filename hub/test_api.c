@@ -10,7 +10,7 @@
 
 static int put_events(struct call *call, const char *message_id, struct err *err)
 {
-    AUTO(cursor_done) struct cursor c;
+    AUTO(cursor_done) struct cursor c = {0};
     struct buf *out = call->out;
     struct event_row row;
     int64_t n_terminal;
@@ -63,7 +63,7 @@ static int put_message(struct call *call, const struct message_row *row, struct 
 
 static int put_invocations(struct call *call, const char *command_id, struct err *err)
 {
-    AUTO(cursor_done) struct cursor c;
+    AUTO(cursor_done) struct cursor c = {0};
     struct buf *out = call->out;
     struct invocation_row row;
     int64_t n_terminal;

@@ -67,7 +67,7 @@ static int read_version(struct reading *r)
 static int read_parameters(struct reading *r, struct parameters *ret_parameters)
 {
     const cJSON *definitions = NULL;
-    AUTO(buf_done) struct buf violations;
+    AUTO(buf_done) struct buf violations = {0};
     int result;
 
     buf_init(&violations, MAX_TRACE_BYTES);
@@ -212,7 +212,7 @@ static int decide(struct reading *r, const struct step *s, const cJSON *inputs,
                   struct document_plugin *p)
 {
     const struct plugin_info *plugin = plugin_find(p->name);
-    AUTO(buf_done) struct buf note;
+    AUTO(buf_done) struct buf note = {0};
     int code = 0;
 
     buf_init(&note, MAX_NOTE_BYTES);
@@ -360,7 +360,7 @@ static int read_steps(struct reading *r)
 
 static int check_size(const cJSON *content, struct err *err)
 {
-    AUTO(buf_done) struct buf b;
+    AUTO(buf_done) struct buf b = {0};
 
     buf_init(&b, DOCUMENT_MAX_BYTES);
     json_write(&b, content);

@@ -83,7 +83,7 @@ static void add_result(struct buf *b, const struct draft *d)
 {
     const struct reply_plugin *p = d->shown;
     bool has_bucket = p->s3_bucket != NULL && p->s3_bucket[0] != '\0';
-    AUTO(buf_done) struct buf part;
+    AUTO(buf_done) struct buf part = {0};
 
     add_string(b, p->id);
     (void)buf_add_str(b, ":{");
@@ -205,7 +205,7 @@ static bool shorten(struct draft *d)
 
 static int finish(struct draft *d, struct buf *b, struct err *err)
 {
-    AUTO(buf_done) struct buf attempt;
+    AUTO(buf_done) struct buf attempt = {0};
     size_t i;
     int r;
 

@@ -108,7 +108,7 @@ static bool find_first_mismatch(const cJSON *inputs, struct mismatch *ret)
 static int fail_format(const cJSON *inputs, const struct mismatch *m, struct buf *failure,
                        struct err *err)
 {
-    AUTO(buf_done) struct buf shown;
+    AUTO(buf_done) struct buf shown = {0};
     size_t n;
 
     buf_init(&shown, MAX_SCRIPT_BYTES);
@@ -156,7 +156,7 @@ static const char *text_or_empty(const cJSON *item)
 static int join_lines(const cJSON *lines, struct script_inputs *s, struct err *err)
 {
     const cJSON *line;
-    AUTO(buf_done) struct buf b;
+    AUTO(buf_done) struct buf b = {0};
     int r;
 
     buf_init(&b, MAX_SCRIPT_BYTES);

@@ -115,7 +115,7 @@ static int resolve_text(struct expansion *x, const char *text, struct buf *b, st
 
 static int resolve_string(struct expansion *x, cJSON *string, struct err *err)
 {
-    AUTO(buf_done) struct buf b;
+    AUTO(buf_done) struct buf b = {0};
     char *text;
     int r;
 
@@ -160,7 +160,7 @@ static int split_element(struct expansion *x, cJSON *list, cJSON *element, const
 
     for (;;) {
         size_t n = strcspn(part, ",");
-        AUTO(buf_done) struct buf b;
+        AUTO(buf_done) struct buf b = {0};
         cJSON *item;
         int r;
 

@@ -110,7 +110,7 @@ static void expand_embedded(const struct expansion *x, const char *text, struct 
 int expand_text(struct expansion *x, const char *text, char **ret_text, struct err *err)
 {
     const struct parameter *whole = whole_reference(x, text);
-    AUTO(buf_done) struct buf b;
+    AUTO(buf_done) struct buf b = {0};
     char *result;
     int r;
 

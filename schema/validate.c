@@ -41,7 +41,7 @@ static int each_text(struct check *c, const cJSON *value,
                      const void *arg)
 {
     const cJSON *child;
-    AUTO(buf_done) struct buf b;
+    AUTO(buf_done) struct buf b = {0};
     int r = 0;
 
     if (cJSON_IsString(value))

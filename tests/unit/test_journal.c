@@ -355,7 +355,7 @@ START_TEST(a_payload_comes_back_byte_for_byte)
                                 .payload = bytes,
                                 .payload_len = sizeof(bytes) - 1,
                                 .instance_id = "one"};
-    AUTO(buf_done) struct buf got;
+    AUTO(buf_done) struct buf got = {0};
     char message_id[200];
     struct err err;
 
@@ -555,7 +555,7 @@ START_TEST(facts_are_kept_replaced_and_removed)
 
     world_init(&w, _i);
     for (i = 0; i < ARRAY_LEN(steps); i++) {
-        AUTO(buf_done) struct buf value;
+        AUTO(buf_done) struct buf value = {0};
         struct err err;
 
         buf_init(&value, 100);

@@ -369,8 +369,8 @@ START_TEST(signs_each_published_vector_exactly)
     const struct vector *v = &vectors[_i];
     const struct sigv4_request request = request_of(v);
     const struct sigv4_scope scope = {v->date, v->region, v->service};
-    AUTO(buf_done) struct buf canonical;
-    AUTO(buf_done) struct buf authorization;
+    AUTO(buf_done) struct buf canonical = {0};
+    AUTO(buf_done) struct buf authorization = {0};
     struct sigv4_authorization parts;
     char hex[SHA256_HEX_SIZE];
     struct err err = {0};
@@ -419,7 +419,7 @@ START_TEST(authorization_has_the_form_the_service_expects)
 {
     const struct sigv4_request request = request_of(&vectors[0]);
     const struct sigv4_scope scope = {AT, "us-east-1", "ssm"};
-    AUTO(buf_done) struct buf authorization;
+    AUTO(buf_done) struct buf authorization = {0};
 
     buf_init(&authorization, 4096);
     ck_assert_int_eq(sigv4_sign(&request, &scope, "AKIDEXAMPLE", SECRET, &authorization, NULL), 0);
@@ -466,7 +466,7 @@ START_TEST(signing_without_a_host_header_is_refused)
     const struct sigv4_request request = {
         .method = "GET", .path = "/", .headers = headers, .n_headers = 1};
     const struct sigv4_scope scope = {AT, "us-east-1", "ssm"};
-    AUTO(buf_done) struct buf out;
+    AUTO(buf_done) struct buf out = {0};
     struct err err;
 
     buf_init(&out, 4096);
