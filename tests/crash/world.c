@@ -1,0 +1,655 @@
+/* The simulated world and the interpreter of one run. See world.h. */
+#include "tests/crash/world.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/str.h"
+
+#define MAX_ATTEMPTS 8
+#define MAX_EFFECTS 64
+#define MAX_TURNS 150
+#define OVERDUE_AFTER 4 /* idle turns */
+#define RETRY_AFTER 2
+
+/* One step directory: it outlives agents and, as files, reboots. */
+struct runner {
+    int n_pending; /* started, but without the lock and the `started` record yet */
+    bool is_begun, is_ended, is_lost, is_void, is_killed;
+    int code;
+    int boot;
+};
+
+/* What the journal holds. */
+struct stored {
+    bool exists;
+    uint8_t state;
+    int64_t n_transitions;
+    int64_t last_effect_id;
+    struct command data;
+    struct command_unit units[WORLD_MAX_UNITS];
+    struct fsm_effect effects[MAX_EFFECTS];
+    size_t n_effects;
+};
+
+struct world {
+    const struct run_plan *plan;
+    struct run_result *result;
+    int64_t now_ms;
+
+    /* survives everything */
+    struct stored stored;
+    struct runner runners[WORLD_MAX_UNITS][MAX_ATTEMPTS + 1];
+    int boot;
+    char boot_id[BOOT_ID_SIZE];
+    int n_finals, n_refusals, n_acknowledged;
+    int64_t final_id;
+    char final_status[24];
+    bool was_disturbed, is_answer_lost;
+    bool was_cancelled; /* committed: nothing may be started any more */
+    int64_t last_reboot_effect;
+
+    /* survives the agent */
+    int reboot_in; /* turns until the machine goes down; 0: none asked for; -1: it never will */
+    int n_reboot_requests;
+
+    /* dies with the agent */
+    bool is_alive;
+    struct fsm_instance inst;
+    struct fsm_out out;
+    int64_t quiet[MAX_EFFECTS]; /* performed, closing with the next commit */
+    size_t n_quiet;
+    int64_t attached[MAX_EFFECTS]; /* whose completion this life waits for */
+    size_t n_attached;
+    int64_t answer_effect;
+    int answer; /* event the service's answer brings, or FSM_NO_EVENT */
+    int n_idle;
+};
+
+static void violate(struct world *w, const char *fmt, ...) PRINTF_LIKE(2, 3);
+
+static void violate(struct world *w, const char *fmt, ...)
+{
+    va_list ap;
+
+    if (w->result->n_violations++ > 0)
+        return;
+    va_start(ap, fmt);
+    (void)vsnprintf(w->result->first, sizeof(w->result->first), fmt, ap);
+    va_end(ap);
+}
+
+static void *must(void *p)
+{
+    if (p == NULL)
+        abort(); /* the test has no memory: nothing can be said */
+    return p;
+}
+
+/* ---- dying ---- */
+
+static void agent_dies(struct world *w)
+{
+    fsm_instance_done(&w->inst);
+    w->is_alive = false;
+    w->n_quiet = w->n_attached = 0;
+    w->answer = FSM_NO_EVENT;
+    w->n_idle = 0;
+}
+
+static void machine_goes_down(struct world *w)
+{
+    int i, k;
+
+    for (i = 0; i < WORLD_MAX_UNITS; i++)
+        for (k = 0; k <= MAX_ATTEMPTS; k++) {
+            struct runner *r = &w->runners[i][k];
+
+            r->n_pending = 0;
+            if (r->is_begun && !r->is_ended)
+                r->is_lost = true;
+        }
+    w->reboot_in = 0;
+    w->boot++;
+    (void)snprintf(w->boot_id, sizeof(w->boot_id), "boot-%d", w->boot);
+    agent_dies(w);
+}
+
+/* The agent has reached an outside step. False: it died there. */
+static bool outlives_step(struct world *w)
+{
+    int n = ++w->result->n_steps;
+
+    if (n != w->plan->crash[0] && n != w->plan->crash[1])
+        return true;
+    w->result->n_crashes++;
+    agent_dies(w);
+    return false;
+}
+
+/* ---- the journal ---- */
+
+static void commit(struct world *w, const struct fsm_effect *kept, size_t n_kept)
+{
+    struct stored *s = &w->stored;
+    struct fsm_instance *inst = &w->inst;
+    size_t i, k, n = 0;
+
+    for (i = 0; i < inst->n_effects; i++) { /* what closed quietly goes with this commit */
+        for (k = 0; k < w->n_quiet && w->quiet[k] != inst->effects[i].id; k++)
+            ;
+        if (k == w->n_quiet)
+            inst->effects[n++] = inst->effects[i];
+    }
+    inst->n_effects = n;
+    w->n_quiet = 0;
+    s->exists = true;
+    s->state = inst->state;
+    s->n_transitions = inst->n_transitions;
+    s->data = *command_of(inst);
+    w->was_cancelled = w->was_cancelled || s->data.stop == COMMAND_STOP_CANCEL;
+    if (inst->n_children > 0)
+        memcpy(s->units, inst->children, inst->n_children * sizeof(s->units[0]));
+    memcpy(s->effects, inst->effects, n * sizeof(s->effects[0]));
+    s->n_effects = n;
+    for (i = 0; i < inst->n_effects; i++)
+        if (inst->effects[i].id > s->last_effect_id)
+            s->last_effect_id = inst->effects[i].id;
+    if (w->plan->broken == BROKEN_KEEPS_OPEN && fsm_is_terminal(inst))
+        for (i = 0; i < n_kept; i++)
+            s->effects[s->n_effects++] = kept[i];
+}
+
+static void load(struct world *w)
+{
+    const struct stored *s = &w->stored;
+    struct fsm_instance *inst = &w->inst;
+    struct err err;
+
+    if (fsm_instance_init(inst, w->plan->machine, "c0ffee", (size_t)w->plan->scenario->n_units, 1,
+                          &err) < 0)
+        abort();
+    inst->state = s->state;
+    inst->n_transitions = s->n_transitions;
+    *command_of(inst) = s->data;
+    if (inst->n_children > 0)
+        memcpy(inst->children, s->units, inst->n_children * sizeof(s->units[0]));
+    inst->effects = must(calloc(MAX_EFFECTS, sizeof(inst->effects[0])));
+    inst->cap_effects = MAX_EFFECTS;
+    memcpy(inst->effects, s->effects, s->n_effects * sizeof(s->effects[0]));
+    inst->n_effects = s->n_effects;
+}
+
+static bool is_committed(const struct world *w, int64_t effect_id)
+{
+    size_t i;
+
+    for (i = 0; i < w->stored.n_effects; i++)
+        if (w->stored.effects[i].id == effect_id)
+            return true;
+    return false;
+}
+
+/* ---- effects ---- */
+
+static void attach(struct world *w, int64_t effect_id)
+{
+    if (w->n_attached < MAX_EFFECTS)
+        w->attached[w->n_attached++] = effect_id;
+}
+
+static bool is_attached(const struct world *w, int64_t effect_id)
+{
+    size_t i;
+
+    for (i = 0; i < w->n_attached; i++)
+        if (w->attached[i] == effect_id)
+            return true;
+    return false;
+}
+
+static struct runner *runner_of(struct world *w, const struct fsm_effect *fx)
+{
+    if (fx->arg < 0 || fx->arg >= WORLD_MAX_UNITS || fx->arg2 < 1 || fx->arg2 > MAX_ATTEMPTS) {
+        violate(w, "step %" PRId64 ".%" PRId64 " does not exist", fx->arg, fx->arg2);
+        return &w->runners[0][0];
+    }
+    return &w->runners[fx->arg][fx->arg2];
+}
+
+static void spawn(struct world *w, const struct fsm_effect *fx)
+{
+    struct runner *r = runner_of(w, fx);
+
+    if (r->is_begun || r->is_ended || r->is_lost || r->is_void)
+        violate(w, "step %" PRId64 ".%" PRId64 " is started twice", fx->arg, fx->arg2);
+    if (w->was_cancelled || w->stored.data.stop != COMMAND_STOP_NONE)
+        violate(w, "step %" PRId64 ".%" PRId64 " is started after a committed stop", fx->arg,
+                fx->arg2);
+    if (fx->arg2 > 1 && (!r[-1].is_ended || r[-1].boot == w->boot))
+        violate(w, "step %" PRId64 ".%" PRId64 " is started without the reboot it asked for",
+                fx->arg, fx->arg2);
+    r->n_pending++;
+}
+
+static void stop(struct world *w, const struct fsm_effect *fx)
+{
+    struct runner *r = runner_of(w, fx);
+
+    if (!r->is_begun) /* takes the lock and leaves a `void` record */
+        r->is_void = true;
+    else if (!r->is_ended && !r->is_lost && !w->plan->scenario->units[fx->arg].is_unstoppable)
+        r->is_killed = true;
+}
+
+static void reboot(struct world *w, const struct fsm_effect *fx)
+{
+    if (w->last_reboot_effect == fx->id)
+        violate(w, "the machine is rebooted twice for one effect");
+    w->last_reboot_effect = fx->id;
+    w->n_reboot_requests++;
+    if (w->plan->scenario->luck == REBOOT_NEVER_COMES ||
+        (w->plan->scenario->luck == REBOOT_COMES_WHEN_ASKED_TWICE && w->n_reboot_requests < 2))
+        w->reboot_in = -1;
+    else
+        w->reboot_in = 2;
+}
+
+static void report(struct world *w, const struct fsm_effect *fx)
+{
+    const char *status = fsm_status(&w->inst);
+    int64_t id = w->plan->broken == BROKEN_NEW_REPLY_ID ? w->result->n_steps : fx->id;
+
+    w->answer_effect = fx->id;
+    if (w->n_finals + w->n_refusals > 0 && w->final_id != id)
+        violate(w, "terminal replies with different ids");
+    w->final_id = id;
+    if (w->plan->scenario->is_refused) {
+        w->n_refusals++;
+        w->answer = COMMAND_EV_REFUSED;
+        return;
+    }
+    if (w->n_finals++ > 0 && !str_eq(w->final_status, status))
+        violate(w, "two terminal statuses: %s and %s", w->final_status, status);
+    (void)str_copy(w->final_status, sizeof(w->final_status), status);
+    if (w->plan->scenario->loses_answer && !w->is_answer_lost) {
+        w->is_answer_lost = true;
+        return;
+    }
+    w->answer = COMMAND_EV_REPORTED;
+}
+
+static void perform(struct world *w, const struct fsm_effect *fx)
+{
+    if (!is_committed(w, fx->id))
+        violate(w, "%s before its commit", w->plan->machine->effects[fx->kind].name);
+    attach(w, fx->id);
+    switch (fx->kind) {
+    case COMMAND_FX_ACKNOWLEDGE:
+        w->n_acknowledged++;
+        break;
+    case COMMAND_FX_SPAWN:
+        spawn(w, fx);
+        break;
+    case COMMAND_FX_STOP:
+        stop(w, fx);
+        break;
+    case COMMAND_FX_REBOOT:
+        reboot(w, fx);
+        break;
+    case COMMAND_FX_REPORT:
+        report(w, fx);
+        break;
+    default:
+        break;
+    }
+    if (w->plan->machine->effects[fx->kind].done == FSM_NO_EVENT && w->n_quiet < MAX_EFFECTS)
+        w->quiet[w->n_quiet++] = fx->id;
+}
+
+static bool is_early(const struct world *w, uint8_t kind)
+{
+    return (w->plan->broken == BROKEN_ACKNOWLEDGES_EARLY && kind == COMMAND_FX_ACKNOWLEDGE) ||
+           (w->plan->broken == BROKEN_SPAWNS_EARLY && kind == COMMAND_FX_SPAWN) ||
+           (w->plan->broken == BROKEN_REPORTS_EARLY && kind == COMMAND_FX_REPORT);
+}
+
+/* ---- the interpreter ---- */
+
+/* One turn: step, commit, perform. False: the agent died on the way. */
+static bool deliver(struct world *w, int kind, int64_t effect_id, const void *detail)
+{
+    struct fsm_event ev = {.kind = (uint8_t)kind,
+                           .effect_id = effect_id,
+                           .at_unix_ms = ++w->now_ms,
+                           .boot_id = w->boot_id,
+                           .detail = detail};
+    struct fsm_effect before[MAX_EFFECTS];
+    size_t i, n_before = w->inst.n_effects;
+    const struct fsm_state *state;
+
+    if (n_before > 0)
+        memcpy(before, w->inst.effects, n_before * sizeof(before[0]));
+    switch (fsm_step(&w->inst, &ev, &w->out)) {
+    case FSM_STALE:
+        return true;
+    case FSM_UNEXPECTED:
+    case FSM_RUNAWAY:
+        violate(w, "%s does not know what to do with %s", fsm_state_name(&w->inst),
+                w->plan->machine->events[kind]);
+        return true;
+    case FSM_MOVED:
+    case FSM_IGNORED:
+        break;
+    }
+    state = &w->plan->machine->states[w->inst.state];
+    if (w->inst.state != w->out.from && state->overdue != FSM_NO_EVENT && w->out.deadline_ms <= 0)
+        violate(w, "%s is entered without a deadline", state->name);
+    for (i = 0; i < w->out.n_opens; i++) {
+        w->out.opens[i].id = w->stored.last_effect_id + 1 + (int64_t)i;
+        if (is_early(w, w->out.opens[i].kind))
+            perform(w, &w->out.opens[i]);
+    }
+    if (!outlives_step(w))
+        return false;
+    if (fsm_adopt(&w->inst, &w->out) < 0)
+        abort();
+    commit(w, before, n_before);
+    if (!outlives_step(w))
+        return false;
+    for (i = 0; i < w->out.n_opens; i++) {
+        if (is_early(w, w->out.opens[i].kind))
+            continue;
+        perform(w, &w->out.opens[i]);
+        if (!outlives_step(w))
+            return false;
+    }
+    return true;
+}
+
+static bool recover_by_probe(struct world *w, const struct fsm_effect *fx)
+{
+    struct runner *r;
+    size_t i;
+
+    if (w->plan->broken == BROKEN_FORGETS_PROBE)
+        return true;
+    if (fx->kind == COMMAND_FX_REBOOT) {
+        if (!str_eq(command_of(&w->inst)->reboot_boot_id, w->boot_id))
+            return deliver(w, w->plan->machine->effects[fx->kind].done, fx->id, NULL);
+        /* The intent names its effect: an earlier request that did not come is no answer. */
+        if (w->reboot_in != 0 && w->last_reboot_effect == fx->id) {
+            attach(w, fx->id);
+            return true;
+        }
+    } else if (fx->kind == COMMAND_FX_SPAWN) {
+        r = runner_of(w, fx);
+        for (i = 0; i < w->inst.n_effects; i++) /* it has to stop: it never begins then */
+            if (w->inst.effects[i].kind == COMMAND_FX_STOP && !r->is_begun)
+                r->is_void = true;
+        if (r->is_begun || r->is_void) {
+            attach(w, fx->id);
+            return true;
+        }
+    }
+    perform(w, fx);
+    return outlives_step(w);
+}
+
+/* Start again from the journal alone. */
+static void restart(struct world *w)
+{
+    struct fsm_effect open[MAX_EFFECTS];
+    size_t i, n = w->stored.n_effects;
+
+    w->is_alive = true;
+    if (!w->stored.exists)
+        return;
+    load(w);
+    memcpy(open, w->stored.effects, n * sizeof(open[0]));
+    for (i = 0; i < n; i++) {
+        const struct fsm_effect_kind *kind = &w->plan->machine->effects[open[i].kind];
+        bool is_alive = true;
+
+        if (fsm_find_effect(&w->inst, open[i].id) == NULL)
+            continue; /* closed by what an earlier one brought */
+        switch (kind->recovery) {
+        case FSM_REDO:
+            perform(w, &open[i]);
+            is_alive = outlives_step(w);
+            break;
+        case FSM_PROBE:
+            is_alive = recover_by_probe(w, &open[i]);
+            break;
+        case FSM_ONCE:
+            is_alive = deliver(w, kind->lost, open[i].id, NULL);
+            break;
+        }
+        if (!is_alive)
+            return;
+    }
+}
+
+/* The message is here (again). */
+static void receive(struct world *w)
+{
+    const struct scenario *s = w->plan->scenario;
+    struct err err;
+    int i;
+
+    if (fsm_instance_init(&w->inst, w->plan->machine, "c0ffee", (size_t)s->n_units, 1, &err) < 0)
+        abort();
+    command_of(&w->inst)->max_reboots = s->max_reboots;
+    for (i = 0; i < s->n_units; i++) {
+        struct command_unit *u = command_unit_at(&w->inst, (size_t)i);
+
+        u->plugin = s->units[i].plugin;
+        u->plan = s->units[i].plan;
+        u->flow = s->units[i].flow;
+        command_of(&w->inst)->n_plugins = s->units[i].plugin + 1;
+    }
+    (void)deliver(w, s->is_rejected ? COMMAND_EV_REJECT : COMMAND_EV_ACCEPT, 0,
+                  s->is_rejected ? "it makes no sense" : NULL);
+}
+
+/* ---- the world goes on by itself ---- */
+
+static void tick(struct world *w)
+{
+    int i, k;
+
+    for (i = 0; i < WORLD_MAX_UNITS; i++)
+        for (k = 1; k <= MAX_ATTEMPTS; k++) {
+            const struct unit_script *u = &w->plan->scenario->units[i];
+            struct runner *r = &w->runners[i][k];
+
+            if (r->n_pending > 0) {
+                if (!r->is_begun && !r->is_void) { /* the first to get the lock */
+                    r->is_begun = true;
+                    r->boot = w->boot;
+                }
+                r->n_pending = 0; /* the others leave at once */
+            } else if (r->is_begun && !r->is_ended && !r->is_lost &&
+                       (!u->is_unstoppable || r->is_killed)) {
+                r->is_ended = true;
+                r->code = r->is_killed ? COMMAND_CODE_STOPPED
+                                       : u->codes[k <= u->n_codes ? k - 1 : u->n_codes - 1];
+            }
+        }
+    if (w->reboot_in > 0 && --w->reboot_in == 0)
+        machine_goes_down(w);
+}
+
+static void deliver_end(struct world *w, const struct fsm_effect *fx)
+{
+    const struct runner *r = runner_of(w, fx);
+    struct command_result result = {.code = r->code, .outcome = "exited", .text = "as scripted"};
+
+    if (r->is_void) {
+        (void)deliver(w, COMMAND_EV_VOID, fx->id, NULL);
+        return;
+    }
+    if (!r->is_ended) {
+        (void)deliver(w, w->plan->machine->effects[fx->kind].lost, fx->id, &result);
+        return;
+    }
+    if (r->is_killed)
+        result.status =
+            command_of(&w->inst)->stop == COMMAND_STOP_CANCEL ? "Cancelled" : "TimedOut";
+    else if (r->code == 194)
+        result.status = "SuccessAndReboot";
+    else
+        result.status = r->code == 0 || r->code == 168 ? "Success" : "Failed";
+    (void)deliver(w, COMMAND_EV_EXITED, fx->id, &result);
+}
+
+/* The disturbance of this run, when it is due. True: the turn is used up. */
+static bool disturb(struct world *w)
+{
+    static const int events[N_DISTURBANCES] = {
+        [DISTURB_CANCEL] = COMMAND_EV_CANCEL, [DISTURB_TIMEOUT] = COMMAND_EV_TIMEOUT};
+    enum disturbance d = w->plan->disturbance;
+
+    if (d == DISTURB_NOT || w->was_disturbed || w->result->n_turns < w->plan->disturb_turn)
+        return false;
+    if (d == DISTURB_POWER) {
+        w->was_disturbed = true;
+        machine_goes_down(w);
+        return true;
+    }
+    /* An order that was not journaled before the agent died comes again. */
+    w->was_disturbed = deliver(w, events[d], 0, NULL) || w->stored.data.stop != COMMAND_STOP_NONE ||
+                       w->stored.state == COMMAND_REPORTING;
+    return true;
+}
+
+/* Find the next thing that happened, if any, and deliver it. */
+static void turn(struct world *w)
+{
+    const struct fsm_machine *m = w->plan->machine;
+    size_t i;
+
+    if (!w->stored.exists) {
+        receive(w);
+        return;
+    }
+    if (w->plan->scenario->is_redelivered && w->result->n_turns % 3 == 0)
+        w->n_acknowledged++; /* known: acknowledged again, and nothing else */
+    if (disturb(w))
+        return;
+    if (w->answer != FSM_NO_EVENT) {
+        int kind = w->answer;
+
+        w->answer = FSM_NO_EVENT;
+        (void)deliver(w, kind, w->answer_effect, kind == COMMAND_EV_REFUSED ? "expired" : NULL);
+        return;
+    }
+    for (i = 0; i < w->inst.n_effects; i++) {
+        struct fsm_effect fx = w->inst.effects[i];
+        const struct runner *r;
+
+        if (fx.kind != COMMAND_FX_SPAWN || !is_attached(w, fx.id))
+            continue;
+        r = runner_of(w, &fx);
+        if (r->is_ended || r->is_lost || r->is_void) {
+            deliver_end(w, &fx);
+            return;
+        }
+    }
+    if (w->inst.state == COMMAND_QUEUED) {
+        (void)deliver(w, COMMAND_EV_START, 0, NULL);
+        return;
+    }
+    w->n_idle++;
+    if (w->n_idle >= RETRY_AFTER && fsm_find_effect_kind(&w->inst, COMMAND_FX_REPORT) != NULL) {
+        struct fsm_effect fx = *fsm_find_effect_kind(&w->inst, COMMAND_FX_REPORT);
+
+        w->n_idle = 0;
+        perform(w, &fx);
+        (void)outlives_step(w);
+    } else if (w->n_idle >= OVERDUE_AFTER && m->states[w->inst.state].overdue != FSM_NO_EVENT) {
+        w->n_idle = 0;
+        (void)deliver(w, m->states[w->inst.state].overdue, 0, "it did not come");
+    }
+}
+
+/* ---- what must hold at the end ---- */
+
+static void check_unit(struct world *w, int i)
+{
+    const struct command_unit *u = &w->stored.units[i];
+    const struct unit_script *script = &w->plan->scenario->units[i];
+    bool was_seen_to_succeed = false;
+    int k;
+
+    if (u->status[0] == '\0' || str_eq(u->status, "InProgress") ||
+        str_eq(u->status, "SuccessAndReboot"))
+        violate(w, "step %d has no terminal status: '%s'", i, u->status);
+    for (k = 1; k <= MAX_ATTEMPTS; k++) {
+        const struct runner *r = &w->runners[i][k];
+
+        if (k == u->attempt && r->is_ended && !r->is_killed)
+            was_seen_to_succeed = r->code == 0 || r->code == 168 ||
+                                  (script->flow & COMMAND_FLOW_SUCCEED_ON_FAILURE) != 0;
+        if (r->n_pending > 0 ||
+            (r->is_begun && !r->is_ended && !r->is_lost && !script->is_unstoppable))
+            violate(w, "step %d.%d runs on after the end", i, k);
+        if (r->is_begun && (script->plan != COMMAND_PLAN_RUN || k > u->attempt))
+            violate(w, "step %d.%d ran, and the journal does not know", i, k);
+    }
+    if (script->plan == COMMAND_PLAN_FAIL && (script->flow & COMMAND_FLOW_SUCCEED_ON_FAILURE) != 0)
+        was_seen_to_succeed = true; /* the document calls that a success */
+    if (str_eq(u->status, "Success") && !was_seen_to_succeed)
+        violate(w, "step %d is called a success without evidence", i);
+}
+
+static void check_end(struct world *w)
+{
+    const struct scenario *s = w->plan->scenario;
+    const struct stored *j = &w->stored;
+    int i;
+
+    if (!j->exists || !w->plan->machine->states[j->state].is_terminal) {
+        violate(w, "no end after %d turns: %s", w->result->n_turns,
+                j->exists ? w->plan->machine->states[j->state].name : "nothing in the journal");
+        return;
+    }
+    if (j->n_effects > 0)
+        violate(w, "ended with %s open", w->plan->machine->effects[j->effects[0].kind].name);
+    if (s->is_refused ? w->n_refusals == 0 || !j->data.is_refused : w->n_finals == 0)
+        violate(w, "ended without a terminal reply");
+    if (!s->is_rejected && w->n_acknowledged == 0)
+        violate(w, "ended without an acknowledgement");
+    if (!s->is_rejected)
+        for (i = 0; i < s->n_units; i++)
+            check_unit(w, i);
+    if (!s->is_refused && str_eq(w->final_status, "InProgress"))
+        violate(w, "the terminal reply is not terminal");
+    if (!s->is_refused && w->plan->disturbance == DISTURB_NOT &&
+        !str_eq(w->final_status, s->status))
+        violate(w, "the service was told %s instead of %s", w->final_status, s->status);
+}
+
+void world_run(const struct run_plan *plan, struct run_result *ret_result)
+{
+    struct world w = {.plan = plan, .result = ret_result, .answer = FSM_NO_EVENT};
+    const struct fsm_state *states = plan->machine->states;
+
+    *ret_result = (struct run_result){0};
+    (void)str_copy(w.boot_id, sizeof(w.boot_id), "boot-0");
+    while (ret_result->n_turns < MAX_TURNS &&
+           !(w.stored.exists && states[w.stored.state].is_terminal)) {
+        ret_result->n_turns++;
+        tick(&w);
+        if (!w.is_alive)
+            restart(&w);
+        else
+            turn(&w);
+    }
+    check_end(&w);
+    fsm_instance_done(&w.inst);
+    fsm_out_done(&w.out);
+}
