@@ -11,7 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "base/record.h"
+#include "base/fs.h"
 #include "base/str.h"
 #include "executors/proctree.h"
 #include "step_world.h"
@@ -47,6 +47,20 @@ static void assert_file(const struct world_step *step, const char *name, const c
     AUTO(free) char *text = world_file(&world, step, name);
 
     ck_assert_str_eq(text, wanted);
+}
+
+static UNUSED char *read_text(const char *path)
+{
+    struct buf b;
+    char *text;
+
+    buf_init(&b, 4096);
+    if (fs_read_file(AT_FDCWD, path, &b, NULL) != 0)
+        buf_clear(&b); /* not there */
+    text = strdup(buf_str(&b));
+    ck_assert_ptr_nonnull(text);
+    buf_done(&b);
+    return text;
 }
 
 /* --- how a step ends ------------------------------------------------------------------------- */
@@ -495,6 +509,52 @@ START_TEST(a_killed_runner_leaves_no_processes_of_its_session)
 }
 END_TEST
 
+#ifdef SSMD_CRASHPOINTS
+#define N_CRASHES 6 /* one more than the runner has places to die at */
+
+/* The answer may be any, but it must be true: what is told as not begun did not run, what has begun
+ * is not run again, and only an exit record counts as an end. */
+START_TEST(a_runner_that_dies_anywhere_never_runs_its_script_twice)
+{
+    struct world_step step = {.script = "echo ran >> ran; echo out", .cwd = world.dir};
+    AUTO(free) char *first = NULL, *second = NULL;
+    char number[16], path[80];
+    enum step_answer answer;
+
+    (void)snprintf(number, sizeof(number), "%d", _i + 1);
+    (void)snprintf(path, sizeof(path), "%s/ran", world.dir);
+    ck_assert_int_eq(setenv("RUNNER_SSMD_CRASH_AT", number, 1), 0);
+    world_run(&world, &step);
+    ck_assert_int_eq(unsetenv("RUNNER_SSMD_CRASH_AT"), 0);
+    answer = world.answer;
+    first = read_text(path);
+    world_run(&world, &step);
+    second = read_text(path);
+    switch (answer) {
+    case STEP_NOT_BEGUN:
+        ck_assert_str_eq(first, "");
+        ck_assert_int_eq(world.answer, STEP_ENDED);
+        ck_assert_str_eq(second, "ran\n");
+        break;
+    case STEP_ENDED:
+        ck_assert_str_eq(first, "ran\n");
+        ck_assert_int_eq(world.answer, STEP_ENDED);
+        ck_assert_str_eq(second, "ran\n");
+        break;
+    case STEP_LOST:
+        ck_assert_int_eq(world.answer, STEP_LOST);
+        ck_assert_str_eq(second, first);
+        break;
+    case STEP_RUNNING:
+    case STEP_VOID:
+        ck_abort_msg("answer %d", (int)answer);
+    }
+    if (_i == N_CRASHES - 1)
+        ck_assert_int_eq(answer, STEP_ENDED);
+}
+END_TEST
+#endif
+
 START_TEST(costs_little_memory)
 {
     struct world_step step = {.script = "head -c 100000 /dev/zero >&2; echo ready; sleep 1000"};
@@ -553,6 +613,9 @@ int main(void)
     tcase_add_loop_test(t, a_killed_runner_leaves_a_lost_step_and_no_processes, 0,
                         ARRAY_LEN(trees));
     tcase_add_test(t, a_killed_runner_leaves_no_processes_of_its_session);
+#ifdef SSMD_CRASHPOINTS
+    tcase_add_loop_test(t, a_runner_that_dies_anywhere_never_runs_its_script_twice, 0, N_CRASHES);
+#endif
     tcase_add_test(t, costs_little_memory);
     suite_add_tcase(s, t);
     srunner_run_all(runner, CK_ENV);
