@@ -113,7 +113,7 @@ int64_t aws_learn_offset(int64_t offset_ms, int64_t date_ms, int64_t wall_ms, bo
     error = difference - offset_ms;
     if (llabs(error) <= (may_be_clock ? TOLERANCE_AFTER_ERROR_MS : TOLERANCE_MS))
         return offset_ms;
-    if (!may_be_clock && llabs(difference) <= TOLERANCE_MS)
+    if (llabs(difference) <= (may_be_clock ? TOLERANCE_AFTER_ERROR_MS : TOLERANCE_MS))
         return 0; /* this machine's clock was set right meanwhile */
     return difference;
 }
