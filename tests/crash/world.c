@@ -13,12 +13,14 @@
 #define MAX_EFFECTS 64
 #define MAX_TURNS 150
 #define OVERDUE_AFTER 4 /* idle turns */
+#define LIMIT_AFTER 12  /* ... of a running step */
 #define RETRY_AFTER 2
 
 /* One step directory: it outlives agents and, as files, reboots. */
 struct runner {
     int n_pending; /* started, but without the lock and the `started` record yet */
     bool is_begun, is_ended, is_lost, is_void, is_killed;
+    int n_turns;
     int code;
     int boot;
 };
@@ -472,8 +474,8 @@ static void tick(struct world *w)
                     r->boot = w->boot;
                 }
                 r->n_pending = 0; /* the others leave at once */
-            } else if (r->is_begun && !r->is_ended && !r->is_lost &&
-                       (!u->is_unstoppable || r->is_killed)) {
+            } else if (r->is_begun && !r->is_ended && !r->is_lost && !u->is_unstoppable &&
+                       (r->is_killed || r->n_turns++ >= u->n_turns)) {
                 r->is_ended = true;
                 r->code = r->is_killed ? COMMAND_CODE_STOPPED
                                        : u->codes[k <= u->n_codes ? k - 1 : u->n_codes - 1];
@@ -570,7 +572,8 @@ static void turn(struct world *w)
         w->n_idle = 0;
         perform(w, &fx);
         (void)outlives_step(w);
-    } else if (w->n_idle >= OVERDUE_AFTER && m->states[w->inst.state].overdue != FSM_NO_EVENT) {
+    } else if (w->n_idle >= (w->inst.state == COMMAND_RUNNING ? LIMIT_AFTER : OVERDUE_AFTER) &&
+               m->states[w->inst.state].overdue != FSM_NO_EVENT) {
         w->n_idle = 0;
         (void)deliver(w, m->states[w->inst.state].overdue, 0, "it did not come");
     }

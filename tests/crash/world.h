@@ -19,6 +19,7 @@ struct unit_script {
     int plugin, plan, flow;
     int codes[WORLD_MAX_CODES]; /* exit code of each attempt */
     int n_codes;                /* attempts after these repeat the last code */
+    int n_turns;                /* how much longer than one turn it runs */
     bool is_unstoppable;
 };
 
