@@ -80,6 +80,8 @@ static int read_parameters(struct reading *r, struct parameters *ret_parameters)
         return result;
     r->x.parameters = ret_parameters;
     result = parameters_validate(ret_parameters, r->in->is_nested, &r->x, &violations, r->err);
+    if (result == 0 && violations.failed == ERR_NOMEM) /* one may be missing from the text */
+        return no_memory(r->err);
     /* While references are only looked for, their values are not known: nothing is a violation. */
     if (result < 0 || violations.len == 0 || r->is_finding)
         return result;

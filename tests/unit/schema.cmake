@@ -1,0 +1,9 @@
+# schema/: what comes from outside, and what goes back.
+foreach(suite json message document parameters script reply)
+  ssmd_test(NAME test_${suite} LABEL unit SOURCES ${CMAKE_CURRENT_SOURCE_DIR}/test_${suite}.c LIBS schema)
+endforeach()
+ssmd_test(NAME test_conformance LABEL unit SOURCES ${CMAKE_CURRENT_SOURCE_DIR}/test_conformance.c LIBS schema)
+
+# Every allocation of the readers and writers fails once, by counting.
+ssmd_test(NAME test_schema_memory LABEL unit SOURCES ${CMAKE_CURRENT_SOURCE_DIR}/test_schema_memory.c LIBS schema)
+target_link_options(test_schema_memory PRIVATE -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=strdup)

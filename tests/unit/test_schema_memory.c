@@ -1,0 +1,203 @@
+/* Each allocation of the readers and writers fails once, counted one by one, until a run passes
+ * untouched: always a correct error, never a crash, a leak (under ASan) or a wrong answer. */
+#include "schema_lib.h"
+
+#include "schema/document.h"
+#include "schema/message.h"
+#include "schema/reply.h"
+#include "schema/script.h"
+
+/* The linker sends the library's calls here; cJSON's go through its hooks. */
+void *__real_malloc(size_t size);
+void *__real_calloc(size_t n, size_t size);
+void *__real_realloc(void *p, size_t size);
+void *__wrap_malloc(size_t size);
+void *__wrap_calloc(size_t n, size_t size);
+void *__wrap_realloc(void *p, size_t size);
+char *__wrap_strdup(const char *s);
+
+/* What a body returns instead of asserting: libcheck allocates too. */
+#define WRONG_ANSWER 1
+
+static long countdown = -1; /* allocations until the one that fails; negative: none fails */
+
+static bool fails_now(void)
+{
+    return countdown >= 0 && countdown-- == 0;
+}
+
+void *__wrap_malloc(size_t size)
+{
+    return fails_now() ? NULL : __real_malloc(size);
+}
+
+void *__wrap_calloc(size_t n, size_t size)
+{
+    return fails_now() ? NULL : __real_calloc(n, size);
+}
+
+void *__wrap_realloc(void *p, size_t size)
+{
+    return fails_now() ? NULL : __real_realloc(p, size);
+}
+
+char *__wrap_strdup(const char *s)
+{
+    size_t n = strlen(s) + 1;
+    char *copy = __wrap_malloc(n);
+
+    return copy != NULL ? memcpy(copy, s, n) : NULL;
+}
+
+static int read_messages(struct err *err)
+{
+    static const char body[] =
+        "{\"Messages\":[{\"MessageId\":\"aws.ssm.c.i-1\",\"Topic\":\"aws.ssm.sendCommand\","
+        "\"Destination\":\"i-1\",\"CreatedDate\":\"2024\",\"Payload\":\"{}\",\"a\":1,\"b\":1,"
+        "\"c\":1,\"d\":1,\"e\":1,\"f\":1,\"g\":1,\"h\":1,\"i\":1,\"j\":1,\"k\":1,\"l\":1}]}";
+    AUTO(mds_messages_done) struct mds_messages m = {.n = 0};
+
+    return mds_messages_parse(body, sizeof(body) - 1, &m, err);
+}
+
+static int resolve(void *ctx, const char *reference, const char **ret_type, const char **ret_value,
+                   struct err *err)
+{
+    (void)ctx;
+    (void)reference;
+    (void)err;
+    *ret_type = "StringList";
+    *ret_value = "one,two";
+    return 0;
+}
+
+static int read_payload_and_document(struct err *err)
+{
+    static const char text[] =
+        "{\"Parameters\":{\"c\":[\"a\",\"b\"],\"e\":\"prod\",\"l\":[\"{{ssm:list}}\"]},"
+        "\"DocumentContent\":{\"schemaVersion\":\"2.2\",\"parameters\":{\"c\":{\"allowedPattern\":"
+        "\"^[a-z]\",\"maxChars\":5},\"l\":{\"default\":[]}},\"mainSteps\":[{\"action\":"
+        "\"aws:runShellScript\",\"name\":\"one\",\"precondition\":{\"StringEquals\":[\"{{e}}\","
+        "\"prod\"]},\"inputs\":{\"runCommand\":\"{{c}}\",\"x\":\"a{{c}}b\",\"y\":[\"{{ssm:l}}\"],"
+        "\"environment\":{\"A\":\"1\"}}},{\"action\":\"aws:runShellScript\",\"name\":\"two\","
+        "\"precondition\":{\"StringEquals\":[\"platformType\",\"Windows\"]},\"inputs\":\"{{l}}\"}"
+        "]}}";
+    static const struct document_resolver resolver = {.resolve = resolve};
+    AUTO(send_payload_done) struct send_payload p = {.root = NULL};
+    AUTO(document_references_done) struct document_references references = {.n = 0};
+    AUTO(document_free) struct document *d = NULL;
+    AUTO(script_inputs_done) struct script_inputs inputs = {.script = NULL};
+    AUTO(buf_done) struct buf failure;
+    int r = send_payload_parse(text, sizeof(text) - 1, &p, err);
+
+    buf_init(&failure, 32768);
+    if (r == 0) {
+        const struct document_input in = {.content = p.document,
+                                          .parameters = p.parameters,
+                                          .is_nested = true,
+                                          .resolver = &resolver};
+
+        r = document_find_ssm_references(&in, &references, err);
+        if (r == 0)
+            r = document_parse(&in, &d, err);
+    }
+    if (r == 0)
+        r = script_inputs_parse(d->units[0].inputs, &inputs, &failure, err);
+    if (r == 0 && (references.n != 2 || strcmp(inputs.script, "a\nb\n") != 0 ||
+                   d->plugins[1].disposition != DOCUMENT_SKIP))
+        return WRONG_ANSWER;
+    return r;
+}
+
+static int write_and_read_a_reply(struct err *err)
+{
+    static const struct reply_header header = {.agent = {.name = "x"}, .max_bytes = 900};
+    static const char output[] = "some output of a step, longer than what is left of the payload "
+                                 "after everything else in it, so that it is shortened once";
+    const struct reply_plugin plugin = {.id = "s",
+                                        .name = "aws:runShellScript",
+                                        .status = "Success",
+                                        .output = {.s = output, .len = sizeof(output) - 1},
+                                        .standard_output = {.s = output, .len = sizeof(output) - 1},
+                                        .s3_bucket = "b",
+                                        .s3_prefix = "p",
+                                        .step_name = "s"};
+    AUTO(reply_done) struct reply reply = {.root = NULL};
+    AUTO(buf_done) struct buf b;
+    int r;
+
+    buf_init(&b, 100000);
+    r = reply_final(&header, &plugin, 1, NULL, &b, err);
+    if (r == 0)
+        r = reply_parse(b.data, b.len, &reply, err);
+    if (r == 0 && strcmp(reply.document_status, "Success") != 0)
+        return WRONG_ANSWER;
+    return r;
+}
+
+/* Memory that is short must not let a bad value pass. */
+static int refuse_a_value(struct err *err)
+{
+    static const char text[] =
+        "{\"DocumentContent\":{\"schemaVersion\":\"2.2\",\"parameters\":{\"p\":{\"default\":[\"b\"]"
+        ","
+        "\"allowedPattern\":\"^a$\"}},\"mainSteps\":[{\"action\":\"aws:runShellScript\"}]}}";
+    AUTO(send_payload_done) struct send_payload p = {.root = NULL};
+    AUTO(document_free) struct document *d = NULL;
+    int r = send_payload_parse(text, sizeof(text) - 1, &p, err);
+
+    if (r == 0) {
+        const struct document_input in = {.content = p.document};
+
+        r = document_parse(&in, &d, err);
+        if (r == 0)
+            return WRONG_ANSWER;
+    }
+    return r == ERR_INVALID ? 0 : r;
+}
+
+static int (*const bodies[])(struct err *err) = {read_messages, read_payload_and_document,
+                                                 write_and_read_a_reply, refuse_a_value};
+
+START_TEST(an_allocation_that_fails_is_an_error_and_nothing_else)
+{
+    cJSON_Hooks hooks = {.malloc_fn = __wrap_malloc, .free_fn = free};
+    long n, n_errors = 0;
+
+    cJSON_InitHooks(&hooks);
+    for (n = 0; n < 10000; n++) {
+        struct err err = {.code = 0};
+        bool was_hit;
+        int r;
+
+        countdown = n;
+        r = bodies[_i](&err);
+        was_hit = countdown < 0;
+        countdown = -1;
+        if (!was_hit) {
+            ck_assert_msg(r == 0, "%s", err.text);
+            break;
+        }
+        /* 0: it was in an attempt that was thrown away anyhow; the body has checked its result. */
+        ck_assert_msg(r == ERR_NOMEM || r == 0, "allocation %ld: %d %s", n, r, err.text);
+        n_errors += r == ERR_NOMEM;
+    }
+    ck_assert_int_gt((int)n_errors, (int)(n * 9 / 10));
+    ck_assert_int_gt((int)n, 10);
+    ck_assert_int_lt((int)n, 10000);
+    cJSON_InitHooks(NULL);
+}
+END_TEST
+
+static Suite *memory_suite(void)
+{
+    Suite *s = suite_create("schema memory");
+    TCase *t = tcase_create("allocation failures");
+
+    tcase_add_loop_test(t, an_allocation_that_fails_is_an_error_and_nothing_else, 0,
+                        (int)ARRAY_LEN(bodies));
+    suite_add_tcase(s, t);
+    return s;
+}
+
+SUITE_MAIN(memory_suite)
