@@ -15,7 +15,10 @@
 #define TIMEOUT_MIN_S 5
 #define TIMEOUT_MAX_S 172800
 #define TIMEOUT_DEFAULT_S 3600
-#define MAX_COMMAND_BYTES (5 * PATH_MAX) /* a path of quotes only, each becoming four bytes */
+#define MAX_COMMAND_BYTES                                                                          \
+    (64u << 10) /* a path of quotes only, each becoming four bytes; a line                         \
+                 */
+#define MAX_FIRST_LINE 255
 #define BYTE_ORDER_MARK "\xEF\xBB\xBF"
 
 #define CODE_STOPPED 137
@@ -26,7 +29,7 @@
 #define CODE_KILLED (-1)
 
 struct shell_spec {
-    char *args[5]; /* owned, NULL-terminated */
+    char *args[4]; /* owned, NULL-terminated */
     size_t n_args;
     char **env; /* owned, NULL-terminated, its strings too */
     size_t n_env, cap_env;
@@ -58,19 +61,14 @@ static int no_memory(struct err *err)
     return err_set(err, ERR_NOMEM, "spec of a script: out of memory");
 }
 
-static int add_arg(struct shell_spec *s, const char *text, size_t n, struct err *err)
+static int add_arg(struct shell_spec *s, const char *text, struct err *err)
 {
-    char *copy = strndup(text, n);
+    char *copy = strdup(text);
 
     if (copy == NULL)
         return no_memory(err);
     s->args[s->n_args++] = copy;
     return 0;
-}
-
-static int add_arg_str(struct shell_spec *s, const char *text, struct err *err)
-{
-    return add_arg(s, text, strlen(text), err);
 }
 
 /* --- environment: a later entry wins over an earlier one of its name ------------------------- */
@@ -170,50 +168,52 @@ static int make_environment(struct shell_spec *s, const struct shell_request *q,
 
 /* --- command line ---------------------------------------------------------------------------- */
 
-/* One word of a shell command line, whatever stands in it. */
-static int add_quoted(struct shell_spec *s, const char *path, struct err *err)
+/* One word of a shell command line, whatever stands in it. The caller looks at buf_error(). */
+static void add_word(struct buf *b, const char *text, size_t n)
 {
-    AUTO(buf_done) struct buf b = {0};
-    const char *p;
-    int r;
+    size_t i;
 
-    buf_init(&b, MAX_COMMAND_BYTES);
-    (void)buf_add_char(&b, '\''); /* buf_error() tells */
-    for (p = path; *p != '\0'; p++)
-        (void)(*p == '\'' ? buf_add_str(&b, "'\\''") : buf_add_char(&b, *p));
-    (void)buf_add_char(&b, '\'');
-    r = buf_error(&b, "command line", err);
-    return r < 0 ? r : add_arg_str(s, b.data, err);
+    if (b->len > 0)
+        (void)buf_add_char(b, ' ');
+    (void)buf_add_char(b, '\'');
+    for (i = 0; i < n; i++)
+        (void)(text[i] == '\'' ? buf_add_str(b, "'\\''") : buf_add_char(b, text[i]));
+    (void)buf_add_char(b, '\'');
 }
 
 /* As the kernel reads a first line: "#!", blanks, the interpreter, and all the rest as at most one
  * argument. Without one: sh. */
-static int add_interpreter(struct shell_spec *s, const char *script, size_t len, struct err *err)
+static void add_interpreter(struct buf *b, const char *script, size_t len)
 {
     const char *end = len > 0 ? memchr(script, '\n', len) : NULL, *p = script + 2;
     size_t n;
-    int r;
 
     if (end == NULL)
         end = script + len;
+    if (end - script > MAX_FIRST_LINE)
+        end = script + MAX_FIRST_LINE; /* the kernel reads no more either */
     if (end - script < 2 || script[0] != '#' || script[1] != '!')
-        return add_arg_str(s, "sh", err);
+        p = end;
     while (p < end && (*p == ' ' || *p == '\t'))
         p++;
     while (end > p && (end[-1] == ' ' || end[-1] == '\t'))
         end--;
     for (n = 0; p + n < end && p[n] != ' ' && p[n] != '\t';)
         n++;
-    if (n == 0)
-        return add_arg_str(s, "sh", err);
-    r = add_arg(s, p, n, err);
+    if (n == 0) {
+        add_word(b, "sh", 2);
+        return;
+    }
+    add_word(b, p, n);
     for (p += n; p < end && (*p == ' ' || *p == '\t');)
         p++;
-    return r < 0 || p == end ? r : add_arg(s, p, (size_t)(end - p), err);
+    if (p < end)
+        add_word(b, p, (size_t)(end - p));
 }
 
 static int make_command(struct shell_spec *s, const struct shell_request *q, struct err *err)
 {
+    AUTO(buf_done) struct buf command = {0};
     char path[PATH_MAX];
     int r;
 
@@ -221,20 +221,22 @@ static int make_command(struct shell_spec *s, const struct shell_request *q, str
     if (snprintf(path, sizeof(path), "%s/%s", q->step_dir, s->script_name) >= (int)sizeof(path))
         return err_set(err, ERR_LIMIT, "path of the script: too long");
     if (q->kind == SHELL_POWERSHELL) {
-        r = add_arg_str(s, q->powershell != NULL ? q->powershell : shell_find_powershell(""), err);
+        r = add_arg(s, q->powershell != NULL ? q->powershell : shell_find_powershell(""), err);
         if (r == 0)
-            r = add_arg_str(s, "-f", err);
-        return r < 0 ? r : add_arg_str(s, path, err);
-    }
-    if (q->is_noexec) {
-        r = add_interpreter(s, q->script, q->script_len, err);
-        return r < 0 ? r : add_arg_str(s, path, err);
+            r = add_arg(s, "-f", err);
+        return r < 0 ? r : add_arg(s, path, err);
     }
     /* `sh -c <path>` executes the file, so that its own first line counts, and without one sh reads
-     * it itself with $0 = the path. */
-    if ((r = add_arg_str(s, "sh", err)) < 0 || (r = add_arg_str(s, "-c", err)) < 0)
+     * it itself with $0 = the path. Where nothing may be executed we do what the kernel would have
+     * done, below the same sh: so the codes of missing interpreters and signals are the same. */
+    buf_init(&command, MAX_COMMAND_BYTES);
+    if (q->is_noexec)
+        add_interpreter(&command, q->script, q->script_len);
+    add_word(&command, path, strlen(path));
+    if ((r = buf_error(&command, "command line of the script", err)) < 0 ||
+        (r = add_arg(s, "sh", err)) < 0 || (r = add_arg(s, "-c", err)) < 0)
         return r;
-    return add_quoted(s, path, err);
+    return add_arg(s, command.data, err);
 }
 
 static int make_script(struct shell_spec *s, const struct shell_request *q, struct err *err)

@@ -345,9 +345,12 @@ END_TEST
 
 START_TEST(marks_where_the_output_was_when_the_stop_began)
 {
-    struct world_step step = {.script = with_marker("trap 'echo goodbye; exit 0' TERM; echo ready; "
-                                                    "@ & wait"),
-                              .grace_ms = 5000};
+    /* "ready" only when sleep is executing: between fork and exec the shell's child drops signals
+     */
+    struct world_step step = {
+        .script = with_marker("trap 'echo goodbye; exit 0' TERM; @ & "
+                              "until grep -q sleep /proc/$!/comm; do :; done; echo ready; wait"),
+        .grace_ms = 5000};
 
     world_start(&world, &step);
     world_wait_output(&world, &step, "ready\n");

@@ -59,14 +59,17 @@ static const struct {
 } commands[] = {
     {{.script = "#!/bin/bash\n"}, "sh|-c|'/jobs/j/1.1/_script.sh'|"},
     {{.step_dir = "/a b/it's/$x;&"}, "sh|-c|'/a b/it'\\''s/$x;&/_script.sh'|"},
-    {{.is_noexec = true, .script = "echo\n"}, "sh|/jobs/j/1.1/_script.sh|"},
-    {{.is_noexec = true, .script = "#!/bin/bash\nx\n"}, "/bin/bash|/jobs/j/1.1/_script.sh|"},
+    {{.is_noexec = true, .script = "echo\n"}, "sh|-c|'sh' '/jobs/j/1.1/_script.sh'|"},
+    {{.is_noexec = true, .script = "#!/bin/bash\nx\n"},
+     "sh|-c|'/bin/bash' '/jobs/j/1.1/_script.sh'|"},
     {{.is_noexec = true, .script = "#! \t/usr/bin/env  python3 -u \nx"},
-     "/usr/bin/env|python3 -u|/jobs/j/1.1/_script.sh|"},
-    {{.is_noexec = true, .script = "#!/bin/sh"}, "/bin/sh|/jobs/j/1.1/_script.sh|"},
-    {{.is_noexec = true, .script = "#!\nx"}, "sh|/jobs/j/1.1/_script.sh|"},
-    {{.is_noexec = true, .script = "#"}, "sh|/jobs/j/1.1/_script.sh|"},
-    {{.is_noexec = true, .script = "\n#!/bin/bash\n"}, "sh|/jobs/j/1.1/_script.sh|"},
+     "sh|-c|'/usr/bin/env' 'python3 -u' '/jobs/j/1.1/_script.sh'|"},
+    {{.is_noexec = true, .script = "#!/bin/sh"}, "sh|-c|'/bin/sh' '/jobs/j/1.1/_script.sh'|"},
+    {{.is_noexec = true, .script = "#!\nx"}, "sh|-c|'sh' '/jobs/j/1.1/_script.sh'|"},
+    {{.is_noexec = true, .script = "#!/x;rm 'y\n"},
+     "sh|-c|'/x;rm' ''\\''y' '/jobs/j/1.1/_script.sh'|"},
+    {{.is_noexec = true, .script = "#"}, "sh|-c|'sh' '/jobs/j/1.1/_script.sh'|"},
+    {{.is_noexec = true, .script = "\n#!/bin/bash\n"}, "sh|-c|'sh' '/jobs/j/1.1/_script.sh'|"},
     {{.kind = SHELL_POWERSHELL, .powershell = "/usr/bin/pwsh"},
      "/usr/bin/pwsh|-f|/jobs/j/1.1/_script.ps1|"},
 };
@@ -74,7 +77,7 @@ static const struct {
 START_TEST(builds_the_command_line)
 {
     struct step_spec spec;
-    AUTO(shell_spec_free) struct shell_spec *s = make(&commands[_i].q, &spec);
+    AUTO(shell_spec_free) UNUSED struct shell_spec *s = make(&commands[_i].q, &spec);
     char argv[1024];
 
     join(spec.argv, argv, sizeof(argv));
@@ -87,7 +90,7 @@ START_TEST(a_powershell_script_begins_with_a_byte_order_mark)
     struct shell_request q = {
         .kind = SHELL_POWERSHELL, .powershell = "/usr/bin/pwsh", .script = "exit 1\n"};
     struct step_spec spec;
-    AUTO(shell_spec_free) struct shell_spec *s = make(&q, &spec);
+    AUTO(shell_spec_free) UNUSED struct shell_spec *s = make(&q, &spec);
 
     ck_assert_uint_eq(spec.script_len, 10);
     ck_assert_mem_eq(spec.script,
@@ -108,7 +111,7 @@ START_TEST(a_limit_out_of_bounds_becomes_an_hour)
 {
     struct shell_request q = {.timeout_s = limits[_i].timeout_s, .grace_ms = -1};
     struct step_spec spec;
-    AUTO(shell_spec_free) struct shell_spec *s = make(&q, &spec);
+    AUTO(shell_spec_free) UNUSED struct shell_spec *s = make(&q, &spec);
 
     ck_assert_int_eq(spec.limit_ms, limits[_i].limit_ms);
     ck_assert_int_eq(spec.grace_ms, SHELL_GRACE_MS);
@@ -154,7 +157,7 @@ START_TEST(a_later_variable_wins_and_ours_come_last)
         .platform_version = "22.04",
     };
     struct step_spec spec;
-    AUTO(shell_spec_free) struct shell_spec *s = make(&q, &spec);
+    AUTO(shell_spec_free) UNUSED struct shell_spec *s = make(&q, &spec);
 
     ck_assert_str_eq(get(&spec, "PATH"), "/bin");
     ck_assert_str_eq(get(&spec, "A"), "own");
@@ -181,7 +184,7 @@ START_TEST(an_empty_environment_is_empty)
 {
     struct shell_request q = {0};
     struct step_spec spec;
-    AUTO(shell_spec_free) struct shell_spec *s = make(&q, &spec);
+    AUTO(shell_spec_free) UNUSED struct shell_spec *s = make(&q, &spec);
 
     ck_assert_ptr_null(spec.env[0]);
 }
@@ -206,7 +209,7 @@ START_TEST(a_relative_directory_is_one_of_the_downloads_or_the_root)
 
     (void)snprintf(downloads, sizeof(downloads), "%s/downloads", world.dir);
     {
-        AUTO(shell_spec_free) struct shell_spec *s = make(&q, &spec);
+        AUTO(shell_spec_free) UNUSED struct shell_spec *s = make(&q, &spec);
 
         if (cwd[0] == '%')
             ck_assert_str_eq(spec.cwd, "/"); /* nothing downloaded yet */
@@ -216,7 +219,7 @@ START_TEST(a_relative_directory_is_one_of_the_downloads_or_the_root)
     ck_assert_int_eq(mkdir(path, 0700), 0);
     (void)snprintf(path, sizeof(path), "%s/file", downloads);
     ck_assert_int_eq(close(creat(path, 0600)), 0);
-    AUTO(shell_spec_free) struct shell_spec *s = make(&q, &spec);
+    AUTO(shell_spec_free) UNUSED struct shell_spec *s = make(&q, &spec);
 
     if (cwd[0] == '%')
         (void)snprintf(wanted, sizeof(wanted), "%s%s", downloads, cwd + 1);
@@ -280,7 +283,7 @@ static struct shell_result run(const char *text, bool is_noexec, char **ret_out,
 
     ck_assert_int_eq(steps_path(world.steps, &key, path, sizeof(path), &err), 0);
     q.step_dir = path;
-    AUTO(shell_spec_free) struct shell_spec *s = make(&q, &spec);
+    AUTO(shell_spec_free) UNUSED struct shell_spec *s = make(&q, &spec);
 
     ck_assert_msg(steps_start(world.steps, &spec, &err) == 0, "%s", err.text);
     world_wait(&world, 1);
