@@ -185,7 +185,7 @@ void engine_queue_event(struct engine *e, const char *job_id, uint8_t kind, int6
 
     if (it == NULL) { /* without this event the journal's truth is needed again */
         (void)err_set(&err, ERR_NOMEM, "event for %s: out of memory", job_id);
-        suspend(e, &err);
+        engine_ask_suspend(e, &err);
         return;
     }
     it->item = (struct item){.is_lazy = is_lazy, .apply = apply_event, .finish = finish_event};
@@ -384,7 +384,7 @@ static void recover(struct engine *e, struct job *job)
 
     if (n > 0 && open == NULL) {
         (void)err_set(&err, ERR_NOMEM, "%s %s: out of memory", m->name, job->inst.id);
-        suspend(e, &err);
+        engine_ask_suspend(e, &err);
         return;
     }
     if (n > 0)
@@ -521,7 +521,6 @@ static void turn(struct engine *e)
     size_t i;
     int r;
 
-    e->is_in_turn = true;
     e->is_flush_due = false;
     (void)uv_timer_stop(&e->lazy_timer);
     e->n_todo = 0;
@@ -539,26 +538,31 @@ static void turn(struct engine *e)
     if (r < 0) {
         e->journal->ops->rollback(e->journal);
         finish_items(e, done, &err);
-        e->is_in_turn = false;
         suspend(e, &err);
         return;
     }
     finish_items(e, done, NULL);
-    for (i = 0; i < e->n_todo && !e->is_suspended; i++)
+    for (i = 0; i < e->n_todo; i++)
         if (fsm_find_effect(&e->todo[i].job->inst, e->todo[i].effect.id) != NULL)
             perform(e, e->todo[i].job, &e->todo[i].effect, false);
-    e->is_in_turn = false;
-    if (e->is_suspended)
-        return;
     free_ended(e);
     fx_release_held(e);
     arm_deadlines(e);
+}
+
+void engine_ask_suspend(struct engine *e, const struct err *why)
+{
+    if (!e->is_suspend_due)
+        e->suspend_err = *why;
+    e->is_suspend_due = true;
 }
 
 static void on_prepare(uv_prepare_t *prepare)
 {
     struct engine *e = prepare->data;
 
+    if (e->is_suspend_due)
+        suspend(e, &e->suspend_err);
     while (!e->is_suspended && (e->n_urgent > 0 || e->is_flush_due))
         turn(e);
 }
@@ -599,6 +603,7 @@ static void suspend(struct engine *e, const struct err *why)
 {
     size_t i;
 
+    e->is_suspend_due = false;
     if (e->is_suspended)
         return;
     e->is_suspended = true;
@@ -613,8 +618,6 @@ static void suspend(struct engine *e, const struct err *why)
     (void)uv_timer_stop(&e->deadline_timer);
     (void)uv_timer_stop(&e->retry_timer);
     (void)uv_timer_stop(&e->hold_timer);
-    if (!e->is_in_turn)
-        e->journal->ops->rollback(e->journal);
     drop_all(e);
     if (!e->is_stopping)
         (void)uv_timer_start(&e->revive_timer, e->revive_timer.timer_cb, ENGINE_REVIVE_MS,
@@ -679,12 +682,10 @@ static int load(struct engine *e, struct err *err)
         return r;
     }
     e->is_suspended = false;
-    for (j = e->first; j != NULL && !e->is_suspended; j = next) {
+    for (j = e->first; j != NULL; j = next) {
         next = j->next;
         recover(e, j);
     }
-    if (e->is_suspended)
-        return err_set(err, ERR_NOMEM, "%s", e->status.journal_text);
     arm_deadlines(e);
     e->is_flush_due = true; /* a turn, so that what waits is started */
     return 0;
@@ -741,9 +742,9 @@ int engine_start(struct engine *e, struct err *err)
 
 void engine_stop(struct engine *e)
 {
-    if (e->is_started && !e->is_suspended && e->head != NULL)
-        turn(e);
     e->is_stopping = true;
+    if (e->is_started && !e->is_suspended && e->head != NULL)
+        turn(e); /* what waited for a commit gets one; nothing new is started */
     if (!uv_is_closing((uv_handle_t *)&e->prepare)) {
         uv_close((uv_handle_t *)&e->prepare, NULL);
         uv_close((uv_handle_t *)&e->lazy_timer, NULL);

@@ -75,13 +75,15 @@ struct engine {
     size_t n_links;
     uv_prepare_t prepare;
     uv_timer_t lazy_timer, deadline_timer, revive_timer, retry_timer, hold_timer;
-    bool is_started, is_stopping, is_suspended, is_in_turn;
+    bool is_started, is_stopping, is_suspended;
     struct job *buckets[ENGINE_BUCKETS];
     struct job *first, *last;
     size_t n_jobs;
     struct item *head, **tail;
     size_t n_urgent; /* items in the queue that are not lazy */
     bool is_flush_due;
+    bool is_suspend_due; /* asked for in the middle of something; done before the next turn */
+    struct err suspend_err;
     int64_t last_effect_id;
     struct fsm_out out;
     struct performance *todo; /* owned; effects of this turn */
@@ -109,6 +111,9 @@ int engine_add_job(struct engine *e, struct fsm_instance *inst, const char *mess
 struct fsm_event engine_event(const struct engine *e, uint8_t kind, int64_t effect_id,
                               const void *detail);
 void engine_note_error(struct engine *e, const struct err *err);
+/* Memory ran out where an event was to be kept: drop everything and load again, at the next safe
+ * moment. */
+void engine_ask_suspend(struct engine *e, const struct err *why);
 struct link *engine_link_of(const struct engine *e, const struct job *job); /* NULL: local */
 const char *engine_channel_of(const struct job *job);
 

@@ -367,11 +367,14 @@ void outbox_answer_again(struct engine *e, const char *channel, const char *mess
 {
     AUTO(buf_done) struct buf receipt = {0};
     char reply_id[UUID_SIZE];
+    const struct job *job = engine_find_job(e, job_id);
     struct again *a;
     struct err err;
     size_t i;
     int r;
 
+    if (job != NULL && next_answer(job) != NULL)
+        return; /* its first answers are still to come */
     for (i = 0; i < e->n_links && !str_eq(e->links[i]->name, channel); i++)
         ;
     a = i < e->n_links ? new_call(e, sizeof(*a)) : NULL;

@@ -110,7 +110,9 @@ static void add_explanation(const struct command_unit *u, const struct document_
 {
     struct buf *b = &t->error;
 
-    if (b->len > 0 && b->data[b->len - 1] != '\n' && u->text[0] != '\0')
+    if (u->note == COMMAND_NOTE_NONE || u->note == COMMAND_NOTE_ON_FAILURE)
+        return;
+    if (b->len > 0 && b->data[b->len - 1] != '\n')
         (void)buf_add_char(b, '\n');
     switch ((enum command_note)u->note) {
     case COMMAND_NOTE_EARLIER_EXIT:
