@@ -120,11 +120,16 @@ static void tell(struct watched *w, enum step_answer answer, const struct step_o
 static void reap(struct watched *w)
 {
     int status;
+    pid_t pid;
 
-    if (!w->is_child || waitpid(w->pid, &status, WNOHANG) != w->pid)
+    if (!w->is_child)
+        return;
+    pid = waitpid(w->pid, &status, WNOHANG);
+    if (pid == 0)
         return;
     w->is_child = false;
-    w->runner_status = status;
+    if (pid == w->pid) /* else somebody else has reaped it: its records must do */
+        w->runner_status = status;
 }
 
 static void runner_ended(struct watched *w)
@@ -223,6 +228,25 @@ static void explain(const struct watched *w, char *ret_text, size_t size)
                    why);
 }
 
+/* The records say that nothing began, but we know better: a runner that was there says that it ran
+ * the script, or the directory is gone under a runner that did not say that it ran nothing. */
+static bool has_lost_records(const struct watched *w, bool has_directory)
+{
+    int status = w->runner_status;
+
+    if (status != -1 && WIFEXITED(status))
+        return WEXITSTATUS(status) == RUNNER_DONE || WEXITSTATUS(status) == RUNNER_DIR_GONE;
+    return w->pid != 0 && !has_directory;
+}
+
+static void tell_lost(struct watched *w, const char *text)
+{
+    struct step_outcome o = {.code = -1, .wait_status = -1, .was_started = 1};
+
+    (void)str_copy(o.text, sizeof(o.text), text);
+    tell(w, STEP_LOST, &o);
+}
+
 static int begin_remains(struct watched *w, int dirfd, const struct step_outcome *outcome,
                          int64_t now)
 {
@@ -260,14 +284,14 @@ static void look(struct watched *w, int64_t now)
             look_at(w, now + FAILED_LOOK_MS);
             return;
         }
-        o = (struct step_outcome){.code = -1, .wait_status = -1, .was_started = 1};
-        (void)str_copy(o.text, sizeof(o.text), err.text);
-        tell(w, STEP_LOST, &o);
+        tell_lost(w, err.text);
         return;
     }
     w->n_failed = 0;
     if (answer == STEP_RUNNING) {
         find_holder(w, dirfd, now);
+    } else if (answer == STEP_NOT_BEGUN && has_lost_records(w, dirfd >= 0)) {
+        tell_lost(w, "its records were removed while it ran");
     } else if (answer != STEP_LOST) {
         if (answer == STEP_NOT_BEGUN)
             explain(w, o.text, sizeof(o.text));

@@ -282,6 +282,47 @@ START_TEST(does_not_begin_when_its_end_could_not_be_recorded)
 }
 END_TEST
 
+START_TEST(an_exit_record_that_cannot_be_written_is_tried_until_it_can)
+{
+    struct world_step step = {
+        .script = with_marker("rm .exit.reserve && mkdir -p .exit.reserve/x .exit.tmp/x && "
+                              "echo ready # @")};
+    struct step_key key = world_key(&step);
+    AUTO(close_fd) int dirfd = -1;
+    char path[PATH_MAX];
+    struct err err;
+
+    ck_assert_int_eq(steps_path(world.steps, &key, path, sizeof(path), &err), 0);
+    step.cwd = path;
+    world_start(&world, &step);
+    world_wait_output(&world, &step, "ready\n");
+    world_wait_processes(&world, marker, 0);
+    ck_assert_int_eq(world_probe(&world, &step), STEP_RUNNING); /* the lock is kept */
+    ck_assert_uint_eq(world.n_ended, 0);
+    ck_assert_int_eq(fs_open_dir(AT_FDCWD, path, &dirfd, &err), 0);
+    ck_assert_int_eq(fs_remove_tree(dirfd, ".exit.reserve", &err), 0);
+    ck_assert_int_eq(fs_remove_tree(dirfd, ".exit.tmp", &err), 0);
+    world_wait(&world, 1);
+    ck_assert_int_eq(world.answer, STEP_ENDED);
+    ck_assert_int_eq(world.outcome.code, 0);
+}
+END_TEST
+
+START_TEST(a_script_that_removes_its_own_records_is_lost_and_not_unbegun)
+{
+    static const char *const scripts[] = {"rm -rf ../1.1", "rm -rf ../../job", "rm started"};
+    struct world_step step = {.script = scripts[_i]};
+    struct step_key key = world_key(&step);
+    char path[PATH_MAX];
+    struct err err;
+
+    ck_assert_int_eq(steps_path(world.steps, &key, path, sizeof(path), &err), 0);
+    step.cwd = path;
+    world_run(&world, &step);
+    ck_assert_int_eq(world.answer, _i == 2 ? STEP_ENDED : STEP_LOST);
+}
+END_TEST
+
 /* --- stopping -------------------------------------------------------------------------------- */
 
 /* Each leaves processes with the marker, and says "ready" when they are there. */
@@ -603,6 +644,8 @@ int main(void)
     tcase_add_test(t, a_full_disk_loses_output_and_nothing_else);
     tcase_add_test(t, a_file_size_limit_loses_output_and_nothing_else);
     tcase_add_test(t, does_not_begin_when_its_end_could_not_be_recorded);
+    tcase_add_test(t, an_exit_record_that_cannot_be_written_is_tried_until_it_can);
+    tcase_add_loop_test(t, a_script_that_removes_its_own_records_is_lost_and_not_unbegun, 0, 3);
     tcase_add_loop_test(t, the_time_limit_ends_the_whole_tree, 0, ARRAY_LEN(trees));
     tcase_add_loop_test(t, a_cancel_ends_the_whole_tree, 0, ARRAY_LEN(trees));
     tcase_add_test(t, a_stop_without_grace_kills_at_once);
