@@ -8,3 +8,10 @@ ssmd_test(NAME test_endpoint LABEL unit SOURCES test_endpoint.c LIBS transport b
 set(aws_peer ${script_server} ${CMAKE_CURRENT_SOURCE_DIR}/../lib/aws_peer.c)
 ssmd_test(NAME test_aws LABEL unit SOURCES test_aws.c ${aws_peer} LIBS transport schema base)
 ssmd_test(NAME test_mds LABEL unit SOURCES test_mds.c ${aws_peer} LIBS transport schema base)
+
+# Against other implementations.
+add_executable(sigv4_sign ${CMAKE_CURRENT_SOURCE_DIR}/../integration/sigv4_sign.c)
+target_link_libraries(sigv4_sign PRIVATE transport base project_options)
+add_test(NAME sigv4_oracle COMMAND
+  /usr/bin/python3 ${CMAKE_CURRENT_SOURCE_DIR}/../integration/sigv4_oracle.py $<TARGET_FILE:sigv4_sign>)
+set_tests_properties(sigv4_oracle PROPERTIES LABELS integration TIMEOUT 120)
