@@ -170,8 +170,10 @@ static size_t string_room(const struct reader *r)
     size_t room = 1;
 
     for (q = r->p; q < r->end && *q != '"'; q++) {
-        if (*q == '\\' && q + 1 < r->end)
-            q++, room++;
+        if (*q == '\\' && q + 1 < r->end) { /* what is escaped does not end the string */
+            q++;
+            room++;
+        }
         room += r->strings == JSON_MEND && (unsigned char)*q >= 0x80 ? 3 : 1;
     }
     return room;

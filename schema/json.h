@@ -14,8 +14,7 @@
 #include "base/buf.h"
 
 #define JSON_MAX_DEPTH 64
-#define JSON_MAX_VALUES                                                                            \
-    250000u /* a value costs 64 bytes, so a small text cannot become a huge tree */
+#define JSON_MAX_VALUES 250000u /* each costs 64 bytes: a text must not become a huge tree */
 
 enum json_strings {
     JSON_REFUSE, /* a string with NUL (\u0000) or bytes that are not UTF-8 fails the whole parse */

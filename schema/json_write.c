@@ -73,31 +73,40 @@ static void write_number(struct buf *b, double value, int min, int max, int widt
     (void)buf_printf(b, "e%c%0*d", exponent < 0 ? '-' : '+', width, abs(exponent));
 }
 
+static bool is_plain(unsigned char c)
+{
+    return c >= 0x20 && c != '"' && c != '\\' && c != '<' && c != '>' && c != '&';
+}
+
+/* U+2028 and U+2029 end a line in JavaScript; Go escapes them. */
+static bool is_line_separator(const char *s)
+{
+    return strncmp(s, "\xe2\x80\xa8", 3) == 0 || strncmp(s, "\xe2\x80\xa9", 3) == 0;
+}
+
 static void write_string(struct buf *b, const char *s)
 {
     static const char escaped[] = "\"\\\n\r\t", letters[] = "\"\\nrt";
+    const char *hit, *run;
 
     (void)buf_add_char(b, '"');
     while (*s != '\0') {
-        size_t run =
-            strcspn(s, "\"\\<>&\x01\x02\x03\x04\x05\x06\x07\x08\t\n\x0b\x0c\r\x0e\x0f"
-                       "\x10\x11\x12\x13\x14\x15\x16\x17\x18\x19\x1a\x1b\x1c\x1d\x1e\x1f\xe2");
-        const char *hit;
-
-        (void)buf_add(b, s, run);
-        s += run;
+        for (run = s; is_plain((unsigned char)*s) && !is_line_separator(s);)
+            s++;
+        (void)buf_add(b, run, (size_t)(s - run));
         if (*s == '\0')
             break;
         hit = strchr(escaped, *s);
-        if (hit != NULL)
+        if (is_line_separator(s)) {
+            (void)buf_add_str(b, s[2] == '\xa8' ? "\\u2028" : "\\u2029");
+            s += 3;
+        } else if (hit != NULL) {
             (void)buf_printf(b, "\\%c", letters[hit - escaped]);
-        else if (strncmp(s, "\xe2\x80\xa8", 3) == 0 || strncmp(s, "\xe2\x80\xa9", 3) == 0)
-            (void)buf_printf(b, "\\u202%d", s[2] == '\xa8' ? 8 : 9), s += 2;
-        else if (*s == '\xe2')
-            (void)buf_add_char(b, *s);
-        else
+            s++;
+        } else {
             (void)buf_printf(b, "\\u%04x", (unsigned char)*s);
-        s++;
+            s++;
+        }
     }
     (void)buf_add_char(b, '"');
 }

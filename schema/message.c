@@ -211,8 +211,8 @@ int message_command_id(const char *message_id, char ret_command_id[COMMAND_ID_MA
     n = (size_t)(end - from);
     if (n == 0 || n > COMMAND_ID_MAX)
         return err_set(err, ERR_INVALID,
-                       "message id %.100s: its command id has %zu bytes; 1 to %u are accepted",
-                       message_id, n, COMMAND_ID_MAX);
+                       "the command id of a message has %zu bytes; 1 to %u are accepted", n,
+                       COMMAND_ID_MAX);
     for (p = from; p < end; p++)
         if (*p == '/' || (unsigned char)*p < 0x20 || *p == 0x7f)
             return err_set(err, ERR_INVALID,
