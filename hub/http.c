@@ -166,21 +166,24 @@ static void wake(struct request *request)
     MHD_resume_connection(request->connection);
 }
 
-/* Wake what is due, polls too if there may be messages; returns when to look again. */
+/* Wake what is due, polls too if there may be messages; returns when to look again: now, if any was
+ * woken, because libmicrohttpd takes it up in its next run and does not say so in its time-out. */
 static int64_t wake_due(struct http *http, int64_t now_ms, bool are_polls_woken)
 {
     struct request *request, *next;
     int64_t soonest_ms = INT64_MAX;
+    bool is_any_woken = false;
 
     for (request = http->waiting; request != NULL; request = next) {
         next = request->next;
         if (request->wake_ms <= now_ms || http->is_stopping ||
-            (are_polls_woken && request->is_poll))
+            (are_polls_woken && request->is_poll)) {
             wake(request);
-        else if (request->wake_ms < soonest_ms)
+            is_any_woken = true;
+        } else if (request->wake_ms < soonest_ms)
             soonest_ms = request->wake_ms;
     }
-    return soonest_ms;
+    return is_any_woken ? now_ms : soonest_ms;
 }
 
 /* A poll whose client is gone must not be given messages: they would be lost until their

@@ -21,8 +21,10 @@ int store_command_set_cancelled(struct store *s, const char *id, struct err *err
 
 void store_commands(struct store *s, const char *id, int64_t before_seq, struct cursor *ret_cursor)
 {
-    store_query(s, id != NULL ? Q_COMMAND_FIND : Q_COMMANDS, ARGS(NUM(before_seq), TEXT(id)),
-                ret_cursor);
+    if (id != NULL)
+        store_query(s, Q_COMMAND_FIND, ARGS(NUM(before_seq), TEXT(id)), ret_cursor);
+    else
+        store_query(s, Q_COMMANDS, ARGS(NUM(before_seq)), ret_cursor);
 }
 
 void store_commands_in_order(struct store *s, struct cursor *ret_cursor)
