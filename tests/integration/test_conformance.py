@@ -1,0 +1,199 @@
+#!/usr/bin/python3
+"""The recorded behaviour of the reference agent, case by case, against the real ssmd.
+
+Each file of tests/fixtures/conformance is one case: a document, what is done meanwhile, and what the
+service saw. Recorded were ec2messages ("mds") and the control channel ("mgs"); where a case has only the
+latter, its results are compared and the sequence is the one that spec 03, section 4 prescribes.
+"""
+import glob
+import hashlib
+import json
+import os
+import re
+
+from harness import FIXTURES, Suite, check, document, equal, wait_for
+
+# Cases whose subject this version does not have.
+LATER = {
+    "download-http": "aws:downloadContent",
+    "download-s3": "aws:downloadContent",
+    "output-cloudwatch": "output to CloudWatch Logs",
+    "output-s3": "output to S3",
+    "param-ssm": "parameters from the Parameter Store",
+    "plugin-powershell-on-linux": "aws:runPowerShellScript",
+    "plugin-refreshassociation": "aws:refreshAssociation",
+    "rundocument-local-missing": "aws:runDocument",
+    "rundocument-ssm": "aws:runDocument",
+}
+
+NO_DIRECTORY = "failed to run commands: working directory /nonexistent/dir: No such file or directory"
+NOT_BEGUN = "Step step1 was cancelled before it began."
+
+# Where we mean to differ: path in the expectation -> what is expected instead, and why.
+DIFFERENCES = {
+    "cancel-queued": (
+        "a queued command that is cancelled ends as Cancelled; the reference says nothing and runs it after its"
+        " next start (spec 03, section 12.4)",
+        {"sequence": ["reply:InProgress", "AcknowledgeMessage", "reply:InProgress", "reply:Cancelled"],
+         "documentStatus": "Cancelled", "runtimeStatusCounts": {"Cancelled": 1},
+         "runtimeStatus": {"step1": {
+             "status": "Cancelled", "code": 1, "name": "aws:runShellScript", "output": NOT_BEGUN,
+             "startDateTime": "<time>", "endDateTime": "<time>", "outputS3BucketName": "",
+             "outputS3KeyPrefix": "", "stepName": "", "standardOutput": "", "standardError": ""}}}),
+    "sh-workdir-missing": (
+        "the text names what is missing: the directory, not the shell",
+        {"runtimeStatus.step1.standardError": NO_DIRECTORY,
+         "runtimeStatus.step1.output": "\n----------ERROR-------\n" + NO_DIRECTORY}),
+    "sh-utf8-cut-by-limit": (
+        "the cut falls between characters",
+        {"runtimeStatus.step1.standardOutput": "\u20ac" * 7993 + "--output truncated--",  # 23979 + 20 bytes
+         "runtimeStatus.step1.output": "\u20ac" * 825 + "\n---Output truncated---"}),  # 2475 + 23 bytes
+    "zz-reboot-194": (
+        "that a reboot comes is said once, not twice",
+        {"sequence": ["reply:InProgress", "AcknowledgeMessage", "reply:InProgress", "reply:SuccessAndReboot",
+                      "reply:InProgress", "reply:Success"]}),
+}
+
+RESULT_KEYS = {"status", "code", "name", "output", "startDateTime", "endDateTime", "outputS3BucketName",
+               "outputS3KeyPrefix", "stepName", "standardOutput", "standardError"}
+ISO_MS = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z\Z")
+
+
+def load(name):
+    with open(os.path.join(FIXTURES, "conformance", name + ".json"), encoding="utf-8") as f:
+        return json.load(f)
+
+
+def expectation(case):
+    """What is to be seen on ec2messages."""
+    expect = case["expect"].get("mds")
+    if expect is None:
+        expect = {key: value for key, value in case["expect"]["mgs"].items() if key != "sequence"}
+    for path, value in DIFFERENCES.get(case["name"], ("", {}))[1].items():
+        at = expect
+        *parents, last = path.split(".")
+        for key in parents:
+            at = at[key]
+        at[last] = value
+    if "sequence" not in expect:
+        expect["sequence"] = ["reply:" + expect["documentStatus"]]
+        if expect["runtimeStatusCounts"] is not None:
+            results = ["reply:InProgress"] * len(expect["runtimeStatus"])
+            expect["sequence"] = ["reply:InProgress", "AcknowledgeMessage", *results, *expect["sequence"]]
+    return expect
+
+
+def compare_text(what, got, want):
+    if isinstance(want, dict):  # too long to be written out
+        data = got.encode("utf-8")
+        got = {"bytes": len(data), "length": len(got), "head": got[:len(want["head"])],
+               "tail": got[-len(want["tail"]):], "sha256": hashlib.sha256(data).hexdigest()}
+    equal(what, got, want)
+
+
+def compare_result(step, got, want):
+    equal(f"{step}: the set of its fields", set(got), RESULT_KEYS)
+    for key, value in want.items():
+        if value == "<time>":
+            check(ISO_MS.match(got[key]), f"{step}.{key} is {got[key]!r}, wanted a time")
+        else:
+            compare_text(f"{step}.{key}", got[key], value)
+
+
+def compare(record, expect):
+    last = record.terminal[-1]["Body"]
+    equal("the number of terminal statuses", len({r["Status"] for r in record.terminal
+                                                  if r["Status"] != "SuccessAndReboot"}), 1)
+    equal("documentStatus", last["documentStatus"], expect["documentStatus"])
+    equal("runtimeStatusCounts", last["additionalInfo"]["runtimeStatusCounts"], expect["runtimeStatusCounts"])
+    results = record.results
+    equal("the steps with results", sorted(results), sorted(expect["runtimeStatus"]))
+    for step, want in expect["runtimeStatus"].items():
+        compare_result(step, results[step], want)
+    if expect["runtimeStatusCounts"] is None:
+        equal("runtimeStatus", last["runtimeStatus"], None)
+        check(last["documentTraceOutput"], "a document that cannot be run is refused without a reason")
+    else:
+        equal("runtimeStatus of the final reply", last["runtimeStatus"], results if len(results) == 1 else {})
+        equal("documentTraceOutput", last["documentTraceOutput"], "")
+    for reply in record.replies:
+        equal("ableToOpenMGSConnection", reply["Body"]["additionalInfo"]["ableToOpenMGSConnection"], False)
+        equal("runId", reply["Body"]["additionalInfo"]["runId"], "")
+    equal("the sequence of calls", record.sequence, expect["sequence"])
+
+
+class Play:
+    """One case under way."""
+
+    def __init__(self, world, case):
+        self.world = world
+        self.case = case
+        self.hub = world.hub()
+        self.agent = world.agent(self.hub).start()
+        self.blockers = [self.hub.send(document(f"while [ ! -e {world.path('go')} ]; do sleep 0.05; done"))
+                         for _ in range(case.get("blockers", 0))]
+        for blocker in self.blockers:
+            self.agent.wait_state(blocker, "running")
+
+    def send(self):
+        text = json.dumps(self.case.get("document")).replace("@COUNT@", self.world.path("count"))
+        self.message = self.hub.send(json.loads(text), self.case["parameters"],
+                                     name=self.case.get("document_name", "harness"),
+                                     payload=self.case.get("raw_payload"),
+                                     created_offset=self.case.get("created_offset", 0))
+
+    def wait_running(self):
+        """It runs when it has written something: to its output or where it counts itself."""
+        def has_written():
+            outputs = glob.glob(os.path.join(self.agent.jobs_dir, "*", "0.1", "stdout"))
+            return any(os.path.getsize(path) for path in outputs) or self.world.lines("count")
+        wait_for("the script to have written something", has_written)
+
+    def cancel(self):
+        if self.blockers:
+            self.agent.wait_state(self.message, "queued")
+        self.hub.cancel(self.message)
+
+    def send_again(self):
+        self.hub.redeliver(self.message)
+        wait_for("the second acknowledgement", lambda: len(self.agent.record(self.message).of_kind("ack")) == 2)
+
+    def reboot(self):
+        wait_for("the reboot to be asked for", lambda: self.agent.reboots_asked == 1)
+        wait_for("SuccessAndReboot to be told", lambda: any(
+            reply["Status"] == "SuccessAndReboot" for reply in self.agent.record(self.message).replies))
+        self.agent.lose_power()
+        self.agent.start()
+
+    def finish(self):
+        def is_over():
+            return any(r["Status"] != "SuccessAndReboot" for r in self.agent.record(self.message).terminal)
+        wait_for("the terminal reply", is_over)
+        self.agent.wait_state(self.message, "done")
+        return self.agent.record(self.message)
+
+
+def run(world, name):
+    case = load(name)
+    expect = expectation(case)
+    play = Play(world, case)
+    play.send()
+    for action in case.get("actions", []):
+        getattr(play, action["do"])()
+    record = play.finish()
+    compare(record, expect)
+    if "executions" in expect:
+        equal("what the script counted", world.lines("count"), expect["executions"])
+    world.touch("go")
+    for blocker in play.blockers:
+        equal("the blocker's status", play.agent.wait_terminal(blocker).terminal[0]["Status"], "Success")
+
+
+suite = Suite("recorded behaviour of the reference agent", jobs=6)
+for file in sorted(glob.glob(os.path.join(FIXTURES, "conformance", "*.json"))):
+    NAME = os.path.basename(file)[:-len(".json")]
+    suite.add(NAME + (f": differs, {DIFFERENCES[NAME][0]}" if NAME in DIFFERENCES else ""), run, NAME,
+              skip=f"{LATER[NAME]} belongs to a later version" if NAME in LATER else None)
+
+if __name__ == "__main__":
+    raise SystemExit(suite.main())
