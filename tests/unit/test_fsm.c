@@ -329,6 +329,49 @@ START_TEST(machines_are_found_by_name)
 }
 END_TEST
 
+static const struct {
+    uint8_t events[2];
+    const char *effects; /* opened by the first, in order */
+    const char *text;
+} deliveries[] = {
+    {{DELIVERY_EV_CANCEL_ORDER, DELIVERY_EV_ANSWERED}, "reply acknowledge ", "first"},
+    {{DELIVERY_EV_UNHANDLED, DELIVERY_EV_ANSWERED}, "fail ", "first"},
+    {{DELIVERY_EV_CANCEL_ORDER, DELIVERY_EV_REFUSED}, "reply acknowledge ", "second"},
+    {{DELIVERY_EV_UNHANDLED, DELIVERY_EV_RUNAWAY}, "fail ", "first"},
+};
+
+START_TEST(a_delivery_is_answered_once_and_ends)
+{
+    static const char *const details[] = {"first", "second"};
+    struct fsm_instance d;
+    char effects[64] = "";
+    struct err err;
+    size_t i, k;
+
+    ck_assert_int_eq(fsm_instance_init(&d, &delivery_machine, "d", 0, 1, &err), 0);
+    for (i = 0; i < 2; i++) {
+        struct fsm_event ev = {
+            .kind = deliveries[_i].events[i], .boot_id = "b", .detail = details[i]};
+
+        ck_assert_int_eq(fsm_step(&d, &ev, &out), FSM_MOVED);
+        for (k = 0; k < out.n_opens; k++) {
+            size_t n = strlen(effects);
+
+            out.opens[k].id = (int64_t)k + 1;
+            (void)snprintf(effects + n, sizeof(effects) - n, "%s ",
+                           delivery_machine.effects[out.opens[k].kind].name);
+        }
+        ck_assert_int_eq(fsm_adopt(&d, &out), 0);
+    }
+    ck_assert_str_eq(effects, deliveries[_i].effects);
+    ck_assert_str_eq(delivery_of(&d)->text, deliveries[_i].text);
+    ck_assert(fsm_is_terminal(&d));
+    ck_assert_uint_eq(d.n_effects, 0);
+    fsm_instance_done(&d);
+    fsm_out_done(&out);
+}
+END_TEST
+
 /* ---- the checker finds what is wrong ---- */
 
 static void spoil_nothing(struct toy_machine *t)
@@ -533,6 +576,8 @@ int main(int argc, char **argv)
     tcase_add_loop_test(tables, every_member_of_the_data_is_persisted, 0, n_machines);
     tcase_add_loop_test(tables, the_tables_keep_the_laws, 0, n_machines);
     tcase_add_test(tables, machines_are_found_by_name);
+    tcase_add_loop_test(tables, a_delivery_is_answered_once_and_ends, 0,
+                        (int)ARRAY_LEN(deliveries));
     tcase_add_checked_fixture(checker, set_up, tear_down);
     tcase_add_loop_test(checker, the_checker_finds_each_defect_and_nothing_in_a_sound_table, 0,
                         (int)ARRAY_LEN(defects));
