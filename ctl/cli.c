@@ -202,6 +202,12 @@ int ctl_value_i64(const struct ctl *c, const char *option, int64_t min, int64_t 
     return 0;
 }
 
+void ctl_begin_json(struct ctl *c, struct jsonw *w)
+{
+    jsonw_init(w, c->out);
+    c->has_begun = true;
+}
+
 int ctl_not_both(const struct ctl *c, const char *a, const char *b, struct err *err)
 {
     if (ctl_has(c, a) && ctl_has(c, b))
@@ -288,7 +294,7 @@ static void print_error(const struct ctl *c, const struct err *err)
     (void)fputs("ssmctl: ", c->err);
     text_put(c->err, err->text);
     (void)fputc('\n', c->err);
-    if (c->is_json) {
+    if (c->is_json && !c->has_begun) {
         struct jsonw w;
         struct err while_reporting;
 

@@ -37,6 +37,7 @@ struct ctl {
     size_t n_args; /* within the verb's range */
     const struct ctl_given *given;
     size_t n_given;
+    bool has_begun; /* a JSON document: no other may follow it */
 };
 
 /* One row per verb: dispatch, `help`, the manual page's list (checked by tests/lint) and the shell
@@ -65,6 +66,11 @@ const char *ctl_value(const struct ctl *c, const char *option, const char *other
 /* Its value as a number in [min, max], or `otherwise`. ERR_USAGE. */
 int ctl_value_i64(const struct ctl *c, const char *option, int64_t min, int64_t max,
                   int64_t otherwise, int64_t *ret_value, struct err *err) MUST_CHECK;
+
+/* Begin the JSON document on c->out. If the verb fails later, the document is cut off there; if it
+ * fails before, ctl_main() prints one that says so. */
+struct jsonw;
+void ctl_begin_json(struct ctl *c, struct jsonw *w);
 
 /* Two different things may not be asked for at once. ERR_USAGE names both. */
 int ctl_not_both(const struct ctl *c, const char *a, const char *b, struct err *err) MUST_CHECK;

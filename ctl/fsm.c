@@ -75,7 +75,7 @@ static void write_machine(struct jsonw *w, const struct fsm_machine *m)
     jsonw_close_object(w);
 }
 
-static int list_machines(const struct ctl *c, struct err *err)
+static int list_machines(struct ctl *c, struct err *err)
 {
     const struct fsm_machine *const *m;
     struct jsonw w;
@@ -85,7 +85,7 @@ static int list_machines(const struct ctl *c, struct err *err)
             (void)fprintf(c->out, "%s\n", (*m)->name);
         return CTL_OK;
     }
-    jsonw_init(&w, c->out);
+    ctl_begin_json(c, &w);
     jsonw_open_object(&w, NULL);
     jsonw_open_list(&w, "machines");
     for (m = fsm_machines; *m != NULL; m++)
@@ -124,7 +124,7 @@ int ctl_run_fsm(struct ctl *c, struct err *err)
     if (c->is_json) {
         struct jsonw w;
 
-        jsonw_init(&w, c->out);
+        ctl_begin_json(c, &w);
         write_machine(&w, m);
         return jsonw_end(&w, err);
     }

@@ -148,12 +148,12 @@ static void write_options(struct jsonw *w, const struct ctl_option *options)
     jsonw_close_list(w);
 }
 
-static int print_json(const struct ctl *c, const struct ctl_verb *only, struct err *err)
+static int print_json(struct ctl *c, const struct ctl_verb *only, struct err *err)
 {
     const struct ctl_verb *v;
     struct jsonw w;
 
-    jsonw_init(&w, c->out);
+    ctl_begin_json(c, &w);
     jsonw_open_object(&w, NULL);
     jsonw_open_list(&w, "verbs");
     for (v = ctl_verbs; v->name != NULL; v++) {
@@ -225,7 +225,7 @@ int ctl_run_version(struct ctl *c, struct err *err)
         (void)fputs("ssmctl " SSMD_VERSION "\n", c->out);
         return CTL_OK;
     }
-    jsonw_init(&w, c->out);
+    ctl_begin_json(c, &w);
     jsonw_open_object(&w, NULL);
     jsonw_str(&w, "version", SSMD_VERSION);
     jsonw_close_object(&w);

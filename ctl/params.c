@@ -69,7 +69,7 @@ static int add_json(struct buf *b, const char *name, const char *type, const cha
     int r = json_parse(value, strlen(value), MAX_VALUE_BYTES, JSON_REFUSE, "value", &parsed, err);
 
     if (r < 0) {
-        (void)err_wrap(err, "parameter %s: a %s is given as JSON", name, type);
+        (void)err_wrap(err, "parameter %s: a value of type %s is given as JSON", name, type);
         return err->code = ERR_USAGE;
     }
     json_write(b, parsed); /* compact: a line end in it would end the question to ssmd */

@@ -23,7 +23,7 @@ MAY_INCLUDE = {
     "transport": ["base", "schema"],
     "executors": ["base", "schema"],
     "hub": ["base", "schema", "transport/sigv4.h", "transport/ws_codec.h"],
-    "ctl": ["base", "schema", "fsm", "journal/reader.h"],
+    "ctl": ["base", "schema", "fsm", "journal/reader.h", "journal/audit.h"],
     "agent": [folder for folder in ALL if folder not in ("hub", "ctl")],
     "tests": ALL + ["tests"],
 }

@@ -1,0 +1,312 @@
+/* `ssmctl show`: one job and its way through its machine. */
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "base/str.h"
+#include "ctl/ctl.h"
+#include "ctl/history.h"
+#include "ctl/job.h"
+
+/* Effects are asked for once and kept: each transition tells which of them it opened and closed. */
+struct effect {
+    int64_t id, arg, arg2, opened_unix_ms, closed_unix_ms;
+    char kind[32];
+};
+
+struct showing {
+    struct ctl *c;
+    struct reader *reader;
+    const struct reader_instance *job;
+    struct effect *effects; /* owned */
+    size_t n_effects, cap_effects;
+    struct table table;
+    struct jsonw json;
+    int64_t now_unix_ms;
+};
+
+static int keep_effect(void *ctx, const struct reader_effect *e, struct err *err)
+{
+    struct showing *s = ctx;
+
+    if (s->n_effects == s->cap_effects) {
+        size_t cap = s->cap_effects == 0 ? 32 : 2 * s->cap_effects;
+        struct effect *p = realloc(s->effects, cap * sizeof(*p));
+
+        if (p == NULL)
+            return err_set(err, ERR_NOMEM, "job %s: out of memory", s->job->id);
+        s->effects = p;
+        s->cap_effects = cap;
+    }
+    s->effects[s->n_effects] = (struct effect){.id = e->id,
+                                               .arg = e->arg,
+                                               .arg2 = e->arg2,
+                                               .opened_unix_ms = e->opened_unix_ms,
+                                               .closed_unix_ms = e->closed_unix_ms};
+    (void)str_copy(s->effects[s->n_effects].kind, sizeof(s->effects->kind), e->kind); /* to show */
+    s->n_effects++;
+    return 0;
+}
+
+/* ---- history, for people ---- */
+
+/* One line of the time line; lines are put in order of time by the order in which they are added:
+ * transitions first, each followed by what it opened. */
+static void add_line(struct showing *s, int64_t at_unix_ms, const char *what, const char *detail)
+{
+    char at[TEXT_SHORT_SIZE];
+
+    text_time(at_unix_ms, s->now_unix_ms, at);
+    table_cell(&s->table, "%s", at);
+    table_cell(&s->table, "%s", what);
+    table_cell(&s->table, "%s", detail);
+}
+
+static int add_transition(void *ctx, const struct reader_transition *t, struct err *err)
+{
+    struct showing *s = ctx;
+    char what[128];
+
+    (void)err;
+    if (str_eq(t->from, t->to))
+        (void)snprintf(what, sizeof(what), "%s: %s", t->event, t->to);
+    else
+        (void)snprintf(what, sizeof(what), "%s: %s -> %s", t->event, t->from, t->to);
+    add_line(s, t->at_unix_ms, what, t->detail);
+    return 0;
+}
+
+/* "spawn 0.1": the effect, and what its arguments mean where that is a step and its attempt. */
+static void name_effect(const struct effect *e, char *ret_text, size_t size)
+{
+    if (str_eq(e->kind, "spawn") || str_eq(e->kind, "stop"))
+        (void)snprintf(ret_text, size, "%s step %" PRId64 ".%" PRId64, e->kind, e->arg, e->arg2);
+    else if (str_eq(e->kind, "reply") && e->arg >= 0)
+        (void)snprintf(ret_text, size, "reply for plugin %" PRId64, e->arg);
+    else
+        (void)snprintf(ret_text, size, "%s", e->kind);
+}
+
+static void add_effects(struct showing *s)
+{
+    size_t i;
+
+    for (i = 0; i < s->n_effects; i++) {
+        const struct effect *e = &s->effects[i];
+        char name[64], took[TEXT_SHORT_SIZE], closed[64] = "open";
+        char opened[TEXT_SHORT_SIZE];
+
+        name_effect(e, name, sizeof(name));
+        text_time(e->opened_unix_ms, s->now_unix_ms, opened);
+        if (e->closed_unix_ms != 0) {
+            text_duration(e->closed_unix_ms - e->opened_unix_ms, took);
+            (void)snprintf(closed, sizeof(closed), "closed after %s", took);
+        }
+        table_cell(&s->table, "%s", opened);
+        table_cell(&s->table, "%s", name);
+        table_cell(&s->table, "%s", closed);
+    }
+}
+
+static int add_reply(void *ctx, const struct reader_reply *reply, struct err *err)
+{
+    struct showing *s = ctx;
+    char end[300], at[TEXT_SHORT_SIZE];
+
+    (void)err;
+    text_time(reply->ended_unix_ms, s->now_unix_ms, at);
+    if (reply->ended_unix_ms == 0)
+        (void)snprintf(end, sizeof(end), "owed: the service has not taken it yet");
+    else
+        (void)snprintf(end, sizeof(end), "%s at %s%s%s", reply->end, at,
+                       reply->text[0] != '\0' ? ": " : "", reply->text);
+    add_line(s, reply->created_unix_ms, reply->kind, end);
+    return 0;
+}
+
+static int print_message(void *ctx, const struct reader_message *m, struct err *err)
+{
+    struct showing *s = ctx;
+    char at[TEXT_SHORT_SIZE];
+
+    (void)err;
+    text_time(m->received_unix_ms, s->now_unix_ms, at);
+    (void)fprintf(s->c->out, "message     ");
+    text_put(s->c->out, m->message_id);
+    (void)fprintf(s->c->out, ", received %s through ", at);
+    text_put(s->c->out, m->channel);
+    (void)fputc('\n', s->c->out);
+    return 0;
+}
+
+static void put_fact(FILE *f, const char *name, const char *text)
+{
+    if (text[0] == '\0')
+        return;
+    (void)fprintf(f, "%-11s ", name);
+    text_put(f, text);
+    (void)fputc('\n', f);
+}
+
+static int print_head(struct showing *s, struct err *err)
+{
+    const struct reader_instance *job = s->job;
+    char text[128], at[TEXT_SHORT_SIZE];
+    int r;
+
+    put_fact(s->c->out, "job", job->id);
+    put_fact(s->c->out, "document", job_document(job));
+    if (job->is_loaded && job_is_command(job))
+        put_fact(s->c->out, "sha256", command_of(&job->inst)->document_sha256);
+    (void)snprintf(text, sizeof(text), "%s%s%s", job->state, job->status[0] != '\0' ? ", " : "",
+                   job->status);
+    put_fact(s->c->out, "state", text);
+    put_fact(s->c->out, "because", job_text(job));
+    if (!job->is_loaded)
+        put_fact(s->c->out, "note", "made by a later version of ssmd; its steps cannot be shown");
+    text_time(job->created_unix_ms, s->now_unix_ms, at);
+    put_fact(s->c->out, "made", at);
+    if (job->ended_unix_ms != 0) {
+        text_time(job->ended_unix_ms, s->now_unix_ms, at);
+        put_fact(s->c->out, "ended", at);
+    }
+    r = reader_message(s->reader, job->id, print_message, s, err);
+    return r == ERR_NOT_FOUND ? 0 : r; /* not every job came in a message */
+}
+
+/* One table with its heading, filled by `fill`; nothing when it stays empty. */
+static int print_table(struct showing *s, const char *heading, int filled, struct err *err)
+{
+    int r = filled;
+
+    if (r == 0 && s->table.n_cells > 0) {
+        (void)fprintf(s->c->out, "\n%s:\n", heading);
+        r = table_print(&s->table, 2, s->c->out, err);
+    }
+    table_done(&s->table);
+    return r;
+}
+
+static int print(struct showing *s, struct err *err)
+{
+    int r = print_head(s, err);
+
+    if (r == 0 && s->job->is_loaded && s->job->inst.n_children > 0) {
+        (void)fputs("\nSteps:\n", s->c->out);
+        r = job_print_steps(s->job, s->now_unix_ms, s->c->out, err);
+    }
+    table_init(&s->table, 3, 0);
+    if (r == 0)
+        r = print_table(s, "History",
+                        reader_transitions(s->reader, s->job->id, add_transition, s, err), err);
+    if (r == 0) {
+        add_effects(s);
+        r = print_table(s, "Effects", 0, err);
+    }
+    if (r == 0)
+        r = print_table(s, "Replies", reader_replies(s->reader, s->job->id, add_reply, s, err),
+                        err);
+    table_done(&s->table);
+    return r;
+}
+
+/* ---- history, for programs ---- */
+
+static void write_effect(struct jsonw *w, const struct effect *e)
+{
+    jsonw_open_object(w, NULL);
+    jsonw_i64(w, "id", e->id);
+    jsonw_str(w, "kind", e->kind);
+    jsonw_i64(w, "arg", e->arg);
+    jsonw_i64(w, "arg2", e->arg2);
+    jsonw_time(w, "opened", e->opened_unix_ms);
+    jsonw_time(w, "closed", e->closed_unix_ms);
+    jsonw_close_object(w);
+}
+
+static int write_transition(void *ctx, const struct reader_transition *t, struct err *err)
+{
+    struct showing *s = ctx;
+    struct jsonw *w = &s->json;
+
+    (void)err;
+    jsonw_open_object(w, NULL);
+    jsonw_i64(w, "n", t->n);
+    jsonw_time(w, "at", t->at_unix_ms);
+    jsonw_str(w, "event", t->event);
+    jsonw_str(w, "from", t->from);
+    jsonw_str(w, "to", t->to);
+    jsonw_str(w, "detail", t->detail);
+    jsonw_str(w, "state_sha256", t->state_sha256);
+    jsonw_str(w, "hash", t->hash);
+    jsonw_close_object(w);
+    return 0;
+}
+
+static int write_reply(void *ctx, const struct reader_reply *reply, struct err *err)
+{
+    struct showing *s = ctx;
+    struct jsonw *w = &s->json;
+
+    (void)err;
+    jsonw_open_object(w, NULL);
+    jsonw_i64(w, "effect", reply->effect_id);
+    jsonw_str(w, "kind", reply->kind);
+    jsonw_str(w, "reply_id", reply->reply_id);
+    jsonw_time(w, "at", reply->created_unix_ms);
+    jsonw_str(w, "end", reply->end[0] != '\0' ? reply->end : NULL);
+    jsonw_time(w, "ended", reply->ended_unix_ms);
+    jsonw_str(w, "text", reply->text);
+    jsonw_close_object(w);
+    return 0;
+}
+
+static int write_json(struct showing *s, struct err *err)
+{
+    struct jsonw *w = &s->json;
+    size_t i;
+    int r;
+
+    ctl_begin_json(s->c, w);
+    jsonw_open_object(w, NULL);
+    jsonw_open_object(w, "job");
+    job_write_members(w, s->job);
+    jsonw_str(w, "message_id", s->job->message_id);
+    jsonw_str(w, "head", s->job->head);
+    jsonw_close_object(w);
+    jsonw_open_list(w, "steps");
+    job_write_steps(w, s->job);
+    jsonw_close_list(w);
+    jsonw_open_list(w, "history");
+    r = reader_transitions(s->reader, s->job->id, write_transition, s, err);
+    jsonw_close_list(w);
+    jsonw_open_list(w, "effects");
+    for (i = 0; i < s->n_effects; i++)
+        write_effect(w, &s->effects[i]);
+    jsonw_close_list(w);
+    jsonw_open_list(w, "replies");
+    if (r == 0)
+        r = reader_replies(s->reader, s->job->id, write_reply, s, err);
+    jsonw_close_list(w);
+    jsonw_close_object(w);
+    return r < 0 ? r : jsonw_end(w, err);
+}
+
+int ctl_run_show(struct ctl *c, struct err *err)
+{
+    AUTO(reader_close) struct reader *reader = NULL;
+    struct reader_instance job;
+    struct showing s = {.c = c, .job = &job, .now_unix_ms = clock_wall_ms()};
+    int r;
+
+    if ((r = history_open(&c->paths, &reader, err)) < 0 ||
+        (r = history_pick(reader, c->args[0], &job, err)) < 0)
+        return r;
+    s.reader = reader;
+    r = reader_effects(reader, job.id, keep_effect, &s, err);
+    if (r == 0)
+        r = c->is_json ? write_json(&s, err) : print(&s, err);
+    free(s.effects);
+    reader_instance_done(&job);
+    return r;
+}
