@@ -25,8 +25,6 @@ static int shortest_digits(double value, char digits[MAX_DIGITS + 1], int *ret_e
         if (*p >= '0' && *p <= '9' && n < MAX_DIGITS)
             digits[n++] = *p;
     *ret_exponent = *p == 'e' ? atoi(p + 1) : 0;
-    while (n > 1 && digits[n - 1] == '0')
-        n--;
     digits[n] = '\0';
     return n;
 }

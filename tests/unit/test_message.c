@@ -129,6 +129,24 @@ START_TEST(a_batch_without_messages_is_empty_and_nonsense_is_a_protocol_error)
 }
 END_TEST
 
+START_TEST(a_batch_is_bounded)
+{
+    struct mds_messages m;
+    struct err err;
+    struct buf b;
+    size_t i;
+
+    buf_init(&b, 10000);
+    (void)buf_add_str(&b, "{\"Messages\":[7");
+    for (i = 0; i < MESSAGE_MAX_BATCH; i++)
+        (void)buf_add_str(&b, ",7");
+    (void)buf_add_str(&b, "]}");
+    ck_assert_int_eq(mds_messages_parse(b.data, b.len, &m, &err), ERR_PROTOCOL);
+    ck_assert_str_eq(err.text, "answer of GetMessages: 1001 messages; at most 1000 are accepted");
+    buf_done(&b);
+}
+END_TEST
+
 START_TEST(kinds_go_by_the_beginning_of_the_topic)
 {
     ck_assert_int_eq(message_kind_of_topic("aws.ssm.sendCommand"), MESSAGE_SEND);
@@ -336,6 +354,7 @@ static const struct {
     {"a//b///", "c", "a/b/c/i-1"},
     {"./a/.", "c", "a/c/i-1"},
     {"a/../b", "c", "b/c/i-1"},
+    {"a/b/../d", "c", "a/d/c/i-1"},
     {"../..", "c", "c/i-1"},
     {"/", "c", "/c/i-1"},
     {"a", "../..", "i-1"},
@@ -399,6 +418,7 @@ END_TEST
 
 START_TEST(an_agent_job_is_read)
 {
+    static const char bare[] = "{\"JobId\":\"j\"}";
     static const char good[] = "{\"SchemaVersion\":1,\"JobId\":\"aws.ssm.c.i\","
                                "\"Topic\":\"aws.ssm.sendCommand\",\"Content\":\"{\\\"a\\\":1}\"}";
     static const struct {
@@ -422,6 +442,10 @@ START_TEST(an_agent_job_is_read)
     ck_assert_str_eq(job.topic, "aws.ssm.sendCommand");
     ck_assert_str_eq(job.content, "{\"a\":1}");
     ck_assert_int_eq(job.schema_version, 1);
+    agent_job_done(&job);
+    ck_assert_int_eq(agent_job_parse(bare, sizeof(bare) - 1, &job, &err), 0);
+    ck_assert_str_eq(job.topic, "");
+    ck_assert_str_eq(job.content, "");
     agent_job_done(&job);
     for (i = 0; i < ARRAY_LEN(bad); i++) {
         ck_assert_int_eq(agent_job_parse(bad[i].text, strlen(bad[i].text), &job, &err),
@@ -502,6 +526,7 @@ static Suite *message_suite(void)
     tcase_add_loop_test(envelope,
                         a_batch_without_messages_is_empty_and_nonsense_is_a_protocol_error, 0,
                         (int)ARRAY_LEN(batches));
+    tcase_add_test(envelope, a_batch_is_bounded);
     tcase_add_test(envelope, kinds_go_by_the_beginning_of_the_topic);
     tcase_add_loop_test(envelope, command_ids_come_from_message_ids_and_never_hold_a_path, 0,
                         (int)ARRAY_LEN(ids));

@@ -1,29 +1,7 @@
-/* Parameters of documents: value set, checks, substitution, Parameter Store, preconditions. */
-#include "schema_lib.h"
+/* Parameters of documents: value set, checks, substitution, Parameter Store. */
+#include "document_lib.h"
 
 #include "base/str.h"
-#include "schema/document.h"
-
-/* A document with one step whose inputs and precondition are given. */
-#define DOC(parameters, inputs, precondition)                                                      \
-    "{\"schemaVersion\":\"2.2\",\"parameters\":" parameters                                        \
-    ",\"mainSteps\":[{\"action\":\"aws:runShellScript\",\"name\":\"s\",\"inputs\":" inputs         \
-    ",\"precondition\":" precondition "}]}"
-
-static struct document *parse(const char *content, const char *given, bool is_nested,
-                              const struct document_resolver *resolver, struct err *err)
-{
-    cJSON *tree = tree_of(content), *values = given != NULL ? tree_of(given) : NULL;
-    struct document_input in = {
-        .content = tree, .parameters = values, .is_nested = is_nested, .resolver = resolver};
-    struct document *d = NULL;
-
-    if (document_parse(&in, &d, err) < 0)
-        d = NULL;
-    cJSON_Delete(tree);
-    cJSON_Delete(values);
-    return d;
-}
 
 static const char spec_values[] =
     "{\"commands\":[\"a\",\"b\"],\"s\":\"x$$y<&\",\"n\":null,\"m\":{\"k\":\"v<\"},\"num\":5,"
@@ -83,6 +61,18 @@ START_TEST(parameters_are_put_in_as_the_examples_say)
     free(text);
     document_free(d);
     buf_done(&b);
+}
+END_TEST
+
+START_TEST(a_name_with_other_characters_never_stands_for_a_whole_value)
+{
+    struct document *d =
+        parse(DOC("{\"my_list\":{\"default\":[\"a\"]}}", "{\"v\":\"{{ my_list }}\"}", "{}"), NULL,
+              false, NULL, NULL);
+
+    ck_assert_ptr_nonnull(d);
+    ck_assert_str_eq(json_get_exact(d->units[0].inputs, "v")->valuestring, "[\"a\"]");
+    document_free(d);
 }
 END_TEST
 
@@ -380,6 +370,7 @@ static const struct {
     {"\"x{{ ssm:a }}y{{ssm:a}}\"", "\"xAyA\"", NULL},
     {"\"{{   ssm:/app/x:3   }}\"", "\"version three\"", NULL},
     {"\"{{\\tssm:a}}\"", "\"{{\\tssm:a}}\"", NULL}, /* spaces only */
+    {"\"{{x}} {{ssm:a}} {\"", "\"{{x}} A {\"", NULL},
     {"\"{{ssm: a}}\"", "\"{{ssm: a}}\"", NULL},
     {"\"{{ssm:}}\"", "\"{{ssm:}}\"", NULL},
     {"\"{{ssm:a b}}\"", "\"{{ssm:a b}}\"", NULL},
@@ -430,6 +421,26 @@ START_TEST(parameter_store_references_are_resolved_after_the_parameters)
     ck_assert_str_eq(text, references[_i].result);
     free(text);
     document_free(d);
+}
+END_TEST
+
+START_TEST(a_reference_that_is_too_long_is_refused)
+{
+    int n_calls = 0;
+    const struct document_resolver resolver = {.resolve = store, .ctx = &n_calls};
+    struct err err;
+    struct buf b;
+    size_t i;
+
+    buf_init(&b, 10000);
+    (void)buf_add_str(&b, "{\"schemaVersion\":\"2.2\",\"mainSteps\":[{\"inputs\":\"{{ssm:");
+    for (i = 0; i <= DOCUMENT_MAX_NAME_BYTES; i++)
+        (void)buf_add_char(&b, 'a');
+    (void)buf_add_str(&b, "}}\"}]}");
+    ck_assert_ptr_null(parse(buf_str(&b), NULL, false, &resolver, &err));
+    ck_assert_int_eq(err.code, ERR_LIMIT);
+    ck_assert_int_eq(n_calls, 0);
+    buf_done(&b);
 }
 END_TEST
 
@@ -486,67 +497,15 @@ START_TEST(references_are_found_wherever_they_will_be_asked_for)
 }
 END_TEST
 
-/* ---- Preconditions ---- */
-
-static const struct {
-    const char *arguments, *given;
-    enum document_disposition disposition;
-    const char *list; /* what the note lists */
-} preconditions[] = {
-    {"[\"platformType\",\"Linux\"]", NULL, DOCUMENT_RUN, NULL},
-    {"[\"linux\",\"platformType\"]", NULL, DOCUMENT_RUN, NULL},
-    {"[\"Windows\",\"platformType\"]", NULL, DOCUMENT_SKIP,
-     "\"StringEquals\": [Windows, "
-     "platformType]"},
-    {"[\"{{ env }}\",\"prod\"]", "{\"env\":\"prod\"}", DOCUMENT_RUN, NULL},
-    {"[\"{{ env }}\",\"prod\"]", "{\"env\":\"dev\"}", DOCUMENT_SKIP,
-     "\"StringEquals\": [{{ env }}, prod]"},
-    {"[\"{{ env }}\",\"prod\"]", "{\"env\":\"Prod\"}", DOCUMENT_SKIP,
-     "\"StringEquals\": [{{ env }}, prod]"},
-    {"[\"x-{{ env }}\",\"x-prod\"]", "{\"env\":\"prod\"}", DOCUMENT_RUN, NULL},
-    {"[\"{{ env }}\",\"[\\\"a\\\"]\"]", "{\"env\":[\"a\"]}", DOCUMENT_RUN, NULL},
-    {"[\"{{ env }}\",\"null\"]", "{\"env\":null}", DOCUMENT_RUN, NULL},
-    {"[\"a\",\"b\"]", NULL, DOCUMENT_FAIL, "at least one argument must be a document parameter"},
-    {"[\"{{ a }}\",\"{{ a }}\"]", "{\"a\":\"x\"}", DOCUMENT_FAIL, "both arguments are the same"},
-    {"[\"platformType\",\"platformType\"]", NULL, DOCUMENT_FAIL, "both arguments are the same"},
-    {"[\"platformType\",\"{{ a }}\"]", "{\"a\":\"Linux\"}", DOCUMENT_FAIL,
-     "document parameters cannot stand beside platformType"},
-    {"[\"platformType\"]", NULL, DOCUMENT_FAIL, "it needs two arguments"},
-    {"[\"platformType\",\"Linux\",\"x\"]", NULL, DOCUMENT_FAIL, "it needs two arguments"},
-    {"[]", NULL, DOCUMENT_FAIL, "it needs two arguments"},
-    {"[\"{{ssm:a}}\",\"x\"]", NULL, DOCUMENT_FAIL, "Parameter Store references cannot stand here"},
-    {"[\"x\",\"{{ ssm-secure:a }}\"]", NULL, DOCUMENT_FAIL,
-     "Parameter Store references cannot stand here"},
-};
-
-START_TEST(preconditions_hold_or_say_why_not)
-{
-    struct document *d;
-    struct err err = {.code = 0};
-    char content[500];
-
-    (void)snprintf(content, sizeof(content), DOC("{}", "{}", "{\"StringEquals\":%s}"),
-                   preconditions[_i].arguments);
-    d = parse(content, preconditions[_i].given, false, NULL, &err);
-    ck_assert_msg(d != NULL, "%s", err.text);
-    ck_assert_int_eq(d->plugins[0].disposition, preconditions[_i].disposition);
-    if (preconditions[_i].list != NULL)
-        ck_assert_msg(strstr(d->plugins[0].note, preconditions[_i].list) != NULL, "%s",
-                      d->plugins[0].note);
-    else
-        ck_assert_ptr_null(d->plugins[0].note);
-    document_free(d);
-}
-END_TEST
-
 static Suite *parameters_suite(void)
 {
     Suite *s = suite_create("parameters");
     TCase *substitution = tcase_create("substitution"), *check = tcase_create("checks"),
-          *ssm = tcase_create("parameter store"), *precondition = tcase_create("preconditions");
+          *ssm = tcase_create("parameter store");
 
     tcase_add_loop_test(substitution, parameters_are_put_in_as_the_examples_say, 0,
                         (int)ARRAY_LEN(substitutions));
+    tcase_add_test(substitution, a_name_with_other_characters_never_stands_for_a_whole_value);
     tcase_add_test(substitution, names_of_steps_and_keys_are_left_alone);
     tcase_add_test(substitution, old_documents_substitute_in_their_properties);
     tcase_add_loop_test(substitution, the_value_set_is_what_was_given_and_defaults, 0,
@@ -560,15 +519,13 @@ static Suite *parameters_suite(void)
     tcase_add_test(check, a_long_value_is_cut_in_a_violation);
     tcase_add_loop_test(ssm, parameter_store_references_are_resolved_after_the_parameters, 0,
                         (int)ARRAY_LEN(references));
+    tcase_add_test(ssm, a_reference_that_is_too_long_is_refused);
     tcase_add_test(ssm, without_a_resolver_a_reference_fails_the_document);
     tcase_add_test(ssm, patterns_see_the_resolved_value_and_other_checks_are_left_out);
     tcase_add_test(ssm, references_are_found_wherever_they_will_be_asked_for);
-    tcase_add_loop_test(precondition, preconditions_hold_or_say_why_not, 0,
-                        (int)ARRAY_LEN(preconditions));
     suite_add_tcase(s, substitution);
     suite_add_tcase(s, check);
     suite_add_tcase(s, ssm);
-    suite_add_tcase(s, precondition);
     return s;
 }
 

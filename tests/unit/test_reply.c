@@ -480,6 +480,24 @@ START_TEST(what_is_written_can_be_read_back)
 }
 END_TEST
 
+START_TEST(results_of_a_reply_are_sorted_by_id)
+{
+    static const char payload[] =
+        "{\"documentStatus\":\"Success\",\"runtimeStatus\":{\"b\":{},\"c\":{},\"a\":{}}}";
+    struct reply reply;
+    struct err err;
+
+    ck_assert_int_eq(reply_parse(payload, sizeof(payload) - 1, &reply, &err), 0);
+    ck_assert_uint_eq(reply.n_results, 3);
+    ck_assert_str_eq(reply.results[0].id, "a");
+    ck_assert_str_eq(reply.results[2].id, "c");
+    ck_assert_str_eq(reply.results[2].status, "");
+    ck_assert_int_eq(reply.mgs, REPLY_MGS_ABSENT);
+    ck_assert_ptr_null(reply.status_counts);
+    reply_done(&reply);
+}
+END_TEST
+
 static const struct {
     const char *payload, *error;
 } bad_replies[] = {
@@ -541,6 +559,7 @@ static Suite *reply_suite(void)
     tcase_add_loop_test(status, an_exit_code_gives_a_status, 0, (int)ARRAY_LEN(exits));
     tcase_add_test(status, terminal_statuses_are_four);
     tcase_add_test(back, what_is_written_can_be_read_back);
+    tcase_add_test(back, results_of_a_reply_are_sorted_by_id);
     tcase_add_loop_test(back, each_wrong_field_of_a_reply_is_named, 0, (int)ARRAY_LEN(bad_replies));
     suite_add_tcase(s, payload);
     suite_add_tcase(s, text);
