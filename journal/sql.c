@@ -8,6 +8,9 @@
 #define REPLY                                                                                      \
     "SELECT effect_id, reply_id, message_id, kind, created_unix_ms, ended_unix_ms, outcome, "      \
     "text, length(payload), payload FROM outbox "
+#define MESSAGE                                                                                    \
+    "SELECT message_id, instance_id, channel, topic, destination, created_date, "                  \
+    "received_unix_ms, payload_sha256, length(payload)"
 #define LEDGER                                                                                     \
     "SELECT n, id, machine, message_id, state, status, created_unix_ms, ended_unix_ms, "           \
     "n_transitions, head, prev, hash FROM ledger "
@@ -127,19 +130,14 @@ const struct db_sql journal_sql[SQL_N] = {
     [SQL_EFFECTS] = {"read effects", "SELECT id, kind, arg, arg2, opened_unix_ms, closed_unix_ms "
                                      "FROM effect WHERE instance_id = ?1 ORDER BY id"},
     [SQL_REPLIES] = {"read replies", REPLY "WHERE instance_id = ?1 ORDER BY effect_id"},
-    [SQL_MESSAGE] = {"read message",
-                     "SELECT message_id, channel, topic, destination, created_date, "
-                     "received_unix_ms, payload_sha256, payload FROM inbox WHERE instance_id = ?1"},
+    [SQL_MESSAGE] = {"read message", MESSAGE ", payload FROM inbox WHERE instance_id = ?1"},
     [SQL_FACTS] = {"read facts", "SELECT key, value FROM fact ORDER BY key"},
     [SQL_LEDGER] = {"read ledger", LEDGER "WHERE n > ?1 ORDER BY n"},
     [SQL_LEDGER_OF] = {"read ledger", LEDGER "WHERE id = ?1"},
-    [SQL_LEDGER_ROW] = {"read ledger", LEDGER "WHERE n = ?1"},
     [SQL_ALL_INBOX] = {"read messages",
-                       "SELECT message_id, instance_id, channel, topic, destination, created_date, "
-                       "received_unix_ms, length(payload), payload_sha256 FROM inbox "
-                       "ORDER BY received_unix_ms, message_id"},
+                       MESSAGE " FROM inbox ORDER BY received_unix_ms, message_id"},
     [SQL_MACHINE] = {"read machine", "SELECT version, child FROM machine WHERE name = ?1"},
-    [SQL_MACHINES] = {"read machines", "SELECT name, child FROM machine ORDER BY name"},
+    [SQL_AUDIT_INSTANCES] = {"read instances", INSTANCE "WHERE seq > ?1 ORDER BY seq LIMIT ?2"},
     [SQL_SEQUENCE] = {"read sequence", "SELECT seq FROM sqlite_sequence WHERE name = 'instance'"},
     [SQL_COUNT_LEDGER_ONLY] = {"count", "SELECT count(*) FROM ledger WHERE NOT EXISTS (SELECT 1 "
                                         "FROM instance WHERE instance.id = ledger.id)"},

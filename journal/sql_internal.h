@@ -64,10 +64,9 @@ enum sql_id {
     SQL_FACTS,
     SQL_LEDGER,
     SQL_LEDGER_OF,
-    SQL_LEDGER_ROW,
     SQL_ALL_INBOX,
     SQL_MACHINE,
-    SQL_MACHINES,
+    SQL_AUDIT_INSTANCES,
     SQL_SEQUENCE,
     SQL_COUNT_LEDGER_ONLY,
     SQL_N
@@ -104,6 +103,20 @@ enum {
     REPLY_TEXT,
     REPLY_SIZE,
     REPLY_PAYLOAD,
+};
+
+/* ... and of those that read messages; SQL_ALL_INBOX is without the payload. */
+enum {
+    MESSAGE_ID,
+    MESSAGE_INSTANCE_ID,
+    MESSAGE_CHANNEL,
+    MESSAGE_TOPIC,
+    MESSAGE_DESTINATION,
+    MESSAGE_CREATED_DATE,
+    MESSAGE_RECEIVED,
+    MESSAGE_SHA256,
+    MESSAGE_SIZE,
+    MESSAGE_PAYLOAD,
 };
 
 /* ... and of every one that reads the ledger. */

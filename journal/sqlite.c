@@ -10,8 +10,6 @@
  *  6  A reply has an effect; while it is owed, its effect is open.
  *  7  The ledger runs without a gap from the checkpoint (or from 1); each prev is the hash before.
  *  8  Every instance that was ever made is in the table, in the ledger, or before the checkpoint.
- *  9  Every effect id is above meta.effect_floor or belongs to a row older than it: ids are never
- *     given twice, also after retention removed the greatest.
  * What a commit returns 0 for is synced (WAL with synchronous=FULL; read back at open). */
 #include <inttypes.h>
 #include <stdio.h>

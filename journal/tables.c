@@ -126,6 +126,12 @@ static int has_column(struct db *db, const char *table, const char *column, bool
     return 0;
 }
 
+int tables_has(struct db *db, const char *table, bool *ret_has, struct err *err)
+{
+    *ret_has = false;
+    return is_column_name(table) ? has_column(db, table, NULL, ret_has, err) : 0;
+}
+
 static const char *column_type(const struct fsm_field *f)
 {
     return f->type == FSM_I64 ? "INTEGER NOT NULL DEFAULT 0" : "TEXT NOT NULL DEFAULT ''";

@@ -29,6 +29,9 @@ int tables_migrate(struct tables *t, struct db *db, struct err *err) MUST_CHECK;
 /* Look which tables are there (is_there), changing nothing. */
 int tables_look(struct tables *t, struct db *db, struct err *err) MUST_CHECK;
 
+/* Is there a table of that name? A name that could not be a machine's is none. */
+int tables_has(struct db *db, const char *table, bool *ret_has, struct err *err) MUST_CHECK;
+
 /* NULL: no such machine in this program. */
 struct machine_table *tables_find(const struct tables *t, const char *machine);
 
