@@ -5,7 +5,12 @@
 
 Compares the verbs and options that `SSMCTL --json help` prints with those of the manual page, in both
 directions, and asks the completion for each of them. Prints one line per difference; exits 1 when
-there is one."""
+there is one.
+
+    verbs.py --spoiled SSMCTL MANUAL_PAGE COMPLETION
+
+spoils the table first, a verb more, a verb less and an option more, and exits 1 unless exactly that is
+found: a comparison that finds nothing there has gone blind."""
 
 import json
 import re
@@ -68,17 +73,37 @@ def check_completion(verbs, script):
                 yield f"completion: {verb['name']}: the option --{option['name']} is missing"
 
 
+def spoil(verbs):
+    """Returns the differences that must be found in what it did to the table."""
+    gone = verbs.pop(0)["name"]
+    verbs[0]["options"].append({"name": "frob"})
+    verbs.append({"name": "frobnicate", "options": []})
+    changed = verbs[0]["name"]
+    return {
+        f"manual page: {gone} is no verb",
+        f"manual page: {changed}: the option --frob is missing",
+        "manual page: the verb frobnicate is missing",
+        f"completion: {gone} is no verb",
+        f"completion: {changed}: the option --frob is missing",
+        "completion: the verb frobnicate is missing",
+    }
+
+
 def main():
-    if len(sys.argv) != 4:
+    words = sys.argv[1:]
+    is_spoiled = words[:1] == ["--spoiled"]
+    if len(words) != 3 + is_spoiled:
         print(__doc__, file=sys.stderr)
         return 2
-    verbs = table_of(sys.argv[1])["verbs"]
-    differences = list(check_manual(verbs, sys.argv[2])) + list(check_completion(verbs, sys.argv[3]))
-    if len(verbs) < 5:
-        differences.append(f"table: only {len(verbs)} verbs; did ssmctl print them?")
-    for line in differences:
+    ssmctl, page, completion = words[is_spoiled:]
+    verbs = table_of(ssmctl)["verbs"]
+    expected = spoil(verbs) if is_spoiled else set()
+    found = set(check_manual(verbs, page)) | set(check_completion(verbs, completion))
+    for line in sorted(found - expected):
         print(line)
-    return 1 if differences else 0
+    for line in sorted(expected - found):
+        print(f"not found, though it is so: {line}")
+    return 0 if found == expected else 1
 
 
 if __name__ == "__main__":
