@@ -1,6 +1,7 @@
 /* A control group of its own for each step. */
 #include "executors/cgroup.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -71,21 +72,42 @@ static int read_text(const char *path, struct buf *ret_text, struct err *err)
     return fs_read_file(AT_FDCWD, path, ret_text, err);
 }
 
-int cgroup_make(const char *name, char ret_path[PATH_MAX], struct err *err)
+static int find_own(char ret_path[PATH_MAX], struct err *err)
 {
     AUTO(buf_done) struct buf own = {0}, mounts = {0};
-    char parent[PATH_MAX], path[PATH_MAX];
     int r;
 
     if ((r = read_text("/proc/self/cgroup", &own, err)) < 0 ||
-        (r = read_text("/proc/self/mountinfo", &mounts, err)) < 0 ||
-        (r = cgroup_find(buf_str(&own), buf_str(&mounts), parent, err)) < 0 ||
-        (r = join(path, parent, name, err)) < 0)
+        (r = read_text("/proc/self/mountinfo", &mounts, err)) < 0)
+        return r;
+    return cgroup_find(buf_str(&own), buf_str(&mounts), ret_path, err);
+}
+
+int cgroup_make(const char *name, char ret_path[PATH_MAX], struct err *err)
+{
+    char parent[PATH_MAX], path[PATH_MAX];
+    int r;
+
+    if ((r = find_own(parent, err)) < 0 || (r = join(path, parent, name, err)) < 0)
         return r;
     if (mkdir(path, 0755) < 0)
         return err_sys(err, ERR_IO, errno, "cgroup: make %s", path);
     (void)str_copy(ret_path, PATH_MAX, path);
     return 0;
+}
+
+void cgroup_sweep(void)
+{
+    char own[PATH_MAX];
+    struct dirent *entry;
+    DIR *dir;
+
+    if (find_own(own, NULL) < 0 || (dir = opendir(own)) == NULL)
+        return;
+    while ((entry = readdir(dir)) != NULL)
+        if (str_has_prefix(entry->d_name, CGROUP_STEP_PREFIX))
+            (void)unlinkat(dirfd(dir), entry->d_name, AT_REMOVEDIR); /* fails for one in use */
+    (void)closedir(dir);
 }
 
 static int write_file(const char *dir, const char *name, const char *text, struct err *err)

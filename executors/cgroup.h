@@ -10,6 +10,8 @@
 
 #include "base/err.h"
 
+#define CGROUP_STEP_PREFIX "ssmd-step-"
+
 /* Make the group `name` below the one that this process is in. ERR_UNSUPPORTED: no cgroup v2 here;
  * ERR_IO: not allowed (no delegation). */
 int cgroup_make(const char *name, char ret_path[PATH_MAX], struct err *err) MUST_CHECK;
@@ -22,6 +24,10 @@ bool cgroup_has_processes(const char *path);
 /* Processes that are left (daemons that the script meant to leave behind) go to the group above,
  * where they would be without us; then the group is removed. */
 void cgroup_remove(const char *path);
+
+/* Remove the empty groups CGROUP_STEP_PREFIX* below the one that this process is in: what runners
+ * left that were killed. A group with processes stays. */
+void cgroup_sweep(void);
 
 /* The two /proc files taken apart: directory of this process's group in the cgroup v2 mount.
  * Exposed for tests. ERR_UNSUPPORTED. */

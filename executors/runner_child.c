@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/sched.h> /* struct clone_args */
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -101,48 +102,86 @@ static void child_main(const struct run *run, int gate_fd, int out_fd, int err_f
     fail_start(GATE_FD, what, errno);
 }
 
-static void make_cgroup(struct run *run)
+static void drop_cgroup(struct run *run)
 {
-    char name[64];
-
-    (void)snprintf(name, sizeof(name), "ssmd-step-%ld-%llu", (long)run->pid,
-                   (unsigned long long)run->start_time);
-    if (cgroup_make(name, run->cgroup, NULL) < 0) {
-        run->cgroup[0] = '\0'; /* no version 2 here, or not ours to make */
-        return;
-    }
-    if (cgroup_add(run->cgroup, run->pid, NULL) < 0) {
+    if (run->cgroup[0] != '\0')
         cgroup_remove(run->cgroup);
+    run->cgroup[0] = '\0';
+}
+
+/* A descriptor of the new group, or -1: no version 2 here, or not ours to make. */
+static int make_cgroup(struct run *run)
+{
+    struct proc self;
+    char name[64];
+    int fd;
+
+    if (proc_read(getpid(), &self, NULL) < 0)
+        return -1;
+    (void)snprintf(name, sizeof(name), CGROUP_STEP_PREFIX "%ld-%llu", (long)getpid(),
+                   (unsigned long long)self.start_time);
+    if (cgroup_make(name, run->cgroup, NULL) < 0) {
         run->cgroup[0] = '\0';
+        return -1;
     }
+    fd = open(run->cgroup, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        drop_cgroup(run);
+    return fd;
+}
+
+/* Born in its group (Linux 5.7): to move a process later waits for all processors, some 10 ms. The
+ * child is as after fork(), but the C library does not know of it; it calls nothing that minds. */
+static pid_t fork_into(int cgroup_fd)
+{
+#if defined(SYS_clone3) && defined(CLONE_INTO_CGROUP)
+    struct clone_args args = {
+        .flags = CLONE_INTO_CGROUP, .exit_signal = SIGCHLD, .cgroup = (unsigned)cgroup_fd};
+
+    return (pid_t)syscall(SYS_clone3, &args, sizeof(args));
+#else
+    (void)cgroup_fd;
+    errno = ENOSYS;
+    return -1;
+#endif
 }
 
 int child_fork(struct run *run, int stdout_fd, int stderr_fd, struct err *err)
 {
+    AUTO(close_fd) int cgroup_fd = -1;
+    bool is_inside = true;
     struct proc p;
     int gate[2], r;
-    pid_t pid;
+    pid_t pid = -1;
 
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, gate) < 0)
         return err_sys(err, ERR_SYSTEM, errno, "socket pair");
-    pid = fork();
+    cgroup_fd = make_cgroup(run);
+    if (cgroup_fd >= 0)
+        pid = fork_into(cgroup_fd);
+    if (pid < 0) {
+        is_inside = false;
+        pid = fork();
+    }
     if (pid == 0)
         child_main(run, gate[1], stdout_fd, stderr_fd);
     (void)close(gate[1]); /* the child's */
     if (pid < 0) {
         r = err_sys(err, ERR_SYSTEM, errno, "fork");
         (void)close(gate[0]); /* unused */
+        drop_cgroup(run);
         return r;
     }
     run->pid = pid;
     run->gate_fd = gate[0];
+    if (cgroup_fd >= 0 && !is_inside && cgroup_add(run->cgroup, pid, NULL) < 0)
+        drop_cgroup(run);
     r = proc_read(pid, &p, err);
     if (r < 0) {
         child_discard(run);
         return r;
     }
     run->start_time = p.start_time;
-    make_cgroup(run);
     return 0;
 }
 
@@ -173,7 +212,6 @@ void child_discard(struct run *run)
     run->gate_fd = -1;
     (void)kill(run->pid, SIGKILL);    /* unreaped, so the pid is its own */
     (void)waitpid(run->pid, NULL, 0); /* nobody wants to know */
-    if (run->cgroup[0] != '\0')
-        cgroup_remove(run->cgroup);
+    drop_cgroup(run);
     run->pid = 0;
 }

@@ -119,7 +119,8 @@ void stream_end(struct stream *s)
     if (s->pipe_fd >= 0)
         (void)close(s->pipe_fd); /* read end: nothing to lose */
     s->pipe_fd = -1;
-    if (s->file_fd >= 0 && fsync(s->file_fd) < 0)
+    /* An empty file need not last: a missing one reads the same. */
+    if (s->file_fd >= 0 && s->bytes > 0 && fsync(s->file_fd) < 0)
         s->lost += s->bytes - s->appended; /* nobody knows which of them will be there */
     if (s->file_fd >= 0)
         (void)close(s->file_fd); /* synced, or told as lost */

@@ -15,8 +15,7 @@
 #include "base/fs.h"
 #include "executors/proctree.h"
 
-#define RESERVE_BYTES 8192 /* more than any `exit` record: its one free text is bounded */
-#define RECORD_BYTES 8192
+#define RECORD_BYTES 4096 /* more than any record here: the free texts in them are bounded */
 #define FIRST_RETRY_MS 100
 #define LAST_RETRY_MS 30000
 
@@ -31,14 +30,18 @@ int records_reserve(const struct run *run, struct err *err)
     AUTO(close_fd)
     int fd = openat(run->dirfd, STEP_FILE_RESERVE,
                     O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
-    int e;
+    static const char zeros[RECORD_BYTES];
+    int r;
 
     if (fd < 0)
         return err_sys(err, ERR_IO, errno, "create %s", STEP_FILE_RESERVE);
-    e = posix_fallocate(fd, 0, RESERVE_BYTES);
-    if (e != 0)
-        return err_sys(err, ERR_IO, e, "reserve %d bytes in the step's directory", RESERVE_BYTES);
-    return 0;
+    if (fallocate(fd, FALLOC_FL_KEEP_SIZE, 0, RECORD_BYTES) == 0)
+        return 0;
+    if (errno != EOPNOTSUPP && errno != ENOSYS)
+        return err_sys(err, ERR_IO, errno, "reserve %d bytes in the step's directory",
+                       RECORD_BYTES);
+    r = fs_write_all(fd, zeros, sizeof(zeros), err);
+    return r < 0 ? err_wrap(err, "reserve %d bytes in the step's directory", RECORD_BYTES) : 0;
 }
 
 /* The entries of the step's and the job's directory must be as lasting as the record in them, else
@@ -79,9 +82,11 @@ int records_write_started(const struct run *run, struct err *err)
         record_add(&b, STEP_KEY_CGROUP, run->cgroup);
     record_end(&b);
     crashpoint("runner.started.before");
-    if ((r = buf_error(&b, "record started", err)) < 0 || (r = sync_parents(run->dirfd, err)) < 0)
+    if ((r = buf_error(&b, "record started", err)) < 0)
         return r;
     r = fs_write_atomic(run->dirfd, STEP_FILE_STARTED, b.data, b.len, 0600, true, err);
+    if (r == 0) /* in this order it costs nothing where one journal holds all of them */
+        r = sync_parents(run->dirfd, err);
     if (r < 0) {
         /* It may stand there unsynced; the script will not run, so it would tell a lie. */
         (void)unlinkat(run->dirfd, STEP_FILE_STARTED, 0);
@@ -132,14 +137,16 @@ static int write_into_reserve(int dirfd, const struct buf *b, struct err *err)
 {
     AUTO(close_fd)
     int fd = openat(dirfd, STEP_FILE_RESERVE, O_WRONLY | O_NOFOLLOW | O_CLOEXEC);
+    struct stat st;
     int r;
 
     if (fd < 0)
         return err_sys(err, ERR_IO, errno, "open %s", STEP_FILE_RESERVE);
     if ((r = fs_write_all(fd, b->data, b->len, err)) < 0)
         return r;
-    if (ftruncate(fd, (off_t)b->len) < 0 || fsync(fd) < 0 ||
-        renameat(dirfd, STEP_FILE_RESERVE, dirfd, STEP_FILE_EXIT) < 0 || fsync(dirfd) < 0)
+    if (fstat(fd, &st) < 0 || (st.st_size > (off_t)b->len && ftruncate(fd, (off_t)b->len) < 0) ||
+        fsync(fd) < 0 || renameat(dirfd, STEP_FILE_RESERVE, dirfd, STEP_FILE_EXIT) < 0 ||
+        fsync(dirfd) < 0)
         return err_sys(err, ERR_IO, errno, "write %s", STEP_FILE_EXIT);
     return 0;
 }

@@ -16,6 +16,7 @@
 #include "base/fs.h"
 #include "base/record.h"
 #include "base/str.h"
+#include "executors/cgroup.h"
 #include "executors/steps_internal.h"
 
 #define CRASH_PREFIX "SSMD_CRASH_"
@@ -54,6 +55,7 @@ int steps_new(uv_loop_t *loop, const struct steps_options *options, struct steps
         watch_close(s);
         return r;
     }
+    cgroup_sweep();
     *ret_steps = s;
     return 0;
 }

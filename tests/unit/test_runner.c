@@ -266,16 +266,20 @@ END_TEST
 START_TEST(does_not_begin_when_its_end_could_not_be_recorded)
 {
     struct world_step step = {.script = "echo ran"};
-    struct rlimit old, small;
+    struct step_key key = world_key(&step);
+    char path[PATH_MAX];
+    struct err err;
 
-    ck_assert_int_eq(getrlimit(RLIMIT_FSIZE, &old), 0);
-    small = (struct rlimit){4096, old.rlim_max}; /* the spec fits, the reserve does not */
-    ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &small), 0);
-    world_start(&world, &step);
-    ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &old), 0);
-    world_wait(&world, 1);
+    /* As a full disk: no space can be set aside for the exit record. */
+    world_write_file(&world, &step, STEP_FILE_RESERVE, "");
+    ck_assert_int_eq(steps_path(world.steps, &key, path, sizeof(path), &err), 0);
+    (void)strcat(path, "/" STEP_FILE_RESERVE);
+    ck_assert_int_eq(unlink(path), 0);
+    ck_assert_int_eq(mkdir(path, 0700), 0);
+    world_run(&world, &step);
     ck_assert_int_eq(world.answer, STEP_NOT_BEGUN);
     ck_assert_ptr_nonnull(strstr(world.outcome.text, "could not write its records"));
+    ck_assert_int_eq(rmdir(path), 0);
     world_run(&world, &step); /* and later it can */
     ck_assert_int_eq(world.answer, STEP_ENDED);
     assert_file(&step, STEP_FILE_STDOUT, "ran\n");
