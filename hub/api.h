@@ -24,7 +24,7 @@ struct hub {
     int64_t poll_ms;      /* how long GetMessages waits for a message */
     int64_t date_offset_ms;
     bool has_faults; /* --faults */
-    bool is_woken;   /* an operation made messages: look at the waiting polls (http.c clears it) */
+    bool is_woken; /* an operation made messages: look at the waiting polls (server.c clears it) */
     int64_t next_expiry_ms; /* when an invocation is due to expire; INT64_MAX: none is open */
 };
 

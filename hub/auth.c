@@ -6,7 +6,7 @@
 
 static const char *find_secret(void *ctx, const char *access_key, const char **ret_token)
 {
-    const struct credentials *c = ctx;
+    const struct access_keys *c = ctx;
     size_t i;
 
     for (i = 0; i < c->n; i++)
@@ -17,7 +17,7 @@ static const char *find_secret(void *ctx, const char *access_key, const char **r
     return NULL;
 }
 
-int auth_check(struct credentials *credentials, const char *region, const char *service,
+int auth_check(struct access_keys *keys, const char *region, const char *service,
                const struct header *headers, size_t n_headers, const void *body, size_t n,
                int64_t now_ms, const char **ret_error_code, struct err *err)
 {
@@ -28,7 +28,7 @@ int auth_check(struct credentials *credentials, const char *region, const char *
                                           .body = body,
                                           .body_len = n};
     const struct sigv4_check check = {.secret = find_secret,
-                                      .ctx = credentials,
+                                      .ctx = keys,
                                       .now_unix_ms = now_ms,
                                       .max_skew_ms = AUTH_MAX_SKEW_MS,
                                       .region = region,

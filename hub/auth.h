@@ -7,7 +7,7 @@
 #include <stdint.h>
 
 #include "base/err.h"
-#include "hub/credentials.h"
+#include "hub/access_keys.h"
 #include "transport/header.h"
 
 #define AUTH_MAX_SKEW_MS (5 * 60 * 1000) /* AWS lets a request be five minutes off */
@@ -15,7 +15,7 @@
 /* A POST of `body` to "/" with these headers, for `service`. 0, or ERR_AUTH with *ret_error_code
  * (static) the name AWS gives such a refusal; err->text is for the client then. Others: ERR_NOMEM,
  * ERR_LIMIT. */
-int auth_check(struct credentials *credentials, const char *region, const char *service,
+int auth_check(struct access_keys *keys, const char *region, const char *service,
                const struct header *headers, size_t n_headers, const void *body, size_t n,
                int64_t now_ms, const char **ret_error_code, struct err *err) MUST_CHECK;
 

@@ -14,9 +14,9 @@
 #include "base/log.h"
 #include "base/str.h"
 #include "hub/document.h"
-#include "hub/http.h"
 #include "hub/listen.h"
 #include "hub/options.h"
+#include "hub/server.h"
 #include "hub/tls.h"
 
 #define EXIT_USAGE 100
@@ -24,14 +24,14 @@
 #define STORE_FILE "hub.db"
 #define CREDENTIALS_FILE "credentials"
 
-static int open_credentials(const struct options *o, int dir_fd, struct credentials *ret,
+static int open_credentials(const struct options *o, int dir_fd, struct access_keys *ret,
                             struct err *err)
 {
     if (o->is_credentials_env)
-        return credentials_from_environment(ret, err);
+        return access_keys_from_environment(ret, err);
     if (o->credentials != NULL)
-        return credentials_read(AT_FDCWD, o->credentials, ret, err);
-    return credentials_read_or_make(dir_fd, CREDENTIALS_FILE, ret, err);
+        return access_keys_read(AT_FDCWD, o->credentials, ret, err);
+    return access_keys_read_or_make(dir_fd, CREDENTIALS_FILE, ret, err);
 }
 
 static int open_store(const struct options *o, int64_t now_ms, struct store **ret_store,
@@ -106,13 +106,13 @@ static int say_ready(const struct options *o, const struct listener *listener, c
     return o->port_file != NULL ? write_port_file(o->port_file, listener->port, err) : 0;
 }
 
-static int serve(const struct options *o, struct hub *hub, struct credentials *credentials,
+static int serve(const struct options *o, struct hub *hub, struct access_keys *credentials,
                  int dir_fd, struct err *err)
 {
     AUTO(buf_done) struct buf cert = {0}, key = {0};
     AUTO(close_fd) int signal_fd = -1, listen_fd = -1;
-    AUTO(http_free) struct http *http = NULL;
-    struct http_config config = {.hub = hub, .credentials = credentials};
+    AUTO(server_free) struct server *server = NULL;
+    struct server_config config = {.hub = hub, .credentials = credentials};
     struct listener listener;
     char url[80];
     int r;
@@ -139,21 +139,21 @@ static int serve(const struct options *o, struct hub *hub, struct credentials *c
     (void)snprintf(url, sizeof(url), "http%s://%s", o->is_tls ? "s" : "", listener.authority);
     hub->url = url;
     config.listen_fd = listener.fd;
-    r = http_new(&config, &http, err);
+    r = server_new(&config, &server, err);
     if (r < 0)
         return r;
     listen_fd = -1; /* the server's now */
     r = say_ready(o, &listener, url, err);
     if (r < 0)
         return r;
-    r = http_run(http, signal_fd, err);
+    r = server_run(server, signal_fd, err);
     log_info("%s: stopped", url);
     return r;
 }
 
 static int run(const struct options *o, struct err *err)
 {
-    AUTO(credentials_done) struct credentials credentials = {0};
+    AUTO(access_keys_done) struct access_keys credentials = {0};
     AUTO(store_close) struct store *store = NULL;
     AUTO(close_fd) int dir_fd = -1;
     struct hub hub = {.region = o->region,

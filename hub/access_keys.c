@@ -1,5 +1,5 @@
 /* Access keys from a file or the environment; a random one for a new hub. */
-#include "hub/credentials.h"
+#include "hub/access_keys.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -23,13 +23,13 @@ static char *trim(char *s)
 }
 
 /* The section that ended must be a complete key, or have none of its members. */
-static int end_section(struct credentials *c, const char *path, struct err *err)
+static int end_section(struct access_keys *c, const char *path, struct err *err)
 {
-    struct credential *last = &c->list[c->n];
+    struct access_key *last = &c->list[c->n];
     bool has_secret;
 
-    if (c->n == CREDENTIALS_MAX)
-        return err_set(err, ERR_INVALID, "%s: more than %d keys", path, CREDENTIALS_MAX);
+    if (c->n == ACCESS_KEYS_MAX)
+        return err_set(err, ERR_INVALID, "%s: more than %d keys", path, ACCESS_KEYS_MAX);
     has_secret = secret_is_set(&last->secret);
     if (last->access_key[0] == '\0' && !has_secret)
         return 0;
@@ -41,10 +41,10 @@ static int end_section(struct credentials *c, const char *path, struct err *err)
     return 0;
 }
 
-static int take_line(struct credentials *c, const char *path, int number, char *line,
+static int take_line(struct access_keys *c, const char *path, int number, char *line,
                      struct err *err)
 {
-    struct credential *now = &c->list[c->n];
+    struct access_key *now = &c->list[c->n];
     char *equals, *name, *value;
 
     line = trim(line);
@@ -59,8 +59,8 @@ static int take_line(struct credentials *c, const char *path, int number, char *
     *equals = '\0';
     name = trim(line);
     value = trim(equals + 1);
-    if (c->n == CREDENTIALS_MAX)
-        return err_set(err, ERR_INVALID, "%s: more than %d keys", path, CREDENTIALS_MAX);
+    if (c->n == ACCESS_KEYS_MAX)
+        return err_set(err, ERR_INVALID, "%s: more than %d keys", path, ACCESS_KEYS_MAX);
     if (str_eq(name, "aws_access_key_id")) {
         if (!str_copy(now->access_key, sizeof(now->access_key), value))
             return err_set(err, ERR_INVALID, "%s: line %d: the access key is too long", path,
@@ -72,9 +72,9 @@ static int take_line(struct credentials *c, const char *path, int number, char *
     return 0; /* region, output and the like are not ours */
 }
 
-int credentials_read(int dirfd, const char *path, struct credentials *ret, struct err *err)
+int access_keys_read(int dirfd, const char *path, struct access_keys *ret, struct err *err)
 {
-    AUTO(credentials_done) struct credentials c = {0};
+    AUTO(access_keys_done) struct access_keys c = {0};
     AUTO(buf_done) struct buf bytes = {0};
     char *line, *rest;
     int number = 0, r;
@@ -93,7 +93,7 @@ int credentials_read(int dirfd, const char *path, struct credentials *ret, struc
         return err_set(err, ERR_INVALID,
                        "%s: no aws_access_key_id with aws_secret_access_key in it", path);
     *ret = c;
-    c = (struct credentials){0};
+    c = (struct access_keys){0};
     return 0;
 }
 
@@ -131,7 +131,7 @@ static int make(int dirfd, const char *name, struct err *err)
     return r;
 }
 
-int credentials_read_or_make(int dirfd, const char *name, struct credentials *ret, struct err *err)
+int access_keys_read_or_make(int dirfd, const char *name, struct access_keys *ret, struct err *err)
 {
     if (faccessat(dirfd, name, F_OK, AT_SYMLINK_NOFOLLOW) < 0 && errno == ENOENT) {
         int r = make(dirfd, name, err);
@@ -139,12 +139,12 @@ int credentials_read_or_make(int dirfd, const char *name, struct credentials *re
         if (r < 0)
             return r;
     }
-    return credentials_read(dirfd, name, ret, err);
+    return access_keys_read(dirfd, name, ret, err);
 }
 
-int credentials_from_environment(struct credentials *ret, struct err *err)
+int access_keys_from_environment(struct access_keys *ret, struct err *err)
 {
-    AUTO(credentials_done) struct credentials c = {0};
+    AUTO(access_keys_done) struct access_keys c = {0};
     const char *key = getenv("AWS_ACCESS_KEY_ID"), *secret = getenv("AWS_SECRET_ACCESS_KEY");
     const char *token = getenv("AWS_SESSION_TOKEN");
     int r;
@@ -162,17 +162,17 @@ int credentials_from_environment(struct credentials *ret, struct err *err)
         return r;
     c.n = 1;
     *ret = c;
-    c = (struct credentials){0};
+    c = (struct access_keys){0};
     return 0;
 }
 
-void credentials_done(struct credentials *c)
+void access_keys_done(struct access_keys *c)
 {
     size_t i;
 
-    for (i = 0; i < CREDENTIALS_MAX; i++) {
+    for (i = 0; i < ACCESS_KEYS_MAX; i++) {
         secret_done(&c->list[i].secret);
         secret_done(&c->list[i].token);
     }
-    *c = (struct credentials){0};
+    *c = (struct access_keys){0};
 }

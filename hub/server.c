@@ -1,7 +1,7 @@
 /* Connections, bodies, answers, and requests that wait. What a call does is dispatch.c's business.
  */
-#define LOG_MODULE "http"
-#include "hub/http.h"
+#define LOG_MODULE "server"
+#include "hub/server.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -24,9 +24,9 @@
 #define TLS_PRIORITIES "NORMAL:-VERS-TLS1.0:-VERS-TLS1.1"
 
 struct request {
-    struct http *http; /* borrowed */
+    struct server *server; /* borrowed */
     struct MHD_Connection *connection;
-    struct request *previous, *next; /* in http->waiting */
+    struct request *previous, *next; /* in server->waiting */
     struct buf body;                 /* owned */
     const struct api_entry *entry;   /* NULL for the test calls */
     char path[32];
@@ -40,12 +40,12 @@ struct request {
     bool is_checked;  /* signature and faults were looked at */
     bool is_poll;     /* waits for a message rather than for the time alone */
     bool is_lost;     /* do the call, but do not answer */
-    bool is_waiting;  /* suspended, and in http->waiting */
+    bool is_waiting;  /* suspended, and in server->waiting */
     bool is_finished; /* an answer is on its way */
 };
 
-struct http {
-    struct http_config config;
+struct server {
+    struct server_config config;
     struct MHD_Daemon *daemon; /* owned */
     struct request *waiting;   /* suspended requests; owned by libmicrohttpd's connections */
     bool is_stopping;
@@ -97,7 +97,7 @@ static enum MHD_Result answer(struct request *request, unsigned status, struct b
     /* A header that memory is too short for is left out; the answer still says what it says. */
     (void)MHD_add_response_header(response, "Content-Type", "application/x-amz-json-1.1");
     (void)MHD_add_response_header(response, "x-amzn-RequestId", request->id);
-    add_date(response, hub_now_ms(request->http->config.hub));
+    add_date(response, hub_now_ms(request->server->config.hub));
     result = MHD_queue_response(request->connection, status, response);
     MHD_destroy_response(response);
     request->is_finished = true;
@@ -135,15 +135,15 @@ static enum MHD_Result reset_connection(struct request *request)
 
 static void wait_until(struct request *request, int64_t wake_ms)
 {
-    struct http *http = request->http;
+    struct server *server = request->server;
 
     request->wake_ms = wake_ms;
     request->is_waiting = true;
     request->previous = NULL;
-    request->next = http->waiting;
-    if (http->waiting != NULL)
-        http->waiting->previous = request;
-    http->waiting = request;
+    request->next = server->waiting;
+    if (server->waiting != NULL)
+        server->waiting->previous = request;
+    server->waiting = request;
     MHD_suspend_connection(request->connection);
 }
 
@@ -154,7 +154,7 @@ static void stop_waiting(struct request *request)
     if (request->previous != NULL)
         request->previous->next = request->next;
     else
-        request->http->waiting = request->next;
+        request->server->waiting = request->next;
     if (request->next != NULL)
         request->next->previous = request->previous;
     request->is_waiting = false;
@@ -168,15 +168,15 @@ static void wake(struct request *request)
 
 /* Wake what is due, polls too if there may be messages; returns when to look again: now, if any was
  * woken, because libmicrohttpd takes it up in its next run and does not say so in its time-out. */
-static int64_t wake_due(struct http *http, int64_t now_ms, bool are_polls_woken)
+static int64_t wake_due(struct server *server, int64_t now_ms, bool are_polls_woken)
 {
     struct request *request, *next;
     int64_t soonest_ms = INT64_MAX;
     bool is_any_woken = false;
 
-    for (request = http->waiting; request != NULL; request = next) {
+    for (request = server->waiting; request != NULL; request = next) {
         next = request->next;
-        if (request->wake_ms <= now_ms || http->is_stopping ||
+        if (request->wake_ms <= now_ms || server->is_stopping ||
             (are_polls_woken && request->is_poll)) {
             wake(request);
             is_any_woken = true;
@@ -223,8 +223,8 @@ static enum MHD_Result collect_header(void *ctx, enum MHD_ValueKind kind, const 
 /* Whether the caller may, and whether this call is one to spoil. True: go on. */
 static bool admit(struct request *request, enum MHD_Result *ret_result)
 {
-    struct http *http = request->http;
-    struct hub *hub = http->config.hub;
+    struct server *server = request->server;
+    struct hub *hub = server->config.hub;
     struct header_list headers = {.n = 0};
     const char *error_code = "InternalServerError";
     struct fault_rule fault;
@@ -232,7 +232,7 @@ static bool admit(struct request *request, enum MHD_Result *ret_result)
     int r;
 
     (void)MHD_get_connection_values(request->connection, MHD_HEADER_KIND, collect_header, &headers);
-    r = auth_check(http->config.credentials, hub->region, request->entry->service, headers.list,
+    r = auth_check(server->config.credentials, hub->region, request->entry->service, headers.list,
                    headers.n, buf_str(&request->body), request->body.len, hub_now_ms(hub),
                    &error_code, &err);
     if (r < 0) {
@@ -278,8 +278,8 @@ static enum MHD_Result finish_call(struct request *request, struct call *call, i
 
 static enum MHD_Result run_operation(struct request *request)
 {
-    struct http *http = request->http;
-    struct hub *hub = http->config.hub;
+    struct server *server = request->server;
+    struct hub *hub = server->config.hub;
     AUTO(buf_done) struct buf out = {0};
     struct call call = {.hub = hub, .out = &out, .now_ms = hub_now_ms(hub)};
     struct err err;
@@ -290,7 +290,7 @@ static enum MHD_Result run_operation(struct request *request)
         request->until_ms = call.now_ms + hub->poll_ms;
     if (request->is_poll && is_peer_gone(request->connection))
         return MHD_NO;
-    call.is_last_look = http->is_stopping || call.now_ms >= request->until_ms;
+    call.is_last_look = server->is_stopping || call.now_ms >= request->until_ms;
     r = api_run(&call, request->entry, buf_str(&request->body), request->body.len, &err);
     if (r == 0 && call.wait_ms != 0) {
         request->is_poll = true;
@@ -302,7 +302,7 @@ static enum MHD_Result run_operation(struct request *request)
 
 static enum MHD_Result run_test_call(struct request *request, bool is_post)
 {
-    struct hub *hub = request->http->config.hub;
+    struct hub *hub = request->server->config.hub;
     AUTO(buf_done) struct buf out = {0};
     AUTO(cJSON_Delete) cJSON *in = NULL;
     struct call call = {.hub = hub, .out = &out, .now_ms = hub_now_ms(hub)};
@@ -335,7 +335,7 @@ static enum MHD_Result serve(struct request *request, const char *method)
         return run_operation(request);
     if (request->is_too_large)
         return answer_error(request, 413, "RequestEntityTooLarge", "The request is too large.");
-    if (str_has_prefix(request->path, "/_") && request->http->config.hub->has_faults &&
+    if (str_has_prefix(request->path, "/_") && request->server->config.hub->has_faults &&
         (str_eq(method, "POST") || str_eq(method, "GET")))
         return run_test_call(request, str_eq(method, "POST"));
     if (!str_eq(request->path, "/") || !str_eq(method, "POST"))
@@ -365,7 +365,7 @@ static enum MHD_Result on_request(void *ctx, struct MHD_Connection *connection, 
         request = calloc(1, sizeof(*request));
         if (request == NULL)
             return MHD_NO;
-        request->http = ctx;
+        request->server = ctx;
         request->connection = connection;
         request->started_us = clock_monotonic_us();
         buf_init(&request->body, API_MAX_BODY_BYTES);
@@ -403,9 +403,9 @@ static void on_request_end(void *ctx, struct MHD_Connection *connection, void **
 
 /* ---- the server ---- */
 
-int http_new(const struct http_config *config, struct http **ret_http, struct err *err)
+int server_new(const struct server_config *config, struct server **ret_server, struct err *err)
 {
-    AUTO(http_free) struct http *http = calloc(1, sizeof(*http));
+    AUTO(server_free) struct server *server = calloc(1, sizeof(*server));
     unsigned flags = MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_SUPPRESS_DATE_NO_CLOCK;
     struct MHD_OptionItem tls[] = {
         {MHD_OPTION_HTTPS_MEM_CERT, 0, (void *)(uintptr_t)config->cert_pem},
@@ -414,73 +414,74 @@ int http_new(const struct http_config *config, struct http **ret_http, struct er
         {MHD_OPTION_END, 0, NULL},
     };
 
-    if (http == NULL)
+    if (server == NULL)
         return err_set(err, ERR_NOMEM, "HTTP server: out of memory");
-    http->config = *config;
+    server->config = *config;
     if (config->cert_pem != NULL)
         flags |= MHD_USE_TLS;
     else
         tls[0].option = MHD_OPTION_END;
-    http->daemon = MHD_start_daemon(
-        flags, 0, NULL, NULL, on_request, http, MHD_OPTION_LISTEN_SOCKET, config->listen_fd,
-        MHD_OPTION_NOTIFY_COMPLETED, on_request_end, http, MHD_OPTION_CONNECTION_LIMIT,
+    server->daemon = MHD_start_daemon(
+        flags, 0, NULL, NULL, on_request, server, MHD_OPTION_LISTEN_SOCKET, config->listen_fd,
+        MHD_OPTION_NOTIFY_COMPLETED, on_request_end, server, MHD_OPTION_CONNECTION_LIMIT,
         (unsigned)MAX_CONNECTIONS, MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_CONNECTION_S,
         MHD_OPTION_ARRAY, tls, MHD_OPTION_END);
-    if (http->daemon == NULL)
+    if (server->daemon == NULL)
         return err_set(err, ERR_SYSTEM, "HTTP server: libmicrohttpd did not start%s",
                        config->cert_pem != NULL
                            ? "; is cert.pem a certificate, and key.pem its key? Remove both to "
                              "have new ones made"
                            : "");
-    *ret_http = TAKE(http);
+    *ret_server = TAKE(server);
     return 0;
 }
 
 /* How long poll() may sleep: until a waiting request is due or libmicrohttpd wants to run. */
-static int sleep_ms(const struct http *http, int64_t soonest_ms)
+static int sleep_ms(const struct server *server, int64_t soonest_ms)
 {
-    int64_t ms = soonest_ms - hub_now_ms(http->config.hub);
+    int64_t ms = soonest_ms - hub_now_ms(server->config.hub);
     MHD_UNSIGNED_LONG_LONG wanted;
 
     if (soonest_ms == INT64_MAX || ms > MAX_SLEEP_MS)
         ms = MAX_SLEEP_MS;
-    if (MHD_get_timeout(http->daemon, &wanted) == MHD_YES && wanted < (uint64_t)ms)
+    if (MHD_get_timeout(server->daemon, &wanted) == MHD_YES && wanted < (uint64_t)ms)
         ms = (int64_t)wanted;
     return ms < 0 ? 0 : (int)ms;
 }
 
-int http_run(struct http *http, int signal_fd, struct err *err)
+int server_run(struct server *server, int signal_fd, struct err *err)
 {
-    struct hub *hub = http->config.hub;
-    const union MHD_DaemonInfo *info = MHD_get_daemon_info(http->daemon, MHD_DAEMON_INFO_EPOLL_FD);
+    struct hub *hub = server->config.hub;
+    const union MHD_DaemonInfo *info =
+        MHD_get_daemon_info(server->daemon, MHD_DAEMON_INFO_EPOLL_FD);
     struct pollfd fds[2] = {{.fd = signal_fd, .events = POLLIN}, {.events = POLLIN}};
 
     if (info == NULL)
         return err_set(err, ERR_SYSTEM, "HTTP server: libmicrohttpd has no epoll descriptor");
     fds[1].fd = info->epoll_fd;
     for (;;) {
-        int64_t soonest_ms = wake_due(http, hub_now_ms(hub), hub->is_woken);
+        int64_t soonest_ms = wake_due(server, hub_now_ms(hub), hub->is_woken);
 
         hub->is_woken = false;
-        if (poll(fds, ARRAY_LEN(fds), sleep_ms(http, soonest_ms)) < 0 && errno != EINTR)
+        if (poll(fds, ARRAY_LEN(fds), sleep_ms(server, soonest_ms)) < 0 && errno != EINTR)
             return err_sys(err, ERR_SYSTEM, errno, "HTTP server: poll");
         if (fds[0].revents != 0)
             return 0;
-        if (MHD_run(http->daemon) != MHD_YES)
+        if (MHD_run(server->daemon) != MHD_YES)
             return err_set(err, ERR_SYSTEM, "HTTP server: libmicrohttpd failed");
     }
 }
 
-void http_free(struct http *http)
+void server_free(struct server *server)
 {
-    if (http == NULL)
+    if (server == NULL)
         return;
-    if (http->daemon != NULL) {
-        http->is_stopping = true;
-        (void)wake_due(http, INT64_MAX, true);
-        (void)MHD_run(http->daemon); /* let the polls that were woken send their answers */
-        (void)MHD_run(http->daemon);
-        MHD_stop_daemon(http->daemon);
+    if (server->daemon != NULL) {
+        server->is_stopping = true;
+        (void)wake_due(server, INT64_MAX, true);
+        (void)MHD_run(server->daemon); /* let the polls that were woken send their answers */
+        (void)MHD_run(server->daemon);
+        MHD_stop_daemon(server->daemon);
     }
-    free(http);
+    free(server);
 }
