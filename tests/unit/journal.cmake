@@ -2,3 +2,7 @@
 ssmd_test(NAME test_journal LABEL unit
   SOURCES ${CMAKE_CURRENT_SOURCE_DIR}/test_journal.c ${CMAKE_CURRENT_SOURCE_DIR}/journal_lib.c
   LIBS journal fsm base)
+ssmd_test(NAME test_journal_sqlite LABEL unit
+  SOURCES ${CMAKE_CURRENT_SOURCE_DIR}/test_journal_sqlite.c ${CMAKE_CURRENT_SOURCE_DIR}/journal_lib.c
+          ${CMAKE_CURRENT_SOURCE_DIR}/../lib/count_vfs.c
+  LIBS journal fsm base SQLite::SQLite3)
