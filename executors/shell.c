@@ -185,15 +185,15 @@ static void add_word(struct buf *b, const char *text, size_t n)
  * argument. Without one: sh. */
 static void add_interpreter(struct buf *b, const char *script, size_t len)
 {
-    const char *end = len > 0 ? memchr(script, '\n', len) : NULL, *p = script + 2;
+    const char *end = script, *p = script + 2;
     size_t n;
 
-    if (end == NULL)
-        end = script + len;
-    if (end - script > MAX_FIRST_LINE)
-        end = script + MAX_FIRST_LINE; /* the kernel reads no more either */
+    /* The kernel reads no further than MAX_FIRST_LINE either. */
+    for (; end < script + len && end < script + MAX_FIRST_LINE; end++)
+        if (*end == '\n' || *end == '\0')
+            break;
     if (end - script < 2 || script[0] != '#' || script[1] != '!')
-        p = end;
+        p = end; /* nothing to read */
     while (p < end && (*p == ' ' || *p == '\t'))
         p++;
     while (end > p && (end[-1] == ' ' || end[-1] == '\t'))
