@@ -151,7 +151,7 @@ static int run_step(struct err *err)
         (void)snprintf(run.text, sizeof(run.text), "stopped before it began");
         return finish();
     }
-    if (watch_open(&run, err) < 0 || child_fork(&run, out_fd, err_fd, err) < 0)
+    if (watch_open(err) < 0 || child_fork(&run, out_fd, err_fd, err) < 0)
         return complain(RUNNER_SYSTEM, err);
     (void)close(TAKE_FD(out_fd)); /* the script's ends: our pipes must see their end of file */
     (void)close(TAKE_FD(err_fd));

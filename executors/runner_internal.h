@@ -81,7 +81,7 @@ void run_close_from(unsigned first); /* every descriptor from this one on */
 void child_discard(struct run *run); /* never released: end and reap it */
 
 /* runner_watch.c: from the release to the end; fills "How it ended". */
-int watch_open(struct run *run, struct err *err) MUST_CHECK; /* before child_release() */
+int watch_open(struct err *err) MUST_CHECK; /* before child_release() */
 void watch_run(struct run *run);
 /* True when `cancel` is there; its reason. */
 bool watch_is_cancelled(const struct run *run, enum step_end *ret_end);

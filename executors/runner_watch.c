@@ -45,11 +45,10 @@ struct watch {
 
 static int signal_fd = -1, timer_fd = -1;
 
-int watch_open(struct run *run, struct err *err)
+int watch_open(struct err *err)
 {
     sigset_t wanted;
 
-    (void)run;
     sigemptyset(&wanted);
     sigaddset(&wanted, SIGCHLD);
     sigaddset(&wanted, SIGUSR1);
