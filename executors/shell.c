@@ -275,7 +275,7 @@ static int make_cwd(struct shell_spec *s, const struct shell_request *q, struct 
     if (n >= (int)sizeof(s->cwd))
         return err_set(err, ERR_LIMIT, "working directory %.100s...: too long", wanted);
     if (wanted[0] != '/' && (q->downloads_dir == NULL || !is_directory(s->cwd)))
-        strcpy(s->cwd, "/");
+        (void)str_copy(s->cwd, sizeof(s->cwd), "/");
     return 0;
 }
 
