@@ -1,0 +1,303 @@
+/* What retention removes, and what it never does. */
+#include "journal_lib.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/str.h"
+#include "journal/audit.h"
+
+#define BOTH(tcase, test) tcase_add_loop_test(tcase, test, 0, N_JOURNALS)
+
+struct removed {
+    char ids[64][FSM_ID_SIZE];
+    size_t n;
+};
+
+static void note(void *ctx, const char *id)
+{
+    struct removed *r = ctx;
+
+    ck_assert_uint_lt(r->n, ARRAY_LEN(r->ids));
+    (void)str_copy(r->ids[r->n++], FSM_ID_SIZE, id);
+}
+
+static void prune(struct world *w, const struct journal_retention *r, int64_t job_dirs_bytes,
+                  int64_t now, struct removed *removed)
+{
+    *removed = (struct removed){.n = 0};
+    OK(w->j->ops->prune(w->j, r, job_dirs_bytes, now, note, removed, e_));
+}
+
+static struct journal_counts counts(struct world *w)
+{
+    struct journal_counts c;
+
+    OK(w->j->ops->counts(w->j, &c, e_));
+    return c;
+}
+
+static void assert_sound(struct world *w)
+{
+    AUTO(buf_done) struct buf problems = {0};
+
+    if (w->kind != JOURNAL_SQLITE)
+        return;
+    buf_init(&problems, 65536);
+    OK(journal_check(w->j, &problems, e_));
+    ck_assert_str_eq(buf_str(&problems), "");
+}
+
+static void run_jobs(struct world *w, int n)
+{
+    int i;
+
+    for (i = 0; i < n; i++) {
+        char id[32];
+
+        (void)snprintf(id, sizeof(id), "job-%d", i);
+        job_run(w, id, 2);
+    }
+}
+
+START_TEST(jobs_that_are_too_old_go_and_the_ledger_stays)
+{
+    struct journal_retention r = {.max_age_ms = 1000};
+    struct removed removed;
+    struct world w;
+
+    world_init(&w, _i);
+    job_run(&w, "old", 1);
+    w.now += 5000;
+    job_run(&w, "young", 1);
+    prune(&w, &r, 0, w.now + 10, &removed);
+    ck_assert_uint_eq(removed.n, 1);
+    ck_assert_str_eq(removed.ids[0], "old");
+    ck_assert_int_eq(counts(&w).n_ended, 1);
+    ck_assert_int_eq(counts(&w).n_ledger, 2);
+    assert_sound(&w);
+    world_done(&w);
+}
+END_TEST
+
+START_TEST(without_limits_nothing_goes)
+{
+    struct journal_retention r = {.max_jobs_per_call = 10};
+    struct removed removed;
+    struct world w;
+
+    world_init(&w, _i);
+    run_jobs(&w, 3);
+    prune(&w, &r, INT64_MAX / 2, INT64_MAX / 2, &removed);
+    ck_assert_uint_eq(removed.n, 0);
+    ck_assert_int_eq(counts(&w).n_ended, 3);
+    world_done(&w);
+}
+END_TEST
+
+START_TEST(open_jobs_and_owed_replies_never_go)
+{
+    struct journal_retention r = {.max_age_ms = 1, .max_bytes = 1, .ledger_max_age_ms = 1};
+    struct fsm_instance open;
+    struct removed removed;
+    struct world w;
+
+    world_init(&w, _i);
+    job_make(&w, "open", 1, &open);
+    prune(&w, &r, 1 << 20, w.now + 100000, &removed);
+    ck_assert_uint_eq(removed.n, 0);
+    job_work(&w, &open); /* now it owes its report */
+    prune(&w, &r, 1 << 20, w.now + 100000, &removed);
+    ck_assert_uint_eq(removed.n, 0);
+    job_report(&w, &open);
+    prune(&w, &r, 1 << 20, w.now + 100000, &removed);
+    ck_assert_uint_eq(removed.n, 1);
+    fsm_instance_done(&open);
+    world_done(&w);
+}
+END_TEST
+
+/* An ended job whose reply was put back among the owed ones, as a later engine might do. */
+START_TEST(an_ended_job_that_still_owes_a_reply_stays)
+{
+    struct journal_retention r = {.max_age_ms = 1, .max_bytes = 1};
+    struct removed removed;
+    struct world w;
+
+    world_init(&w, JOURNAL_SQLITE);
+    job_run(&w, "owes", 1);
+    journal_close(w.j);
+    world_shell(&w, "sqlite3 journal.db \"UPDATE outbox SET ended_unix_ms = NULL WHERE kind = "
+                    "'final'\"");
+    OK(world_open(&w, e_));
+    prune(&w, &r, 1 << 20, w.now + 100000, &removed);
+    ck_assert_uint_eq(removed.n, 0);
+    ck_assert_int_eq(counts(&w).n_unreported, 1);
+    world_done(&w);
+}
+END_TEST
+
+START_TEST(by_size_the_oldest_go_first_until_it_fits)
+{
+    struct journal_retention r = {0};
+    struct removed removed;
+    int64_t dirs = 10 << 20;
+    struct world w;
+    size_t i;
+
+    world_init(&w, _i);
+    run_jobs(&w, 10);
+    r.max_bytes = dirs / 2; /* about half of it must go */
+    prune(&w, &r, dirs, w.now, &removed);
+    ck_assert_uint_ge(removed.n, 5);
+    ck_assert_uint_le(removed.n, 7);
+    for (i = 0; i < removed.n; i++) {
+        char id[32];
+
+        (void)snprintf(id, sizeof(id), "job-%zu", i);
+        ck_assert_str_eq(removed.ids[i], id);
+    }
+    assert_sound(&w);
+    world_done(&w);
+}
+END_TEST
+
+START_TEST(one_call_removes_no_more_than_it_may)
+{
+    struct journal_retention r = {.max_age_ms = 1, .max_jobs_per_call = 4};
+    struct removed removed;
+    struct world w;
+
+    world_init(&w, _i);
+    run_jobs(&w, 10);
+    prune(&w, &r, 0, w.now + 1000, &removed);
+    ck_assert_uint_eq(removed.n, 4);
+    prune(&w, &r, 0, w.now + 1000, &removed);
+    ck_assert_uint_eq(removed.n, 4);
+    prune(&w, &r, 0, w.now + 1000, &removed);
+    ck_assert_uint_eq(removed.n, 2);
+    world_done(&w);
+}
+END_TEST
+
+START_TEST(the_ledger_is_cut_at_its_old_end_and_still_verifies)
+{
+    struct journal_retention r = {.max_age_ms = 1, .ledger_max_age_ms = 1000};
+    struct removed removed;
+    enum journal_known known;
+    struct world w;
+
+    world_init(&w, _i);
+    job_run(&w, "first", 1);
+    job_run(&w, "second", 1);
+    w.now += 5000;
+    job_run(&w, "third", 1);
+    prune(&w, &r, 0, w.now + 10, &removed);
+    ck_assert_uint_eq(removed.n, 3);
+    ck_assert_int_eq(counts(&w).n_ledger, 1);
+    assert_sound(&w);
+    OK(w.j->ops->find(w.j, NULL, "first", &known, e_));
+    ck_assert_int_eq(known, JOURNAL_UNKNOWN);
+    OK(w.j->ops->find(w.j, "m.third", NULL, &known, e_));
+    ck_assert_int_eq(known, JOURNAL_LEDGERED);
+    prune(&w, &r, 0, w.now + 100000, &removed); /* now the whole ledger */
+    ck_assert_int_eq(counts(&w).n_ledger, 0);
+    job_run(&w, "fourth", 1); /* goes on from the checkpoint */
+    ck_assert_int_eq(counts(&w).n_ledger, 1);
+    assert_sound(&w);
+    world_done(&w);
+}
+END_TEST
+
+START_TEST(a_ledger_row_whose_job_is_here_is_not_cut)
+{
+    struct journal_retention r = {.ledger_max_age_ms = 1};
+    struct removed removed;
+    struct world w;
+
+    world_init(&w, _i);
+    run_jobs(&w, 3);
+    prune(&w, &r, 0, w.now + 100000, &removed);
+    ck_assert_int_eq(counts(&w).n_ledger, 3);
+    assert_sound(&w);
+    world_done(&w);
+}
+END_TEST
+
+START_TEST(freed_space_goes_back_to_the_file_system)
+{
+    struct journal_retention r = {.max_age_ms = 1};
+    struct removed removed;
+    int64_t before, after;
+    struct world w;
+
+    world_init(&w, JOURNAL_SQLITE);
+    run_jobs(&w, 60);
+    before = counts(&w).size_bytes;
+    prune(&w, &r, 0, w.now + 1000, &removed);
+    ck_assert_uint_eq(removed.n, 60);
+    after = counts(&w).size_bytes;
+    ck_assert_int_lt(after, before / 2);
+    assert_sound(&w);
+    world_done(&w);
+}
+END_TEST
+
+START_TEST(retention_that_has_nothing_to_do_commits_nothing)
+{
+    struct journal_retention r = {.max_age_ms = 1000000, .ledger_max_age_ms = 1000000};
+    struct removed removed;
+    struct world w;
+    int64_t n;
+
+    world_init(&w, JOURNAL_SQLITE);
+    run_jobs(&w, 2);
+    n = counts(&w).n_commits;
+    prune(&w, &r, 0, w.now, &removed);
+    ck_assert_int_eq(counts(&w).n_commits, n);
+    world_done(&w);
+}
+END_TEST
+
+START_TEST(inside_a_transaction_it_is_refused)
+{
+    struct journal_retention r = {.max_age_ms = 1};
+    struct world w;
+    struct err err;
+
+    world_init(&w, _i);
+    OK(w.j->ops->begin(w.j, e_));
+    ck_assert_int_eq(w.j->ops->prune(w.j, &r, 0, w.now, NULL, NULL, &err), ERR_STATE);
+    OK(w.j->ops->put_fact(w.j, "key", "value", e_)); /* and the transaction goes on */
+    OK(w.j->ops->commit(w.j, e_));
+    world_done(&w);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("retention");
+    TCase *t = tcase_create("retention");
+    SRunner *runner = srunner_create(s);
+    int n_failed;
+
+    suite_add_tcase(s, t);
+    BOTH(t, jobs_that_are_too_old_go_and_the_ledger_stays);
+    BOTH(t, without_limits_nothing_goes);
+    BOTH(t, open_jobs_and_owed_replies_never_go);
+    tcase_add_test(t, an_ended_job_that_still_owes_a_reply_stays);
+    BOTH(t, by_size_the_oldest_go_first_until_it_fits);
+    BOTH(t, one_call_removes_no_more_than_it_may);
+    BOTH(t, the_ledger_is_cut_at_its_old_end_and_still_verifies);
+    BOTH(t, a_ledger_row_whose_job_is_here_is_not_cut);
+    tcase_add_test(t, freed_space_goes_back_to_the_file_system);
+    tcase_add_test(t, retention_that_has_nothing_to_do_commits_nothing);
+    BOTH(t, inside_a_transaction_it_is_refused);
+    srunner_run_all(runner, CK_ENV);
+    n_failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return n_failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
