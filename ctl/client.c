@@ -17,8 +17,10 @@
 static int explain_connect(const struct paths *paths, int sys_errno, struct err *err)
 {
     if (sys_errno == ENOENT || sys_errno == ENOTDIR || sys_errno == ECONNREFUSED)
-        return err_set(err, ERR_NETWORK, "ssmd is not running: nobody listens at %s",
-                       paths->ctl_socket);
+        return err_set(
+            err, ERR_NETWORK,
+            "ssmd is not running: nobody listens at %s; is it started, and below this --root?",
+            paths->ctl_socket);
     if (sys_errno == EACCES || sys_errno == EPERM)
         return err_set(err, ERR_AUTH,
                        "ask ssmd through %s: permission denied; run ssmctl as root or as the user "

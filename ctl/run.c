@@ -25,8 +25,10 @@ static int read_document(const char *path, struct buf *ret_text, struct err *err
     int fd = is_stdin ? fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3) : open(path, O_RDONLY | O_CLOEXEC);
     char chunk[8192];
 
-    if (fd < 0)
-        return err_sys(err, ERR_IO, errno, "document %s", path);
+    if (fd < 0) {
+        (void)err_sys(err, ERR_SYSTEM, errno, "document %s", path);
+        return err->code = ERR_SYSTEM; /* a document that is not there is none that was refused */
+    }
     for (;;) {
         ssize_t n = read(fd, chunk, sizeof(chunk));
 

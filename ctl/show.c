@@ -7,8 +7,9 @@
 #include "ctl/ctl.h"
 #include "ctl/history.h"
 #include "ctl/job.h"
+#include "ctl/timeline.h"
 
-/* Effects are asked for once and kept: each transition tells which of them it opened and closed. */
+/* Effects are asked for once and kept: the reader hands them out in walks. */
 struct effect {
     int64_t id, arg, arg2, opened_unix_ms, closed_unix_ms;
     char kind[32];
@@ -20,8 +21,9 @@ struct showing {
     const struct reader_instance *job;
     struct effect *effects; /* owned */
     size_t n_effects, cap_effects;
-    struct table table;
+    struct timeline timeline;
     struct jsonw json;
+    size_t n_owed; /* replies */
     int64_t now_unix_ms;
 };
 
@@ -50,78 +52,76 @@ static int keep_effect(void *ctx, const struct reader_effect *e, struct err *err
 
 /* ---- history, for people ---- */
 
-/* One line of the time line; lines are put in order of time by the order in which they are added:
- * transitions first, each followed by what it opened. */
-static void add_line(struct showing *s, int64_t at_unix_ms, const char *what, const char *detail)
-{
-    char at[TEXT_SHORT_SIZE];
-
-    text_time(at_unix_ms, s->now_unix_ms, at);
-    table_cell(&s->table, "%s", at);
-    table_cell(&s->table, "%s", what);
-    table_cell(&s->table, "%s", detail);
-}
-
 static int add_transition(void *ctx, const struct reader_transition *t, struct err *err)
 {
     struct showing *s = ctx;
-    char what[128];
+    char what[160];
 
-    (void)err;
-    if (str_eq(t->from, t->to))
-        (void)snprintf(what, sizeof(what), "%s: %s", t->event, t->to);
-    else
-        (void)snprintf(what, sizeof(what), "%s: %s -> %s", t->event, t->from, t->to);
-    add_line(s, t->at_unix_ms, what, t->detail);
-    return 0;
+    (void)snprintf(what, sizeof(what), "%s: %s%s%s", t->event, /* to read: cut is fine */
+                   str_eq(t->from, t->to) ? "" : t->from,
+                   t->from[0] == '\0' || str_eq(t->from, t->to) ? "" : " -> ", t->to);
+    return timeline_add(&s->timeline, t->at_unix_ms, TIMELINE_TRANSITION, what, t->detail, err);
 }
 
 /* "spawn 0.1": the effect, and what its arguments mean where that is a step and its attempt. */
-static void name_effect(const struct effect *e, char *ret_text, size_t size)
+static void name_effect(const struct showing *s, const struct effect *e, char *ret_text,
+                        size_t size)
 {
-    if (str_eq(e->kind, "spawn") || str_eq(e->kind, "stop"))
-        (void)snprintf(ret_text, size, "%s step %" PRId64 ".%" PRId64, e->kind, e->arg, e->arg2);
-    else if (str_eq(e->kind, "reply") && e->arg >= 0)
+    bool is_command = job_is_command(s->job);
+
+    if (is_command && (str_eq(e->kind, "spawn") || str_eq(e->kind, "stop")))
+        (void)snprintf(ret_text, size, "%s %" PRId64 ".%" PRId64, e->kind, e->arg, e->arg2);
+    else if (is_command && str_eq(e->kind, "reply") && e->arg >= 0)
         (void)snprintf(ret_text, size, "reply for plugin %" PRId64, e->arg);
     else
         (void)snprintf(ret_text, size, "%s", e->kind);
 }
 
-static void add_effects(struct showing *s)
+static int add_effects(struct showing *s, struct err *err)
 {
     size_t i;
+    int r = 0;
 
-    for (i = 0; i < s->n_effects; i++) {
+    for (i = 0; r == 0 && i < s->n_effects; i++) {
         const struct effect *e = &s->effects[i];
-        char name[64], took[TEXT_SHORT_SIZE], closed[64] = "open";
-        char opened[TEXT_SHORT_SIZE];
+        char name[64];
 
-        name_effect(e, name, sizeof(name));
-        text_time(e->opened_unix_ms, s->now_unix_ms, opened);
-        if (e->closed_unix_ms != 0) {
-            text_duration(e->closed_unix_ms - e->opened_unix_ms, took);
-            (void)snprintf(closed, sizeof(closed), "closed after %s", took);
-        }
-        table_cell(&s->table, "%s", opened);
-        table_cell(&s->table, "%s", name);
-        table_cell(&s->table, "%s", closed);
+        name_effect(s, e, name, sizeof(name));
+        r = timeline_add(&s->timeline, e->opened_unix_ms, TIMELINE_OPENED, name, "", err);
+        if (r == 0 && e->closed_unix_ms != 0)
+            r = timeline_add(&s->timeline, e->closed_unix_ms, TIMELINE_CLOSED, name, "", err);
     }
+    return r;
 }
 
+/* A reply that was taken is history; one that is owed is what the job waits for. */
 static int add_reply(void *ctx, const struct reader_reply *reply, struct err *err)
 {
     struct showing *s = ctx;
-    char end[300], at[TEXT_SHORT_SIZE];
+    char what[160];
 
-    (void)err;
-    text_time(reply->ended_unix_ms, s->now_unix_ms, at);
-    if (reply->ended_unix_ms == 0)
-        (void)snprintf(end, sizeof(end), "owed: the service has not taken it yet");
-    else
-        (void)snprintf(end, sizeof(end), "%s at %s%s%s", reply->end, at,
-                       reply->text[0] != '\0' ? ": " : "", reply->text);
-    add_line(s, reply->created_unix_ms, reply->kind, end);
-    return 0;
+    if (reply->ended_unix_ms == 0) {
+        s->n_owed++;
+        return 0;
+    }
+    (void)snprintf(what, sizeof(what), "%s reply: %s", reply->kind, reply->end);
+    return timeline_add(&s->timeline, reply->ended_unix_ms, TIMELINE_REPLY, what, reply->text, err);
+}
+
+static int print_history(struct showing *s, struct err *err)
+{
+    int r;
+
+    if ((r = reader_transitions(s->reader, s->job->id, add_transition, s, err)) < 0 ||
+        (r = add_effects(s, err)) < 0 ||
+        (r = reader_replies(s->reader, s->job->id, add_reply, s, err)) < 0)
+        return r;
+    (void)fputs("\nHistory:\n", s->c->out);
+    r = timeline_print(&s->timeline, s->now_unix_ms, s->c->out, err);
+    if (r == 0 && s->n_owed > 0)
+        (void)fprintf(s->c->out, "\n%zu replies are owed: the service has not taken them yet\n",
+                      s->n_owed);
+    return r;
 }
 
 static int print_message(void *ctx, const struct reader_message *m, struct err *err)
@@ -161,7 +161,7 @@ static int print_head(struct showing *s, struct err *err)
     (void)snprintf(text, sizeof(text), "%s%s%s", job->state, job->status[0] != '\0' ? ", " : "",
                    job->status);
     put_fact(s->c->out, "state", text);
-    put_fact(s->c->out, "because", job_text(job));
+    put_fact(s->c->out, "note", job_text(job));
     if (!job->is_loaded)
         put_fact(s->c->out, "note", "made by a later version of ssmd; its steps cannot be shown");
     text_time(job->created_unix_ms, s->now_unix_ms, at);
@@ -174,19 +174,6 @@ static int print_head(struct showing *s, struct err *err)
     return r == ERR_NOT_FOUND ? 0 : r; /* not every job came in a message */
 }
 
-/* One table with its heading, filled by `fill`; nothing when it stays empty. */
-static int print_table(struct showing *s, const char *heading, int filled, struct err *err)
-{
-    int r = filled;
-
-    if (r == 0 && s->table.n_cells > 0) {
-        (void)fprintf(s->c->out, "\n%s:\n", heading);
-        r = table_print(&s->table, 2, s->c->out, err);
-    }
-    table_done(&s->table);
-    return r;
-}
-
 static int print(struct showing *s, struct err *err)
 {
     int r = print_head(s, err);
@@ -195,18 +182,11 @@ static int print(struct showing *s, struct err *err)
         (void)fputs("\nSteps:\n", s->c->out);
         r = job_print_steps(s->job, s->now_unix_ms, s->c->out, err);
     }
-    table_init(&s->table, 3, 0);
-    if (r == 0)
-        r = print_table(s, "History",
-                        reader_transitions(s->reader, s->job->id, add_transition, s, err), err);
-    if (r == 0) {
-        add_effects(s);
-        r = print_table(s, "Effects", 0, err);
-    }
-    if (r == 0)
-        r = print_table(s, "Replies", reader_replies(s->reader, s->job->id, add_reply, s, err),
-                        err);
-    table_done(&s->table);
+    if (r < 0)
+        return r;
+    timeline_init(&s->timeline);
+    r = print_history(s, err);
+    timeline_done(&s->timeline);
     return r;
 }
 

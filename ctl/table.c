@@ -50,6 +50,24 @@ void table_cell(struct table *t, const char *fmt, ...)
         t->n_cells++;
 }
 
+/* Nothing is put after a row's last cell that is not empty. */
+static void print_row(const struct table *t, char *const *cells, const size_t *widths, int indent,
+                      FILE *f)
+{
+    size_t n = t->n_columns, i;
+
+    while (n > 0 && cells[n - 1][0] == '\0')
+        n--;
+    for (i = 0; i < n; i++) {
+        int pad = (int)(widths[i] - text_width(cells[i]));
+        bool is_right = (t->right & TABLE_RIGHT << i) != 0;
+
+        (void)fprintf(f, "%*s%*s%s%*s", i == 0 ? indent : 2, "", is_right ? pad : 0, "", cells[i],
+                      is_right || i + 1 == n ? 0 : pad, "");
+    }
+    (void)fputc('\n', f);
+}
+
 int table_print(const struct table *t, int indent, FILE *f, struct err *err)
 {
     size_t widths[TABLE_MAX_COLUMNS] = {0}, i;
@@ -62,16 +80,7 @@ int table_print(const struct table *t, int indent, FILE *f, struct err *err)
         if (w > widths[i % t->n_columns])
             widths[i % t->n_columns] = w;
     }
-    for (i = 0; i < t->n_cells; i++) {
-        size_t column = i % t->n_columns;
-        int pad = (int)(widths[column] - text_width(t->cells[i]));
-        bool is_last = column + 1 == t->n_columns;
-        bool is_right = (t->right & TABLE_RIGHT << column) != 0;
-
-        (void)fprintf(f, "%*s%*s%s%*s", column == 0 ? indent : 2, "", is_right ? pad : 0, "",
-                      t->cells[i], is_right || is_last ? 0 : pad, "");
-        if (is_last)
-            (void)fputc('\n', f);
-    }
+    for (i = 0; i + t->n_columns <= t->n_cells; i += t->n_columns)
+        print_row(t, t->cells + i, widths, indent, f);
     return 0;
 }
