@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/crashpoint.h"
+#include "base/ids.h"
 #include "base/log.h"
 #include "base/str.h"
 #include "executors/shell.h"
@@ -300,8 +301,9 @@ static int journal_move(struct engine *e, struct job *job, const struct fsm_even
 
     if (r < 0)
         return r;
-    log_info("%s %s: %s --%s--> %s%s%s", inst->machine->name, inst->id, t.from, t.event,
-             fsm_state_name(inst), t.detail[0] != '\0' ? "  " : "", t.detail);
+    log_info("%s %s: %s --%s--> %s%s%.*s", inst->machine->name, inst->id, t.from, t.event,
+             fsm_state_name(inst), t.detail[0] != '\0' ? "  " : "", (int)strcspn(t.detail, ";"),
+             t.detail); /* hashes are for the journal */
     return put_belongings(e, job, out->opens, out->n_opens, err);
 }
 
@@ -599,6 +601,15 @@ static void drop_all(struct engine *e)
     e->steps = NULL;
 }
 
+static void try_revive_later(struct engine *e)
+{
+    uint32_t random;
+
+    ids_random(&random, sizeof(random));
+    (void)uv_timer_start(&e->revive_timer, e->revive_timer.timer_cb,
+                         (uint64_t)backoff_fail_ms(&e->revive, random), 0);
+}
+
 static void suspend(struct engine *e, const struct err *why)
 {
     size_t i;
@@ -619,9 +630,10 @@ static void suspend(struct engine *e, const struct err *why)
     (void)uv_timer_stop(&e->retry_timer);
     (void)uv_timer_stop(&e->hold_timer);
     drop_all(e);
+    e->revive =
+        (struct backoff){.first_ms = ENGINE_REVIVE_FIRST_MS, .cap_ms = ENGINE_REVIVE_CAP_MS};
     if (!e->is_stopping)
-        (void)uv_timer_start(&e->revive_timer, e->revive_timer.timer_cb, ENGINE_REVIVE_MS,
-                             ENGINE_REVIVE_MS);
+        try_revive_later(e);
 }
 
 static void on_revive(uv_timer_t *timer)
@@ -633,9 +645,9 @@ static void on_revive(uv_timer_t *timer)
     if (e->journal->ops->revive(e->journal, &err) < 0 || load(e, &err) < 0) {
         (void)str_copy(e->status.journal_text, sizeof(e->status.journal_text), err.text);
         log_debug("still suspended: %s", err.text);
+        try_revive_later(e);
         return;
     }
-    (void)uv_timer_stop(&e->revive_timer);
     log_warning("the journal can be written again: going on with %zu jobs", e->n_jobs);
     e->status.journal_text[0] = '\0';
     for (i = 0; i < e->n_links; i++)

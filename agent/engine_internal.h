@@ -13,9 +13,10 @@
 
 #define ENGINE_MAX_LINKS 4
 #define ENGINE_BUCKETS 4096
-#define ENGINE_MAX_SENDING 32 /* answers on their way at once */
-#define ENGINE_LAZY_MS 2000   /* what may wait for the next commit waits no longer */
-#define ENGINE_REVIVE_MS 2000
+#define ENGINE_MAX_SENDING 32      /* answers on their way at once */
+#define ENGINE_LAZY_MS 2000        /* what may wait for the next commit waits no longer */
+#define ENGINE_REVIVE_FIRST_MS 200 /* tries to write the journal again: soon, then less often */
+#define ENGINE_REVIVE_CAP_MS 5000
 
 /* A document with what its message said about it; made again from the journaled payload when
  * needed. */
@@ -84,6 +85,7 @@ struct engine {
     bool is_flush_due;
     bool is_suspend_due; /* asked for in the middle of something; done before the next turn */
     struct err suspend_err;
+    struct backoff revive;
     int64_t last_effect_id;
     struct fsm_out out;
     struct performance *todo; /* owned; effects of this turn */

@@ -309,6 +309,8 @@ void fx_spawn(struct engine *e, struct job *job, const struct fsm_effect *fx)
     struct err err;
     int r;
 
+    if (job->inst.state == COMMAND_STOPPING) /* its stop makes the step void; never start it now */
+        return;
     if (fx_is_reboot_pending(e)) {
         job->has_held_spawn = true; /* released by the turn in which the reboot is given up */
         return;

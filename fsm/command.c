@@ -255,8 +255,8 @@ static void record_result(const struct fsm_instance *inst, const struct fsm_even
         u->ended_unix_ms = r->ended_unix_ms;
     (void)str_copy(u->outcome, sizeof(u->outcome), r->outcome != NULL ? r->outcome : "");
     u->wait_status = r->wait_status;
-    u->stdout_bytes += r->stdout_bytes;
-    u->stderr_bytes += r->stderr_bytes;
+    u->stdout_bytes = r->stdout_bytes; /* of this attempt, like the hashes; earlier ones stand in */
+    u->stderr_bytes = r->stderr_bytes; /* their transitions' details */
     (void)str_copy(u->stdout_sha256, sizeof(u->stdout_sha256),
                    r->stdout_sha256 != NULL ? r->stdout_sha256 : "");
     (void)str_copy(u->stderr_sha256, sizeof(u->stderr_sha256),
@@ -727,6 +727,17 @@ static const struct fsm_field unit_fields[] = {
     FSM_FIELD_TEXT(struct command_unit, text),
 };
 
+/* Length and hash of an attempt's output: the transition's hash covers them, so the chain covers
+ * the files. */
+static void describe_output(char *text, size_t size, const char *name, int64_t n_bytes,
+                            const char *sha256)
+{
+    size_t n = strlen(text);
+
+    if (n_bytes > 0 && sha256 != NULL && n < size)
+        (void)snprintf(text + n, size - n, "; %s %" PRId64 " bytes %s", name, n_bytes, sha256);
+}
+
 static void describe(const struct fsm_instance *inst, const struct fsm_event *ev, char *ret_text,
                      size_t size)
 {
@@ -741,6 +752,8 @@ static void describe(const struct fsm_instance *inst, const struct fsm_event *ev
         (void)snprintf(ret_text, size, "step %" PRId64 ".%" PRId64 " %s, code %" PRId64 ": %s",
                        c->unit, attempt, r->outcome != NULL ? r->outcome : "ended", r->code,
                        r->status);
+        describe_output(ret_text, size, "stdout", r->stdout_bytes, r->stdout_sha256);
+        describe_output(ret_text, size, "stderr", r->stderr_bytes, r->stderr_sha256);
         break;
     case COMMAND_EV_LOST:
         (void)snprintf(ret_text, size, "step %" PRId64 ".%" PRId64 ": %s", c->unit, attempt,

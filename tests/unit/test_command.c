@@ -705,6 +705,7 @@ int main(void)
     tcase_add_loop_test(decisions, each_story_has_its_effects_and_its_end, 0,
                         (int)ARRAY_LEN(stories));
     tcase_add_test(decisions, the_sixteenth_request_for_a_reboot_is_one_too_many);
+    tcase_set_timeout(walks, 300); /* sanitizers on a busy machine */
     tcase_add_test(walks, a_million_random_events_break_nothing_and_take_every_row);
     suite_add_tcase(suite, decisions);
     suite_add_tcase(suite, walks);

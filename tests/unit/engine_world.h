@@ -1,0 +1,64 @@
+/* The engine on a loop with a real journal and real runners; the service is a link that writes down
+ * what it is told. */
+#ifndef SSMD_TESTS_ENGINE_WORLD_H
+#define SSMD_TESTS_ENGINE_WORLD_H
+
+#include "agent/engine.h"
+
+#define ENGINE_WORLD_MAX 4096
+
+struct told {
+    char what[16]; /* "reply", "acknowledge", "fail" */
+    char message_id[128];
+    char reply_id[40];
+    char status[24]; /* documentStatus of a reply */
+    char *payload;   /* owned */
+};
+
+struct engine_world {
+    struct link link;
+    uv_loop_t loop;
+    uv_timer_t watchdog;
+    uint64_t give_up_at;
+    uv_idle_t answers; /* answers come from the loop, as a real link's do */
+    char dir[64];
+    struct paths paths;
+    struct config config;
+    struct platform platform;
+    struct journal *real, *journal; /* the SQLite one; it, or a fault decorator before it */
+    struct engine *engine;
+    struct told told[ENGINE_WORLD_MAX];
+    size_t n_told;
+    struct {
+        link_done_fn done;
+        void *ctx;
+    } waiting[ENGINE_WORLD_MAX];
+    size_t n_waiting;
+    bool is_open;      /* as the engine last said */
+    struct err answer; /* what the service says to the next calls; code 0: taken */
+    const char *vfs;   /* for the journal, or NULL */
+    struct journal_fault *fault;
+};
+
+void engine_world_init(struct engine_world *w, const char *vfs, struct journal_fault *fault);
+void engine_world_done(struct engine_world *w);
+/* As a crash and a start: the engine and the journal are closed without a word and opened again. */
+void engine_world_restart(struct engine_world *w, const char *boot_id);
+
+/* A send message for a document of n steps; each runs `script`. Returns its message id in a static
+ * buffer. */
+const char *engine_world_send(struct engine_world *w, int number, int n_steps, const char *script);
+void engine_world_receive(struct engine_world *w, const char *topic, const char *message_id,
+                          const char *payload);
+/* Run the loop until the condition holds; a watchdog fails the test after a minute. */
+void engine_world_until(struct engine_world *w, bool (*holds)(struct engine_world *w));
+void engine_world_turns(struct engine_world *w, int n); /* n rounds of the loop, without blocking */
+
+size_t engine_world_count(const struct engine_world *w, const char *what, const char *status);
+bool engine_world_is_idle(struct engine_world *w); /* no open jobs */
+int64_t engine_world_commits(struct engine_world *w);
+/* The content of a file that scripts made in the world's directory, "" when it is not there; static
+ * buffer. */
+const char *engine_world_file(struct engine_world *w, const char *name);
+
+#endif

@@ -1,0 +1,281 @@
+/* The interpreter: commits per command and per turn, order of answers, duplicates, restarts, a
+ * journal that fails. */
+#include "engine_world.h"
+
+#include <check.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/str.h"
+
+static struct engine_world w;
+
+static bool has_ended(struct engine_world *world)
+{
+    return engine_world_is_idle(world);
+}
+
+static bool is_marked(struct engine_world *world)
+{
+    return engine_world_file(world, "mark")[0] != '\0';
+}
+
+static void begin(void)
+{
+    engine_world_init(&w, NULL, NULL);
+}
+
+static void end(void)
+{
+    engine_world_done(&w);
+}
+
+/* A script that writes a line into the world's file "mark" and then does the rest. */
+static const char *marking(const char *rest)
+{
+    static char script[512];
+
+    (void)snprintf(script, sizeof(script), "echo ran >> %s/mark; %s", w.dir, rest);
+    return script;
+}
+
+static size_t n_lines(const char *text)
+{
+    size_t n = 0;
+
+    for (; *text != '\0'; text++)
+        n += *text == '\n';
+    return n;
+}
+
+START_TEST(a_one_step_command_costs_three_commits)
+{
+    int64_t before;
+
+    engine_world_turns(&w, 3);
+    before = engine_world_commits(&w);
+    (void)engine_world_send(&w, 1, 1, "exit 0");
+    engine_world_until(&w, has_ended);
+    ck_assert_int_le(engine_world_commits(&w) - before, 3);
+    ck_assert_uint_eq(engine_world_count(&w, "reply", "Success"), 1);
+}
+END_TEST
+
+START_TEST(messages_that_come_together_cost_one_commit)
+{
+    int64_t before;
+    int i;
+
+    w.config.command_workers = 1;
+    engine_world_turns(&w, 3);
+    before = engine_world_commits(&w);
+    for (i = 1; i <= 50; i++)
+        (void)engine_world_send(&w, i, 1, "exit 0");
+    engine_world_turns(&w, 1);
+    ck_assert_int_eq(engine_world_commits(&w) - before, 1);
+    engine_world_until(&w, has_ended);
+    ck_assert_uint_eq(engine_world_count(&w, "reply", "Success"), 50);
+}
+END_TEST
+
+START_TEST(answers_go_out_in_the_order_of_the_protocol)
+{
+    static const char *const expected[] = {"reply InProgress", "acknowledge ", "reply InProgress",
+                                           "reply InProgress", "reply Failed"};
+    size_t i;
+
+    (void)engine_world_send(&w, 1, 2, "exit 5");
+    engine_world_until(&w, has_ended);
+    ck_assert_uint_eq(w.n_told, ARRAY_LEN(expected));
+    for (i = 0; i < ARRAY_LEN(expected); i++) {
+        char told[64];
+
+        (void)snprintf(told, sizeof(told), "%s %s", w.told[i].what, w.told[i].status);
+        ck_assert_str_eq(told, expected[i]);
+    }
+}
+END_TEST
+
+START_TEST(a_repeated_message_starts_nothing_and_is_answered)
+{
+    (void)engine_world_send(&w, 1, 1, marking("exit 0"));
+    engine_world_until(&w, has_ended);
+    (void)engine_world_send(&w, 1, 1, marking("exit 0"));
+    engine_world_turns(&w, 20);
+    ck_assert_uint_eq(n_lines(engine_world_file(&w, "mark")), 1);
+    ck_assert_uint_eq(engine_world_count(&w, "acknowledge", NULL), 2);
+    ck_assert_uint_eq(engine_world_count(&w, "reply", "Success"), 2);
+    ck_assert_str_eq(w.told[w.n_told - 1].status, "Success"); /* the stored one, with its id */
+    ck_assert_str_eq(w.told[w.n_told - 1].reply_id, w.told[3].reply_id);
+}
+END_TEST
+
+START_TEST(a_document_that_is_refused_is_reported_and_never_acknowledged)
+{
+    const char *id = "aws.ssm.00000000-0000-4000-8000-000000000009.mi-0123456789abcdef0";
+
+    engine_world_receive(&w, "aws.ssm.sendCommand", id, "this is not json");
+    engine_world_until(&w, has_ended);
+    ck_assert_uint_eq(w.n_told, 1);
+    ck_assert_str_eq(w.told[0].status, "Failed");
+    engine_world_receive(&w, "aws.ssm.sendCommand", id, "this is not json");
+    engine_world_turns(&w, 20);
+    ck_assert_uint_eq(w.n_told, 2);
+    ck_assert_str_eq(w.told[1].reply_id, w.told[0].reply_id);
+}
+END_TEST
+
+START_TEST(an_unknown_topic_is_failed)
+{
+    engine_world_receive(&w, "aws.ssm.other", "aws.ssm.00000000-0000-4000-8000-000000000010.mi-x",
+                         "{}");
+    engine_world_until(&w, has_ended);
+    ck_assert_uint_eq(engine_world_count(&w, "fail", NULL), 1);
+    ck_assert_uint_eq(w.n_told, 1);
+}
+END_TEST
+
+START_TEST(a_restart_under_a_script_reports_its_true_end)
+{
+    char script[256];
+
+    (void)snprintf(script, sizeof(script),
+                   "echo ran >> %s/mark; while [ ! -e %s/go ]; do sleep 0.05; done; exit 9", w.dir,
+                   w.dir);
+    (void)engine_world_send(&w, 1, 1, script);
+    engine_world_until(&w, is_marked);
+    engine_world_restart(&w, "boot-1");
+    (void)snprintf(script, sizeof(script), "%s/go", w.dir);
+    fclose(fopen(script, "w"));
+    engine_world_until(&w, has_ended);
+    ck_assert_uint_eq(n_lines(engine_world_file(&w, "mark")), 1);
+    ck_assert_uint_eq(engine_world_count(&w, "reply", "Failed"), 1);
+    ck_assert_ptr_nonnull(strstr(w.told[w.n_told - 1].payload, "\"code\":9"));
+}
+END_TEST
+
+START_TEST(a_reply_that_is_not_taken_is_sent_again_with_its_id)
+{
+    size_t first;
+
+    (void)engine_world_send(&w, 1, 1, "exit 0");
+    (void)err_set(&w.answer, ERR_SERVER, "the service failed");
+    engine_world_turns(&w, 50);
+    first = w.n_told;
+    ck_assert_uint_ge(first, 1);
+    w.answer = (struct err){0};
+    engine_world_until(&w, has_ended);
+    ck_assert_str_eq(w.told[first].reply_id, w.told[first - 1].reply_id);
+    ck_assert_uint_eq(engine_world_count(&w, "reply", "Success"), 1);
+}
+END_TEST
+
+START_TEST(a_reply_that_is_refused_for_good_ends_the_command)
+{
+    (void)engine_world_send(&w, 1, 1, "exit 0");
+    (void)err_set(&w.answer, ERR_REFUSED, "InvalidMessageIdException");
+    engine_world_until(&w, has_ended);
+    ck_assert_uint_eq(engine_world_count(&w, "reply", "Success"), 1);
+}
+END_TEST
+
+static bool has_asked_for_reboot(struct engine_world *world)
+{
+    return engine_world_count(world, "reply", "SuccessAndReboot") == 1;
+}
+
+START_TEST(nothing_is_started_while_a_reboot_is_awaited)
+{
+    char script[512];
+
+    (void)snprintf(script, sizeof(script), "if [ ! -e %s/once ]; then touch %s/once; exit 194; fi",
+                   w.dir, w.dir);
+    (void)engine_world_send(&w, 1, 1, script);
+    engine_world_until(&w, has_asked_for_reboot);
+    (void)engine_world_send(&w, 2, 1, marking("exit 0"));
+    engine_world_turns(&w, 50);
+    ck_assert_str_eq(engine_world_file(&w, "mark"), "");
+    engine_world_restart(&w, "boot-2");
+    engine_world_until(&w, has_ended);
+    ck_assert_uint_eq(n_lines(engine_world_file(&w, "mark")), 1);
+    ck_assert_uint_eq(engine_world_count(&w, "reply", "Success"), 2);
+}
+END_TEST
+
+START_TEST(a_cancel_order_is_answered_and_stops_its_command)
+{
+    const char *id = engine_world_send(&w, 1, 2, marking("while :; do sleep 0.1; done"));
+    char order[256];
+
+    (void)snprintf(order, sizeof(order), "{\"CancelMessageId\":\"%s\"}", id);
+    engine_world_until(&w, is_marked);
+    engine_world_receive(&w, "aws.ssm.cancelCommand.x",
+                         "aws.ssm.00000000-0000-4000-8000-000000000077.mi-0123456789abcdef0",
+                         order);
+    engine_world_until(&w, has_ended);
+    ck_assert_uint_eq(engine_world_count(&w, "reply", "Cancelled"), 1);
+    ck_assert_uint_eq(engine_world_count(&w, "acknowledge", NULL), 2);
+    ck_assert_uint_eq(n_lines(engine_world_file(&w, "mark")), 1);
+}
+END_TEST
+
+/* Every begin, put and commit fails once, in turn: nothing is acknowledged or started that is not
+ * in the journal, and the command ends all the same when the journal can be written again and the
+ * service delivers again. */
+START_TEST(a_journal_that_fails_stops_the_transition)
+{
+    struct journal_fault fault = {.at = _i + 1, .repeat = 1, .code = ERR_FULL};
+    int round;
+
+    engine_world_init(&w, NULL, &fault);
+    fault.n_calls = 0;
+    (void)engine_world_send(&w, 1, 1, marking("exit 4"));
+    for (round = 0; round < 200 && engine_world_is_idle(&w); round++)
+        engine_world_turns(&w, 1);
+    if (engine_world_is_idle(
+            &w)) { /* the receipt itself failed: as the service would, deliver again */
+        ck_assert_uint_eq(w.n_told, 0);
+        while (!w.is_open)
+            (void)uv_run(&w.loop, UV_RUN_ONCE);
+        (void)engine_world_send(&w, 1, 1, marking("exit 4"));
+        engine_world_turns(&w, 2);
+    }
+    engine_world_until(&w, has_ended);
+    ck_assert_uint_eq(n_lines(engine_world_file(&w, "mark")), 1);
+    ck_assert_uint_eq(engine_world_count(&w, "reply", "Failed") > 0, true);
+    ck_assert_ptr_nonnull(strstr(w.told[w.n_told - 1].payload, "\"code\":4"));
+    engine_world_done(&w);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("engine");
+    TCase *t = tcase_create("turns"), *f = tcase_create("faults");
+    SRunner *sr;
+    int n_failed;
+
+    tcase_set_timeout(t, 120);
+    tcase_set_timeout(f, 120);
+    tcase_add_checked_fixture(t, begin, end);
+    tcase_add_test(t, a_one_step_command_costs_three_commits);
+    tcase_add_test(t, messages_that_come_together_cost_one_commit);
+    tcase_add_test(t, answers_go_out_in_the_order_of_the_protocol);
+    tcase_add_test(t, a_repeated_message_starts_nothing_and_is_answered);
+    tcase_add_test(t, a_document_that_is_refused_is_reported_and_never_acknowledged);
+    tcase_add_test(t, an_unknown_topic_is_failed);
+    tcase_add_test(t, a_restart_under_a_script_reports_its_true_end);
+    tcase_add_test(t, a_reply_that_is_not_taken_is_sent_again_with_its_id);
+    tcase_add_test(t, a_reply_that_is_refused_for_good_ends_the_command);
+    tcase_add_test(t, nothing_is_started_while_a_reboot_is_awaited);
+    tcase_add_test(t, a_cancel_order_is_answered_and_stops_its_command);
+    suite_add_tcase(s, t);
+    tcase_add_loop_test(f, a_journal_that_fails_stops_the_transition, 0, 24);
+    suite_add_tcase(s, f);
+    sr = srunner_create(s);
+    srunner_run_all(sr, CK_ENV);
+    n_failed = srunner_ntests_failed(sr);
+    srunner_free(sr);
+    return n_failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
