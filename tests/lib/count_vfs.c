@@ -107,7 +107,7 @@ static int characteristics(sqlite3_file *f)
 static int shm_map(sqlite3_file *f, int page, int size, int extend, void volatile **out)
 {
     if (count_vfs.no_shm)
-        return SQLITE_READONLY_CANTINIT;
+        return SQLITE_CANTOPEN;
     return real_of(f)->pMethods->xShmMap(real_of(f), page, size, extend, out);
 }
 

@@ -11,3 +11,7 @@ foreach(suite retention audit)
     SOURCES ${CMAKE_CURRENT_SOURCE_DIR}/test_${suite}.c ${CMAKE_CURRENT_SOURCE_DIR}/journal_lib.c
     LIBS journal fsm base SQLite::SQLite3)
 endforeach()
+ssmd_test(NAME test_reader LABEL unit
+  SOURCES ${CMAKE_CURRENT_SOURCE_DIR}/test_reader.c ${CMAKE_CURRENT_SOURCE_DIR}/journal_lib.c
+          ${CMAKE_CURRENT_SOURCE_DIR}/../lib/count_vfs.c
+  LIBS journal fsm base SQLite::SQLite3)
