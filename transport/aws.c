@@ -123,21 +123,23 @@ static void judge(const struct aws_call *call, const struct http_response *respo
         v.is_retryable = v.code == ERR_NETWORK || v.code == ERR_TIMEOUT;
         *err = *response->err;
         (void)err_wrap(err, "%s %s", name, call->operation);
-    } else if (is_success) {
-        if (!aws_is_success_body(response->body, response->len, request_id[0] != '\0')) {
-            v.code = ERR_PROTOCOL;
-            (void)err_set(err, v.code,
-                          "%s %s: HTTP %ld from %s, but the body is not the service's JSON (is "
-                          "there a proxy or a login page in between?)",
-                          name, call->operation, response->status,
-                          call->aws->endpoints[call->service].host);
-        }
     } else {
-        aws_error_parse(response->body, response->len, error);
-        v = aws_classify(response->status, error->code);
-        (void)err_set(err, v.code, "%s %s: %s%s%s (HTTP %ld%s%s)", name, call->operation,
-                      error->code, error->message[0] != '\0' ? ": " : "", error->message,
-                      response->status, request_id[0] != '\0' ? ", request " : "", request_id);
+        if (!is_success) {
+            aws_error_parse(response->body, response->len, error);
+            v = aws_classify(response->status, error->code);
+        } else if (!aws_is_success_body(response->body, response->len, request_id[0] != '\0')) {
+            v.code = ERR_PROTOCOL;
+        }
+        if (v.code == ERR_PROTOCOL)
+            (void)err_set(err, v.code,
+                          "%s %s: %s answered HTTP %ld with a body that is not the service's JSON "
+                          "(is there a proxy or a login page in between?)",
+                          name, call->operation, call->aws->endpoints[call->service].host,
+                          response->status);
+        else if (v.code != 0)
+            (void)err_set(err, v.code, "%s %s: %s%s%s (HTTP %ld%s%s)", name, call->operation,
+                          error->code, error->message[0] != '\0' ? ": " : "", error->message,
+                          response->status, request_id[0] != '\0' ? ", request " : "", request_id);
     }
     *ret_verdict = v;
 }

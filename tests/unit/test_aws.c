@@ -316,6 +316,69 @@ START_TEST(rotated_credentials_are_used_at_once)
 }
 END_TEST
 
+/* Credentials that somebody must be asked for first. */
+static struct credentials_provider asked;
+static bool is_fetched;
+
+static int asked_get(struct credentials_provider *p, const struct credentials **ret,
+                     struct err *err)
+{
+    static struct credentials found = {.access_key = "AKIDPEER"};
+    static char token[] = AWS_PEER_TOKEN;
+
+    (void)p;
+    if (!is_fetched)
+        return err_set(err, ERR_BUSY, "being fetched");
+    if (!secret_is_set(&found.secret_key)) {
+        found.secret_key =
+            (struct secret){.value_do_not_print = peer.secret, .len = strlen(peer.secret)};
+        found.session_token =
+            (struct secret){.value_do_not_print = token, .len = strlen(AWS_PEER_TOKEN)};
+    }
+    *ret = &found;
+    return 0;
+}
+static void asked_reject(struct credentials_provider *p)
+{
+    (void)p;
+}
+static const struct credentials_ops asked_ops = {.get = asked_get, .reject = asked_reject};
+
+START_TEST(a_call_waits_for_credentials_that_are_being_fetched)
+{
+    const struct aws_request request = {
+        .service = AWS_SSM, .operation = "X", .body = "{}", .body_len = 2};
+    struct aws_options options = {
+        .http = client.http, .credentials = &asked, .region = "us-east-1"};
+    struct aws_call *cancelled = NULL;
+    struct aws *aws;
+    char url[64];
+
+    asked = (struct credentials_provider){.ops = &asked_ops};
+    is_fetched = false;
+    (void)snprintf(url, sizeof(url), "http://127.0.0.1:%d", peer.server.port);
+    options.endpoints[AWS_SSM] = url;
+    ck_assert_int_eq(aws_new(&loop, &options, &aws, NULL), 0);
+    ck_assert_int_eq(aws_start(aws, &request, on_done, NULL, NULL, NULL), 0);
+    ck_assert_int_eq(aws_start(aws, &request, on_done, NULL, &cancelled, NULL), 0);
+    while (asked.waiters == NULL || asked.waiters->next == NULL)
+        (void)uv_run(&loop, UV_RUN_NOWAIT); /* no descriptor tells of it */
+    aws_cancel(cancelled);
+    credentials_wake_all(&asked); /* a refresh that failed: they wait on */
+    while (asked.waiters == NULL)
+        (void)uv_run(&loop, UV_RUN_NOWAIT); /* no descriptor tells of it */
+    ck_assert_uint_eq(peer.server.n_requests, 0);
+    is_fetched = true;
+    credentials_wake_all(&asked);
+    script_run_until(&loop, &seen.is_done);
+    ck_assert_msg(seen.code == 0, "%s", seen.text);
+    ck_assert_uint_eq(seen.n_calls, 1);
+    ck_assert_uint_eq(peer.server.n_requests, 1);
+    ck_assert_int_eq(aws_start(aws, &request, on_done, NULL, NULL, NULL), 0);
+    aws_close(aws);
+}
+END_TEST
+
 static void cancel_it(void *ctx, struct script_conn *conn, const struct aws_peer_request *request)
 {
     (void)conn;
@@ -428,6 +491,7 @@ int main(void)
     tcase_add_test(clocks, a_wrong_secret_is_not_mistaken_for_a_wrong_clock);
     tcase_add_test(life, no_credentials_is_an_auth_error_that_names_the_sources);
     tcase_add_test(life, rotated_credentials_are_used_at_once);
+    tcase_add_test(life, a_call_waits_for_credentials_that_are_being_fetched);
     tcase_add_test(life, cancelled_and_closed_calls_make_no_callback);
     tcase_add_test(life, everything_can_be_closed_from_a_callback);
     suite_add_tcase(suite, calls);

@@ -453,7 +453,7 @@ END_TEST
 
 static const char *proxy_variables(void *ctx, const char *name)
 {
-    return strcmp(name, "http_proxy") == 0 ? ctx : NULL;
+    return strcmp(name, "http_proxy") == 0 || strcmp(name, "https_proxy") == 0 ? ctx : NULL;
 }
 
 START_TEST(a_request_goes_through_the_proxy_with_its_credentials)
@@ -494,6 +494,38 @@ START_TEST(a_proxy_that_refuses_is_named_without_its_password)
     ck_assert_int_eq(seen.code, ERR_NETWORK);
     ck_assert_ptr_nonnull(strstr(seen.text, "through proxy http://127.0.0.1:"));
     ck_assert_ptr_null(strstr(seen.text, "hush"));
+    http_close(proxied);
+}
+END_TEST
+
+static void answer_407(void *ctx, struct script_conn *conn, const char *request, size_t n,
+                       unsigned number)
+{
+    (void)ctx;
+    (void)n;
+    (void)number;
+    (void)str_copy(last_request, sizeof(last_request), request);
+    script_reply(conn, 407, "Proxy-Authenticate: Basic realm=\"x\"\r\n", "no");
+}
+
+START_TEST(https_goes_through_the_proxy_by_connect_and_its_refusal_is_told)
+{
+    char proxy[64];
+    struct env_source env = {proxy_variables, proxy};
+    const struct http_options options = {.env = &env};
+    const struct http_request request = {.method = "GET", .url = "https://ssm.example.invalid/x"};
+    struct http *proxied;
+
+    (void)snprintf(proxy, sizeof(proxy), "127.0.0.1:%d", server.port);
+    server.on_request = answer_407;
+    ck_assert_int_eq(http_new(&loop, &options, &proxied, NULL), 0);
+    ck_assert_int_eq(http_start(proxied, &request, on_done, &seen, NULL, NULL), 0);
+    script_run_until(&loop, &seen.is_done);
+    ck_assert_msg(str_has_prefix(last_request, "CONNECT ssm.example.invalid:443 HTTP/1.1\r\n"),
+                  "%s", last_request);
+    ck_assert_int_eq(seen.code, ERR_NETWORK);
+    ck_assert(!seen.was_sent);
+    ck_assert_msg(strstr(seen.text, "the proxy answered 407") != NULL, "%s", seen.text);
     http_close(proxied);
 }
 END_TEST
@@ -549,6 +581,7 @@ int main(void)
     tcase_add_test(life, calls_can_be_started_from_a_callback);
     tcase_add_test(life, many_calls_at_once_each_get_their_own_answer);
     tcase_add_test(life, a_request_goes_through_the_proxy_with_its_credentials);
+    tcase_add_test(life, https_goes_through_the_proxy_by_connect_and_its_refusal_is_told);
     tcase_add_test(life, a_proxy_that_refuses_is_named_without_its_password);
     tcase_add_test(life, the_trace_tells_the_story_but_no_header_values);
     suite_add_tcase(suite, ends);

@@ -303,7 +303,7 @@ START_TEST(failures_are_counted_until_a_success_clears_them)
 }
 END_TEST
 
-START_TEST(a_service_out_of_reach_is_a_failure_however_long_it_takes)
+START_TEST(a_service_out_of_reach_is_a_failure_with_backoff)
 {
     const struct mds_options options = {
         .stop_timeout_ms = 40, .backoff_first_ms = 3600 * 1000, .backoff_cap_ms = 3600 * 1000};
@@ -316,6 +316,29 @@ START_TEST(a_service_out_of_reach_is_a_failure_however_long_it_takes)
     ck_assert(!state().is_connected);
     ck_assert_int_eq(state().last_error.code, ERR_NETWORK);
     ck_assert_int_ge(state().next_try_unix_ms - state().last_error_unix_ms, 1800 * 1000 - 1000);
+}
+END_TEST
+
+START_TEST(a_connection_never_made_is_a_failure_however_long_it_took)
+{
+    /* The peer takes the connection and says nothing, so the TLS handshake never ends. */
+    const struct mds_options options = {
+        .stop_timeout_ms = 60, .backoff_first_ms = 3600 * 1000, .backoff_cap_ms = 3600 * 1000};
+    struct aws_options aws_options = {
+        .http = client.http, .credentials = client.credentials, .region = "us-east-1"};
+    char url[64];
+
+    (void)snprintf(url, sizeof(url), "https://127.0.0.1:%d", peer.server.port);
+    aws_options.endpoints[AWS_EC2MESSAGES] = url;
+    aws_close(client.aws);
+    ck_assert_int_eq(aws_new(&loop, &aws_options, &client.aws, NULL), 0);
+    new_mds(&options);
+    mds_resume(mds, MDS_PAUSE_NOT_STARTED);
+    while (state().n_failures == 0 && state().last_success_unix_ms == 0)
+        (void)uv_run(&loop, UV_RUN_ONCE);
+    ck_assert_uint_eq(state().n_failures, 1);
+    ck_assert_int_eq(state().last_error.code, ERR_TIMEOUT);
+    ck_assert(!state().is_connected);
 }
 END_TEST
 
@@ -541,7 +564,8 @@ int main(void)
     tcase_add_test(polling, a_waiting_poll_that_is_cut_off_late_is_a_success);
     tcase_add_loop_test(polling, failures_are_counted_until_a_success_clears_them, 0,
                         (int)ARRAY_LEN(failures));
-    tcase_add_test(polling, a_service_out_of_reach_is_a_failure_however_long_it_takes);
+    tcase_add_test(polling, a_service_out_of_reach_is_a_failure_with_backoff);
+    tcase_add_test(polling, a_connection_never_made_is_a_failure_however_long_it_took);
     tcase_add_test(polling, a_pause_ends_the_poll_and_every_reason_must_go);
     tcase_add_test(polling, a_pause_during_a_message_keeps_back_the_rest);
     tcase_add_test(polling, pausing_and_resuming_during_a_message_leaves_one_poll);
