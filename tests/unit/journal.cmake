@@ -15,3 +15,11 @@ ssmd_test(NAME test_reader LABEL unit
   SOURCES ${CMAKE_CURRENT_SOURCE_DIR}/test_reader.c ${CMAKE_CURRENT_SOURCE_DIR}/journal_lib.c
           ${CMAKE_CURRENT_SOURCE_DIR}/../lib/count_vfs.c
   LIBS journal fsm base SQLite::SQLite3)
+
+# Writes the journal that a release leaves behind in tests/fixtures/journal/.
+add_executable(make_journal_fixture ${CMAKE_CURRENT_SOURCE_DIR}/make_journal_fixture.c)
+target_include_directories(make_journal_fixture PRIVATE ${PROJECT_SOURCE_DIR})
+target_link_libraries(make_journal_fixture PRIVATE journal fsm base project_options)
+add_test(NAME make_journal_fixture
+  COMMAND make_journal_fixture ${CMAKE_CURRENT_BINARY_DIR}/journal_fixture)
+set_tests_properties(make_journal_fixture PROPERTIES LABELS unit TIMEOUT 60)
