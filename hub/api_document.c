@@ -1,211 +1,15 @@
-/* Documents of type Command: made, changed, shown and removed by operators. */
+/* Documents of type Command: made, changed and removed by operators. */
 #include <inttypes.h>
 #include <string.h>
 
 #include "base/sha256.h"
 #include "base/str.h"
-#include "hub/api.h"
+#include "hub/api_document_internal.h"
 #include "hub/document.h"
 #include "hub/json_out.h"
 
-static const struct str_rule rule_name = {
-    .name = "Name", .pattern = "[a-zA-Z0-9_.:/-]{3,128}", .is_required = true};
-
 static const struct str_rule rule_own_name = {
     .name = "Name", .pattern = "[a-zA-Z0-9_.-]{3,128}", .is_required = true};
-
-static bool is_reserved(const char *name)
-{
-    return strncasecmp(name, "aws", 3) == 0 || strncasecmp(name, "amazon", 6) == 0 ||
-           strncasecmp(name, "amzn", 4) == 0;
-}
-
-static const char *owner_of(const char *name)
-{
-    return is_reserved(name) ? "Amazon" : ACCOUNT_ID;
-}
-
-/* The version that `wanted` ("$DEFAULT", "$LATEST", a number) means. The cursor stays on it. */
-static int find(struct call *call, const char *name, const char *wanted, const char *version_name,
-                struct cursor *c, struct document_row *ret_row, struct err *err)
-{
-    struct document_row row;
-    bool is_known = false;
-    int r;
-
-    if (strrchr(name, '/') != NULL) /* an ARN ends in document/<name> */
-        name = strrchr(name, '/') + 1;
-    store_document_versions(call->hub->store, name, c);
-    while ((r = cursor_next_document(c, &row, err)) > 0) {
-        int64_t number = -1;
-        bool is_it;
-
-        is_known = true;
-        if (version_name != NULL)
-            is_it = str_eq(version_name, row.version_name);
-        else if (str_eq(wanted, "$LATEST"))
-            is_it = row.version == row.latest_version;
-        else if (str_eq(wanted, "$DEFAULT"))
-            is_it = row.version == row.default_version;
-        else
-            is_it = str_to_i64(wanted, 1, INT64_MAX, &number) && row.version == number;
-        if (is_it) {
-            *ret_row = row;
-            return 0;
-        }
-    }
-    if (r < 0)
-        return r;
-    if (!is_known)
-        return api_refuse(call, err, "InvalidDocument", "Document %.128s does not exist.", name);
-    return api_refuse(call, err, "InvalidDocumentVersion", "Document %.128s has no version %.128s.",
-                      name, version_name != NULL ? version_name : wanted);
-}
-
-static int read_version(struct call *call, const char **ret_version, const char **ret_version_name,
-                        struct err *err)
-{
-    static const struct str_rule version = {.name = "DocumentVersion",
-                                            .pattern = "[$]LATEST|[$]DEFAULT|[1-9][0-9]*"};
-    static const struct str_rule name = {.name = "VersionName", .pattern = "[a-zA-Z0-9_.-]{1,128}"};
-    int r = api_str(call, &version, ret_version, err);
-
-    return r < 0 ? r : api_str(call, &name, ret_version_name, err);
-}
-
-/* ---- describing ---- */
-
-static void put_parameters(struct buf *out, const cJSON *declared)
-{
-    const cJSON *item;
-
-    out_list(out, "Parameters");
-    cJSON_ArrayForEach(item, declared)
-    {
-        const cJSON *type = json_get_exact(item, "type"),
-                    *text = json_get_exact(item, "description");
-        const cJSON *value = json_get_exact(item, "default");
-        char *printed;
-
-        out_object(out, NULL);
-        out_str(out, "Name", item->string);
-        out_str(out, "Type", type->valuestring); /* checked when the document was made */
-        out_str(out, "Description", cJSON_IsString(text) ? text->valuestring : "");
-        if (cJSON_IsString(value))
-            out_str(out, "DefaultValue", value->valuestring);
-        else if (value != NULL) {
-            printed = cJSON_PrintUnformatted(value);
-            if (printed == NULL)
-                out->failed = ERR_NOMEM;
-            out_str(out, "DefaultValue", printed);
-            cJSON_free(printed);
-        }
-        out_object_end(out);
-    }
-    out_list_end(out);
-}
-
-static void put_identity(struct buf *out, const struct document_row *row)
-{
-    char number[24];
-
-    (void)snprintf(number, sizeof(number), "%" PRId64, row->version);
-    out_str(out, "Name", row->name);
-    out_time(out, "CreatedDate", row->created_ms);
-    if (row->version_name[0] != '\0')
-        out_str(out, "VersionName", row->version_name);
-    out_str(out, "DocumentVersion", number);
-    out_str(out, "DocumentType", row->type);
-    out_str(out, "DocumentFormat", row->format);
-}
-
-static int put_description(struct call *call, const char *key, const struct document_row *row,
-                           struct err *err)
-{
-    AUTO(cJSON_Delete) cJSON *json = NULL;
-    struct buf *out = call->out;
-    const cJSON *text;
-    char number[24];
-    int r = json_parse(row->json, strlen(row->json), API_MAX_BODY_BYTES, JSON_REFUSE,
-                       "store: document", &json, err);
-
-    if (r < 0)
-        return r;
-    out_object(out, NULL);
-    out_object(out, key);
-    put_identity(out, row);
-    out_str(out, "Hash", row->sha256);
-    out_str(out, "HashType", "Sha256");
-    out_str(out, "Owner", owner_of(row->name));
-    out_str(out, "Status", "Active");
-    text = json_get_exact(json, "description");
-    out_str(out, "Description", cJSON_IsString(text) ? text->valuestring : "");
-    put_parameters(out, json_get_exact(json, "parameters"));
-    document_write_platforms(json, out, "PlatformTypes");
-    out_str(out, "SchemaVersion", json_get_exact(json, "schemaVersion")->valuestring);
-    (void)snprintf(number, sizeof(number), "%" PRId64, row->latest_version);
-    out_str(out, "LatestVersion", number);
-    (void)snprintf(number, sizeof(number), "%" PRId64, row->default_version);
-    out_str(out, "DefaultVersion", number);
-    out_list(out, "Tags");
-    out_list_end(out);
-    out_object_end(out);
-    out_object_end(out);
-    return 0;
-}
-
-static int describe(struct call *call, const char *key, const char *name, const char *version,
-                    const char *version_name, struct err *err)
-{
-    AUTO(cursor_done) struct cursor c = {0};
-    struct document_row row;
-    int r = find(call, name, version, version_name, &c, &row, err);
-
-    return r < 0 ? r : put_description(call, key, &row, err);
-}
-
-int api_describe_document(struct call *call, struct err *err)
-{
-    const char *name = NULL, *version = "$DEFAULT", *version_name = NULL;
-    int r = api_str(call, &rule_name, &name, err);
-
-    if (r == 0)
-        r = read_version(call, &version, &version_name, err);
-    return r < 0 ? r : describe(call, "Document", name, version, version_name, err);
-}
-
-int api_get_document(struct call *call, struct err *err)
-{
-    static const struct str_rule rule_format = {.name = "DocumentFormat",
-                                                .pattern = "JSON|YAML|TEXT"};
-    AUTO(cursor_done) struct cursor c = {0};
-    const char *name = NULL, *version = "$DEFAULT", *version_name = NULL, *format = NULL;
-    struct document_row row;
-    int r = api_str(call, &rule_name, &name, err);
-
-    if (r == 0)
-        r = read_version(call, &version, &version_name, err);
-    if (r == 0)
-        r = api_str(call, &rule_format, &format, err);
-    if (r == 0)
-        r = find(call, name, version, version_name, &c, &row, err);
-    if (r < 0)
-        return r;
-    if (format != NULL && !str_eq(format, row.format) && !str_eq(format, "JSON"))
-        return api_refuse(call, err, "ValidationException",
-                          "This hub gives documents back as JSON, or as they were given (%s).",
-                          row.format);
-    if (format != NULL && str_eq(format, "JSON")) {
-        row.content = row.json;
-        row.format = "JSON";
-    }
-    out_object(call->out, NULL);
-    put_identity(call->out, &row);
-    out_str(call->out, "Status", "Active");
-    out_str(call->out, "Content", row.content);
-    out_object_end(call->out);
-    return 0;
-}
 
 /* ---- making and changing ---- */
 
@@ -288,7 +92,7 @@ int api_create_document(struct call *call, struct err *err)
         r = read_content(call, &row, &json, err);
     if (r < 0)
         return r;
-    if (is_reserved(name))
+    if (api_document_is_reserved(name))
         return api_refuse(call, err, "ValidationException",
                           "Names that begin with aws, amazon or amzn are reserved.");
     store_document_versions(call->hub->store, name, &c);
@@ -303,7 +107,7 @@ int api_create_document(struct call *call, struct err *err)
     r = add_version(call, &row, err);
     if (r == 0)
         r = store_document_set_default(call->hub->store, name, 1, err);
-    return r < 0 ? r : describe(call, "DocumentDescription", name, "1", NULL, err);
+    return r < 0 ? r : api_document_describe(call, "DocumentDescription", name, "1", NULL, err);
 }
 
 int api_update_document(struct call *call, struct err *err)
@@ -316,14 +120,14 @@ int api_update_document(struct call *call, struct err *err)
 
     buf_init(&json, API_MAX_BODY_BYTES);
     if (r == 0)
-        r = read_version(call, &version, &ignored, err);
+        r = api_document_read_version(call, &version, &ignored, err);
     if (r == 0)
         r = read_content(call, &row, &json, err);
     if (r == 0)
-        r = find(call, name, version, NULL, &c, &old, err);
+        r = api_document_find(call, name, version, NULL, &c, &old, err);
     if (r < 0)
         return r;
-    if (is_reserved(name))
+    if (api_document_is_reserved(name))
         return api_refuse(call, err, "InvalidDocumentOperation",
                           "Document %s is not yours to change.", name);
     if (str_eq(old.content, row.content))
@@ -333,7 +137,8 @@ int api_update_document(struct call *call, struct err *err)
     row.version = old.latest_version + 1;
     cursor_done(&c);
     r = add_version(call, &row, err);
-    return r < 0 ? r : describe(call, "DocumentDescription", name, "$LATEST", NULL, err);
+    return r < 0 ? r
+                 : api_document_describe(call, "DocumentDescription", name, "$LATEST", NULL, err);
 }
 
 int api_update_document_default_version(struct call *call, struct err *err)
@@ -348,7 +153,7 @@ int api_update_document_default_version(struct call *call, struct err *err)
     if (r == 0)
         r = api_str(call, &rule, &version, err);
     if (r == 0)
-        r = find(call, name, version, NULL, &c, &row, err);
+        r = api_document_find(call, name, version, NULL, &c, &row, err);
     if (r == 0)
         r = store_document_set_default(call->hub->store, row.name, row.version, err);
     if (r < 0)
@@ -372,12 +177,13 @@ int api_delete_document(struct call *call, struct err *err)
     int r = api_str(call, &rule_own_name, &name, err);
 
     if (r == 0)
-        r = read_version(call, &version, &version_name, err);
+        r = api_document_read_version(call, &version, &version_name, err);
     if (r == 0)
-        r = find(call, name, version != NULL ? version : "$DEFAULT", version_name, &c, &row, err);
+        r = api_document_find(call, name, version != NULL ? version : "$DEFAULT", version_name, &c,
+                              &row, err);
     if (r < 0)
         return r;
-    if (is_reserved(name))
+    if (api_document_is_reserved(name))
         return api_refuse(call, err, "InvalidDocumentOperation",
                           "Document %s is not yours to delete.", name);
     number = version == NULL && version_name == NULL ? 0 : row.version;
@@ -393,154 +199,6 @@ int api_delete_document(struct call *call, struct err *err)
         return r;
     (void)str_copy(call->note, sizeof(call->note), name); /* for the log: a cut is fine */
     out_object(call->out, NULL);
-    out_object_end(call->out);
-    return 0;
-}
-
-/* ---- lists ---- */
-
-static int put_identifier(struct call *call, const struct document_row *row, struct err *err)
-{
-    AUTO(cJSON_Delete) cJSON *json = NULL;
-    int r = json_parse(row->json, strlen(row->json), API_MAX_BODY_BYTES, JSON_REFUSE,
-                       "store: document", &json, err);
-
-    if (r < 0)
-        return r;
-    out_object(call->out, NULL);
-    put_identity(call->out, row);
-    out_str(call->out, "Owner", owner_of(row->name));
-    document_write_platforms(json, call->out, "PlatformTypes");
-    out_str(call->out, "SchemaVersion", json_get_exact(json, "schemaVersion")->valuestring);
-    out_list(call->out, "Tags");
-    out_list_end(call->out);
-    out_object_end(call->out);
-    return 0;
-}
-
-static bool is_value(const char *key, const char *value, const struct document_row *row)
-{
-    if (str_eq(key, "Name"))
-        return str_has_prefix(row->name, value);
-    if (str_eq(key, "DocumentType"))
-        return str_eq(value, row->type);
-    if (str_eq(key, "Owner")) {
-        bool is_amazon = str_eq(owner_of(row->name), "Amazon");
-
-        return str_eq(value, "All") || str_eq(value, owner_of(row->name)) ||
-               (str_eq(value, "Self") && !is_amazon) || (str_eq(value, "Private") && !is_amazon);
-    }
-    return true; /* PlatformTypes, SearchKeyword and the like do not narrow this short list */
-}
-
-static int check_filters(struct call *call, const cJSON *filters, struct err *err)
-{
-    static const char *const keys[] = {"Name", "Owner", "DocumentType", "PlatformTypes",
-                                       "SearchKeyword"};
-    const cJSON *filter, *values;
-    size_t i;
-    int r;
-
-    cJSON_ArrayForEach(filter, filters)
-    {
-        const cJSON *key = json_get_exact(filter, "Key");
-        bool is_known = false;
-
-        for (i = 0; cJSON_IsString(key) && i < ARRAY_LEN(keys); i++)
-            is_known = is_known || str_eq(key->valuestring, keys[i]);
-        if (!is_known)
-            return api_refuse(call, err, "InvalidFilterKey",
-                              "Filter key \"%.60s\" is not one of Name, Owner, DocumentType, "
-                              "PlatformTypes, SearchKeyword.",
-                              cJSON_IsString(key) ? key->valuestring : "");
-        r = api_str_list(call, filter, "Values", 50, &values, err);
-        if (r < 0)
-            return r;
-    }
-    return 0;
-}
-
-static bool is_wanted(const cJSON *filters, const struct document_row *row)
-{
-    const cJSON *filter, *value;
-
-    cJSON_ArrayForEach(filter, filters)
-    {
-        const char *key = json_get_exact(filter, "Key")->valuestring;
-        bool is_found = false;
-
-        cJSON_ArrayForEach(value, json_get_exact(filter, "Values")) is_found =
-            is_found || is_value(key, value->valuestring, row);
-        if (!is_found)
-            return false;
-    }
-    return true;
-}
-
-int api_list_documents(struct call *call, struct err *err)
-{
-    AUTO(cursor_done) struct cursor c = {0};
-    const cJSON *filters = NULL;
-    struct document_row row;
-    struct page page;
-    char last[256] = "";
-    int64_t n = 0;
-    int r = api_page(call, 1, 50, &page, err);
-
-    if (r == 0)
-        r = api_list(call, "Filters", 6, &filters, err);
-    if (r == 0)
-        r = check_filters(call, filters, err);
-    if (r < 0)
-        return r;
-    out_object(call->out, NULL);
-    out_list(call->out, "DocumentIdentifiers");
-    store_documents(call->hub->store, page.after, &c);
-    while ((r = cursor_next_document(&c, &row, err)) > 0) {
-        if (!is_wanted(filters, &row))
-            continue;
-        if (n == page.size)
-            break; /* there is more */
-        r = put_identifier(call, &row, err);
-        if (r < 0)
-            return r;
-        (void)str_copy(last, sizeof(last), row.name); /* at most 128 characters */
-        n++;
-    }
-    if (r < 0)
-        return r;
-    out_list_end(call->out);
-    if (r > 0)
-        api_next_name(call, last);
-    out_object_end(call->out);
-    return 0;
-}
-
-int api_list_document_versions(struct call *call, struct err *err)
-{
-    AUTO(cursor_done) struct cursor c = {0};
-    const char *name = NULL;
-    struct document_row row;
-    int n = 0, r = api_str(call, &rule_name, &name, err);
-
-    if (r < 0)
-        return r;
-    out_object(call->out, NULL);
-    out_list(call->out, "DocumentVersions");
-    store_document_versions(call->hub->store, name, &c);
-    while ((r = cursor_next_document(&c, &row, err)) > 0) {
-        out_object(call->out, NULL);
-        put_identity(call->out, &row);
-        out_bool(call->out, "IsDefaultVersion", row.version == row.default_version);
-        out_str(call->out, "Status", "Active");
-        out_object_end(call->out);
-        n++;
-    }
-    if (r < 0)
-        return r;
-    if (n == 0)
-        return api_refuse(call, err, "InvalidDocument", "Document %.128s does not exist.", name);
-    out_list_end(call->out);
     out_object_end(call->out);
     return 0;
 }

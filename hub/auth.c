@@ -2,7 +2,6 @@
 #include "hub/auth.h"
 
 #include "base/str.h"
-#include "transport/sigv4.h"
 
 static const char *find_secret(void *ctx, const char *access_key, const char **ret_token)
 {

@@ -8,7 +8,7 @@
 
 #include "base/err.h"
 #include "hub/access_keys.h"
-#include "transport/header.h"
+#include "transport/sigv4.h"
 
 #define AUTH_MAX_SKEW_MS (5 * 60 * 1000) /* AWS lets a request be five minutes off */
 

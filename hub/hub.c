@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/signalfd.h>
 
 #include "base/clock.h"
@@ -74,6 +75,16 @@ static int write_port_file(const char *path, int port, struct err *err)
     return r < 0 ? err_wrap(err, "--port-file %s", path) : 0;
 }
 
+/* One hub to a directory: two would hand out the same messages. The lock ends with the process. */
+static int lock_dir(const struct options *o, int dir_fd, struct err *err)
+{
+    if (flock(dir_fd, LOCK_EX | LOCK_NB) == 0)
+        return 0;
+    if (errno == EWOULDBLOCK)
+        return err_set(err, ERR_BUSY, "--dir %s: another ssmhub uses it", o->dir);
+    return err_sys(err, ERR_IO, errno, "lock %s", o->dir);
+}
+
 static int block_signals(int *ret_fd, struct err *err)
 {
     sigset_t set;
@@ -119,6 +130,8 @@ static int serve(const struct options *o, struct hub *hub, struct access_keys *c
 
     buf_init(&cert, TLS_MAX_PEM_BYTES);
     buf_init(&key, TLS_MAX_PEM_BYTES);
+    if (o->port_file != NULL && unlink(o->port_file) < 0 && errno != ENOENT)
+        return err_sys(err, ERR_IO, errno, "--port-file %s: remove the old one", o->port_file);
     if (o->is_tls) {
         r = tls_read_or_make(dir_fd, clock_wall_ms(), &cert, &key, err);
         if (r < 0)
@@ -164,6 +177,8 @@ static int run(const struct options *o, struct err *err)
 
     if (r == 0)
         r = fs_make_path(o->dir, &dir_fd, err);
+    if (r == 0)
+        r = lock_dir(o, dir_fd, err);
     if (r == 0)
         r = open_credentials(o, dir_fd, &credentials, err);
     if (r == 0)

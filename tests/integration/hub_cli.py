@@ -7,6 +7,8 @@ The CLI's own code runs in this process (one start of /usr/bin/aws costs a secon
 program itself. The agent here is a fake: it says what a test wants said.
 """
 import contextlib
+import email.utils
+import hashlib
 import http.client
 import io
 import json
@@ -32,7 +34,6 @@ from botocore.credentials import Credentials
 HUB = None
 INSTANCE = "i-0123456789abcdef0"
 OTHER = "mi-0123456789abcdef1"
-TERMINAL = ("Success", "Failed", "Cancelled", "TimedOut")
 
 for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_CA_BUNDLE"):
     os.environ.pop(name, None)
@@ -260,7 +261,6 @@ class LifeOfACommand(Case):
         self.assertEqual(content["runtimeConfig"]["aws:runShellScript"]["properties"][0]["id"], "0.aws:runShellScript")
 
     def test_payload_digest_is_the_hash_of_the_payload(self):
-        import hashlib
         self.send(commands=["echo \u017elu\u0165 \"quoted\" <&>"])
         message, = self.agent.poll()
         self.assertEqual(message["PayloadDigest"], hashlib.sha256(message["Payload"].encode()).hexdigest())
@@ -708,7 +708,6 @@ class Refusals(Case):
         self.addCleanup(hub.stop)
         self.refused("InvalidSignatureException", hub.ssm, "ListCommands")
         told = hub.last_headers["Date"]
-        import email.utils
         self.assertAlmostEqual(email.utils.parsedate_to_datetime(told).timestamp(), time.time() - 301, delta=30)
 
     def test_what_is_no_call(self):
@@ -857,6 +856,12 @@ class Program(Case):
         done = subprocess.run([HUB, "--help"], capture_output=True, text=True, timeout=20)
         self.assertEqual(done.returncode, 0)
         self.assertIn("Fleets use AWS Systems Manager itself", done.stdout)
+
+    def test_a_directory_has_one_hub(self):
+        done = subprocess.run([HUB, "--dir", self.hub.dir, "--listen", "127.0.0.1:0"], capture_output=True,
+                              text=True, timeout=20)
+        self.assertEqual(done.returncode, 111)
+        self.assertIn("another ssmhub", done.stderr)
 
     def test_a_taken_port_and_a_foreign_store_are_refused(self):
         with tempfile.TemporaryDirectory() as directory:
