@@ -219,6 +219,25 @@ START_TEST(a_wrong_clock_heals_within_the_first_call)
 }
 END_TEST
 
+/* A service (or something that plays one) whose time jumps with every answer. */
+static void answer_skewed(void *ctx, struct script_conn *conn,
+                          const struct aws_peer_request *request)
+{
+    (void)ctx;
+    (void)request;
+    peer.clock_offset_ms += 3600 * 1000;
+    aws_peer_reply(&peer, conn, 400, E("RequestTimeTooSkewed"));
+}
+
+START_TEST(the_clock_is_repaired_once_per_call)
+{
+    peer.on_request = answer_skewed;
+    call(3);
+    ck_assert_int_eq(seen.code, ERR_AUTH);
+    ck_assert_uint_eq(peer.server.n_requests, 2);
+}
+END_TEST
+
 START_TEST(a_clock_within_five_minutes_is_left_alone)
 {
     peer.clock_offset_ms = 4 * 60 * 1000;
@@ -364,6 +383,7 @@ START_TEST(a_call_waits_for_credentials_that_are_being_fetched)
     while (asked.waiters == NULL || asked.waiters->next == NULL)
         (void)uv_run(&loop, UV_RUN_NOWAIT); /* no descriptor tells of it */
     aws_cancel(cancelled);
+    ck_assert_ptr_null(asked.waiters->next);
     credentials_wake_all(&asked); /* a refresh that failed: they wait on */
     while (asked.waiters == NULL)
         (void)uv_run(&loop, UV_RUN_NOWAIT); /* no descriptor tells of it */
@@ -485,6 +505,7 @@ int main(void)
     tcase_add_test(calls, instance_information_leaves_out_what_is_empty);
     tcase_add_loop_test(clocks, a_wrong_clock_heals_within_the_first_call, 0,
                         (int)ARRAY_LEN(clock_errors_ms));
+    tcase_add_test(clocks, the_clock_is_repaired_once_per_call);
     tcase_add_test(clocks, a_clock_within_five_minutes_is_left_alone);
     tcase_add_test(clocks, the_offset_follows_the_service_but_not_its_jitter);
     tcase_add_test(calls, an_unsigned_call_carries_no_signature);

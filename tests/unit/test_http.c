@@ -22,7 +22,7 @@ struct seen {
     char text[512], body[256], request_id[64], content_type[64];
     size_t len;
     int64_t retry_after_ms, date_ms;
-    bool was_sent, is_reset;
+    bool was_sent, is_reset, has_stale_header;
 };
 static struct seen seen;
 
@@ -39,6 +39,7 @@ static void on_done(void *ctx, const struct http_response *response)
     s->len = response->len;
     s->was_sent = response->was_sent;
     s->is_reset = response->is_reset;
+    s->has_stale_header = http_response_header(response, "X-Earlier") != NULL;
     s->retry_after_ms = http_retry_after_ms(response);
     s->date_ms = http_date_ms(response);
     (void)str_copy(s->text, sizeof(s->text), response->err != NULL ? response->err->text : "");
@@ -83,7 +84,7 @@ static void on_request(void *ctx, struct script_conn *conn, const char *request,
     static const char slow[] = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n" HEADERS "\r\nhello";
     static const char chunked[] = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n" HEADERS
                                   "\r\n2\r\nhe\r\n3\r\nllo\r\n0\r\n\r\n";
-    static const char interim[] = "HTTP/1.1 102 Processing\r\nX-Amzn-RequestId: not-this\r\n\r\n"
+    static const char interim[] = "HTTP/1.1 102 Processing\r\nX-Earlier: 1\r\n\r\n"
                                   "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n" HEADERS "\r\nhello";
     static const char truncated[] = "HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\nhello";
     char big[4097];
@@ -225,6 +226,7 @@ START_TEST(each_end_of_a_request_is_told_once_and_classified)
     ck_assert_int_eq(seen.status, outcomes[_i].status);
     ck_assert_int_eq(seen.was_sent, outcomes[_i].was_sent);
     ck_assert_int_eq(seen.is_reset, outcomes[_i].is_reset);
+    ck_assert_msg(!seen.has_stale_header, "a header of an earlier response is handed out");
     ck_assert_msg(strstr(seen.text, outcomes[_i].text) != NULL, "%s", seen.text);
     ck_assert_msg(strstr(seen.text, "secret") == NULL, "%s", seen.text);
     if (seen.code == 0) {
