@@ -11,7 +11,7 @@
 
 static int ask(const struct ctl *c, const char *job, cJSON **ret_answer, struct err *err)
 {
-    AUTO(buf_done) struct buf question;
+    AUTO(buf_done) struct buf question = {0};
 
     buf_init(&question, 1024);
     (void)buf_add_str(&question, "{\"op\":\"cancel\",\"job\":"); /* client_ask() looks */

@@ -1,6 +1,5 @@
 /* The command line of ssmctl: which verb, which options, how many arguments; and the one place
  * where errors are printed and become exit codes. */
-#include <assert.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -229,40 +228,35 @@ static int count_args(const struct ctl_verb *verb, const struct ctl *c, struct e
     return 0;
 }
 
-/* --version and --help are verbs that may stand anywhere. */
-static int choose_verb(struct command_line *line, struct ctl *c, const struct ctl_verb **ret_verb,
-                       struct err *err)
+/* --version and --help are verbs that may stand anywhere. NULL with *err filled when there is none.
+ */
+static const struct ctl_verb *choose_verb(struct command_line *line, struct ctl *c, struct err *err)
 {
-    static const char *const as_words[] = {"version", "help", "status"};
-    const struct ctl_verb *verb = line->verb;
-    const char *word = NULL;
+    const char *word = "status";
     size_t n_words;
 
     if (ctl_has(c, "version")) {
-        word = as_words[0];
+        word = "version";
         c->n_args = 0;
     } else if (ctl_has(c, "help")) {
-        word = as_words[1];
-        if (verb != NULL) {
-            line->args[0] = verb->name;
+        word = "help";
+        if (line->verb != NULL) {
+            line->args[0] = line->verb->name;
             c->n_args = 1;
         }
-    } else if (verb == NULL) {
-        if (c->n_args > 0)
-            return ctl_unknown_verb(c->args, c->n_args, err);
-        word = as_words[2];
+    } else if (line->verb != NULL) {
+        return line->verb;
+    } else if (c->n_args > 0) {
+        (void)ctl_unknown_verb(c->args, c->n_args, err);
+        return NULL;
     }
-    if (word != NULL)
-        verb = ctl_find_verb(&word, 1, &n_words);
-    assert(verb != NULL); /* the three words are rows of our own table */
-    *ret_verb = verb;
-    return 0;
+    return ctl_find_verb(&word, 1, &n_words);
 }
 
 static int run(struct command_line *line, struct ctl *c, int argc, char *const argv[],
                struct err *err)
 {
-    const struct ctl_verb *verb = NULL;
+    const struct ctl_verb *verb;
     int r = take_apart(line, argc, argv, err);
 
     c->args = line->args;
@@ -270,13 +264,15 @@ static int run(struct command_line *line, struct ctl *c, int argc, char *const a
     c->given = line->given;
     c->n_given = line->n_given;
     c->is_json = ctl_has(c, "json");
-    if (r == 0)
-        r = choose_verb(line, c, &verb, err);
-    if (r == 0)
-        r = paths_init(&c->paths, ctl_value(c, "root", ""), err);
-    if (r == 0)
-        r = count_args(verb, c, err);
-    return r == 0 ? verb->run(c, err) : r;
+    if (r < 0)
+        return r;
+    verb = choose_verb(line, c, err);
+    if (verb == NULL)
+        return err->code;
+    if ((r = paths_init(&c->paths, ctl_value(c, "root", ""), err)) < 0 ||
+        (r = count_args(verb, c, err)) < 0)
+        return r;
+    return verb->run(c, err);
 }
 
 static int exit_code_of(int code)

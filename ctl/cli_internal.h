@@ -14,6 +14,6 @@ extern const struct ctl_option ctl_global_options[];
 const struct ctl_verb *ctl_find_verb(const char *const *words, size_t n, size_t *ret_n_words);
 
 /* ERR_USAGE: no such verb, with what may have been meant. */
-int ctl_unknown_verb(const char *const *words, size_t n, struct err *err) MUST_CHECK;
+int ctl_unknown_verb(const char *const *words, size_t n, struct err *err);
 
 #endif

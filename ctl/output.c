@@ -129,7 +129,7 @@ int output_copy(struct output *o, FILE *out, FILE *err_out, struct err *err)
 int output_write_json(struct output *o, struct jsonw *w, struct err *err)
 {
     char chunk[CHUNK_BYTES];
-    size_t i, n;
+    size_t i, n = 0;
 
     for (i = 0; i < OUTPUT_N_STREAMS; i++) {
         struct jsonw_pieces carry = {.n = 0};

@@ -119,7 +119,7 @@ int params_to_json(const cJSON *document, const char *const *values, size_t n, s
 
     (void)buf_add_char(ret_json, '{'); /* buf_error() below tells */
     for (i = 0; i < n; i++) {
-        const char *value, *type;
+        const char *value = "", *type = NULL;
         char name[MAX_NAME_BYTES];
         int r = split(declared, values[i], name, &value, &type, err);
 

@@ -77,7 +77,7 @@ static const char *name_of(const char *path)
 
 static int make_question(const struct ctl *c, struct buf *question, struct err *err)
 {
-    AUTO(buf_done) struct buf text;
+    AUTO(buf_done) struct buf text = {0};
     AUTO(cJSON_Delete) cJSON *document = NULL;
     const char *values[64], *path = c->args[0];
     size_t i, n = 0;
@@ -110,7 +110,7 @@ static int make_question(const struct ctl *c, struct buf *question, struct err *
 static int submit(const struct ctl *c, char ret_job[FSM_ID_SIZE], struct err *err)
 {
     AUTO(cJSON_Delete) cJSON *answer = NULL;
-    AUTO(buf_done) struct buf question;
+    AUTO(buf_done) struct buf question = {0};
     const char *job;
     int r;
 

@@ -158,7 +158,7 @@ static void write_counts(struct page *p)
 
 static int write_json(struct page *p, bool is_healthy, struct err *err)
 {
-    AUTO(buf_done) struct buf live;
+    AUTO(buf_done) struct buf live = {0};
     struct jsonw *w = &p->json;
     size_t i;
     int r;

@@ -99,7 +99,7 @@ int job_print_steps(const struct reader_instance *job, int64_t now_unix_ms, FILE
 {
     static const char *const heads[] = {"STEP",    "STATUS", "CODE",   "ATTEMPT",
                                         "STARTED", "TOOK",   "STDOUT", "STDERR"};
-    AUTO(table_done) struct table t;
+    AUTO(table_done) struct table t = {0};
     size_t i;
     int r;
 

@@ -4,7 +4,7 @@
 
 #include "ctl/text.h"
 
-#define MAX_CELL_BYTES 4096u
+#define MAX_CELL_BYTES ((size_t)4096)
 
 void table_init(struct table *t, size_t n_columns, uint64_t right)
 {

@@ -72,8 +72,8 @@ static bool share_a_line(const struct timeline_entry *a, const struct timeline_e
 
 int timeline_print(struct timeline *t, int64_t now_unix_ms, FILE *f, struct err *err)
 {
-    AUTO(table_done) struct table table;
-    AUTO(buf_done) struct buf line;
+    AUTO(table_done) struct table table = {0};
+    AUTO(buf_done) struct buf line = {0};
     size_t i, next;
 
     table_init(&table, 3, 0);
