@@ -2,6 +2,7 @@
  *
  * In builds with SSMD_CRASHPOINTS (dev, asan), the environment decides at start:
  *   SSMD_CRASH_AT=n        SIGKILL ourselves at the n-th place passed (1 is the first)
+ *   SSMD_CRASH_ONCE=file   ... but only who can make this file: of many processes one dies
  *   SSMD_CRASH_TRACE=file  append the name of each place passed
  * In release builds crashpoint() is nothing at all. Main thread. */
 #ifndef SSMD_BASE_CRASHPOINT_H
