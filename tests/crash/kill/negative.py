@@ -1,0 +1,85 @@
+#!/usr/bin/python3
+"""Controls of kill.py: builds of ssmd in which one promised ordering is broken on purpose must be found
+guilty, each of the crime that it commits. A control passes when the suite fails for the right reason.
+
+usage: negative.py   (SSMD_BUILD_DIR names a build; broken ones are made below it)
+"""
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+
+BUILD = os.environ.get("SSMD_BUILD_DIR", "")
+HERE = os.path.dirname(os.path.abspath(__file__))
+SOURCE = os.path.abspath(os.path.join(HERE, "../../.."))
+TARGETS = ("ssmd", "ssmd-runner", "ssmhub")
+
+# SSMD_BREAK -> the scenario that shows it, and the crimes of which one at least must be found.
+CONTROLS = {
+    "acknowledge-before-commit": ("one step", {"early"}),
+    "spawn-before-commit": ("one step", {"early", "twice"}),
+    "no-exit-record": ("one step", {"result"}),
+}
+
+
+def setting(name):
+    with open(os.path.join(BUILD, "CMakeCache.txt"), encoding="utf-8") as f:
+        found = re.search(rf"^{name}:\w+=(.*)$", f.read(), re.M)
+    return found.group(1) if found else ""
+
+
+def run(*words, **more):
+    done = subprocess.run(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, **more)
+    return done.returncode, done.stdout
+
+
+def build(broken):
+    """A directory with the programs, broken in this way."""
+    directory = os.path.join(BUILD, "broken", broken)
+    words = [setting("CMAKE_COMMAND") or "cmake", "-S", SOURCE, "-B", directory, "-G", setting("CMAKE_GENERATOR"),
+             f"-DSSMD_BREAK={broken}", "-DSSMD_TESTS=OFF", "-DSSMD_CRASHPOINTS=ON", "-DCMAKE_BUILD_TYPE=Debug",
+             f"-DCMAKE_C_COMPILER={setting('CMAKE_C_COMPILER')}"]
+    if shutil.which("ccache"):
+        words.append("-DCMAKE_C_COMPILER_LAUNCHER=ccache")
+    for step in (words, [words[0], "--build", directory, "-j2", "--target", *TARGETS]):
+        status, text = run(*step)
+        if status != 0:
+            raise RuntimeError(f"{' '.join(step)}:\n{text[-3000:]}")
+    return directory
+
+
+def control(broken, scenario, crimes):
+    """None when the suite was red for the right reason, else what happened instead."""
+    directory = build(broken)
+    with tempfile.NamedTemporaryFile(suffix=".json") as table:
+        status, text = run(sys.executable, os.path.join(HERE, "kill.py"), "--json", table.name, scenario,
+                           env={**os.environ, "SSMD_BUILD_DIR": directory})
+        found = set(json.load(table)[scenario]["crimes"]) if os.path.getsize(table.name) else set()
+    if status == 0:
+        return f"the suite stayed green:\n{text}"
+    if not found & crimes:
+        return f"the suite found {sorted(found)}, wanted one of {sorted(crimes)}:\n{text[-3000:]}"
+    print(f"# {broken}: found guilty of {', '.join(sorted(found))}")
+    return None
+
+
+def main():
+    if not os.path.exists(os.path.join(BUILD, "CMakeCache.txt")):
+        sys.exit(f"no build in {BUILD!r}: set SSMD_BUILD_DIR to one")
+    failed = 0
+    print(f"1..{len(CONTROLS)}", flush=True)
+    for n, (broken, (scenario, crimes)) in enumerate(CONTROLS.items(), 1):
+        problem = control(broken, scenario, crimes)
+        failed += problem is not None
+        print(f"{'not ok' if problem else 'ok'} {n} - {broken} is noticed", flush=True)
+        for line in (problem or "").splitlines():
+            print(f"#   {line}", flush=True)
+    print(f"{len(CONTROLS) - failed} passed, {failed} failed")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,170 @@
+#!/usr/bin/python3
+"""ssmd is stopped, started and asked while scripts run."""
+import os
+import signal
+import subprocess
+import time
+
+from harness import Suite, check, document, equal, program, wait_for
+
+suite = Suite("stop, start, attach", jobs=4)
+
+
+def waiting_script(world, name="go"):
+    return f"echo run >> {world.dir}/ran; echo begun; while [ ! -e {world.dir}/{name} ]; do sleep 0.02; done; echo ended; exit 5"
+
+
+def expect_result(record, code=5, out="begun\nended\n"):
+    equal("terminal replies", len(record.terminal), 1)
+    result = record.results["step1"]
+    equal("code", result["code"], code)
+    equal("standardOutput", result["standardOutput"], out)
+
+
+def stop_within_a_second(agent, how=signal.SIGTERM):
+    begin = time.monotonic()
+    agent.process.send_signal(how)
+    equal("the exit status", agent.wait_end(20), 0)
+    seconds = time.monotonic() - begin
+    check(seconds < 1, f"ssmd needed {seconds:.2f} s to stop, wanted less than 1")
+
+
+@suite.case
+def stops_at_once_while_a_script_runs_and_takes_it_up_again(world):
+    agent = world.agent().start().wait_until_serving()
+    message = agent.hub.send(document(waiting_script(world)))
+    world.wait_file("ran")
+    stop_within_a_second(agent)
+    equal("the command while ssmd is down", agent.job_state(message), "running")
+    equal("terminal replies while ssmd is down", agent.record(message).terminal, [])
+    agent.start().wait_until_serving()
+    wait_for("ssmd to know that it runs", lambda: agent.status()["n_running"] == 1)
+    world.touch("go")
+    expect_result(agent.wait_done(message))
+    equal("how often it ran", len(world.lines("ran")), 1)
+
+
+@suite.case
+def reports_what_ended_while_it_was_down(world):
+    agent = world.agent().start().wait_until_serving()
+    message = agent.hub.send(document(waiting_script(world)))
+    world.wait_file("ran")
+    stop_within_a_second(agent, signal.SIGINT)
+    world.touch("go")
+    wait_for("the exit record", lambda: exists_exit(agent, message))
+    agent.start()
+    expect_result(agent.wait_done(message))
+    equal("how often it ran", len(world.lines("ran")), 1)
+
+
+def exists_exit(agent, message):
+    return os.path.exists(os.path.join(agent.jobs_dir, message.split(".")[2], "0.1", "exit"))
+
+
+@suite.case
+def stops_at_once_when_idle(world):
+    agent = world.agent().start().wait_until_serving()
+    stop_within_a_second(agent)
+    agent.start().wait_until_serving()
+    equal("jobs after a restart", agent.status()["n_running"], 0)
+    stop_within_a_second(agent)
+
+
+@suite.case
+def stops_at_once_when_the_service_does_not_answer(world):
+    agent = world.agent()
+    agent.hub.fault(kind="delay", operation="UpdateInstanceInformation", times=10, delay_ms=60000)
+    agent.start().wait_until_serving()
+    stop_within_a_second(agent)
+
+
+@suite.case
+def a_second_ssmd_on_the_same_root_is_refused(world):
+    agent = world.agent().start().wait_until_serving()
+    done = subprocess.run([program("agent", "ssmd"), "--root", agent.root], capture_output=True, text=True, timeout=20,
+                          check=False)
+    equal("the exit status of the second", done.returncode, 1)
+    check("another ssmd runs" in done.stderr, f"it says only: {done.stderr}")
+    message = agent.hub.send(document("echo here"))
+    equal("the first one's result", agent.wait_done(message).terminal[0]["Status"], "Success")
+
+
+@suite.case
+def a_duplicate_after_a_restart_gets_the_stored_reply_again_and_does_not_run(world):
+    agent = world.agent().start()
+    message = agent.hub.send(document(f"echo run >> {world.dir}/ran; echo once"))
+    first = agent.wait_done(message).terminal[0]
+    equal("the exit status", agent.wait_until_serving().terminate(), 0)
+    agent.start()
+    agent.hub.redeliver(message)
+    wait_for("the second acknowledgement", lambda: len(agent.record(message).of_kind("ack")) == 2)
+    wait_for("the terminal reply again", lambda: [
+        event for event in agent.record(message).of_kind("reply") if event["ReplyId"] == first["ReplyId"]
+        and event["IsRepeat"]])
+    equal("different terminal replies", len(agent.record(message).terminal), 1)
+    equal("how often it ran", len(world.lines("ran")), 1)
+
+
+@suite.case
+def a_cancel_that_came_while_ssmd_was_down_stops_the_script(world):
+    agent = world.agent().start().wait_until_serving()
+    message = agent.hub.send(document(waiting_script(world, "never")))
+    world.wait_file("ran")
+    agent.kill()
+    agent.hub.cancel(message)
+    agent.start()
+    record = agent.wait_done(message)
+    equal("status", record.terminal[0]["Status"], "Cancelled")
+    expect_result(record, 137, "begun\n")
+
+
+@suite.case
+def what_waited_in_the_queue_runs_after_a_restart_in_order(world):
+    agent = world.agent(workers=1).start()
+    first = agent.hub.send(document(waiting_script(world)))
+    rest = [agent.hub.send(document(f"echo {n} >> {world.dir}/order")) for n in range(4)]
+    for message in rest:
+        agent.wait_state(message, "queued")
+    agent.kill()
+    world.touch("go")
+    agent.start()
+    for message in [first, *rest]:
+        equal("terminal replies", len(agent.wait_done(message).terminal), 1)
+    equal("the order", world.lines("order"), ["0", "1", "2", "3"])
+
+
+@suite.case
+def nothing_starts_while_a_reboot_is_awaited(world):
+    agent = world.agent().start()
+    asking = agent.hub.send(document(f"echo run >> {world.dir}/ran; [ $(wc -l < {world.dir}/ran) -ge 2 ] || exit 194"))
+    wait_for("the reboot to be asked for", lambda: agent.reboots_asked == 1)
+    other = agent.hub.send(document(f"echo run >> {world.dir}/other; cat {agent.boot_file}"))
+    agent.wait_state(other, "queued")
+    check(agent.status()["reboot_pending"], "status does not tell of the reboot")
+    agent.lose_power()
+    agent.start()
+    equal("the one that asked", agent.wait_done(asking).terminal[-1]["Status"], "Success")
+    equal("the boot the other ran in", agent.wait_done(other).results["step1"]["standardOutput"], agent.boot_id + "\n")
+    equal("how often it ran", len(world.lines("ran")), 2)
+
+
+@suite.case
+def a_script_under_which_the_machine_went_down_is_reported_as_unknown(world):
+    agent = world.agent().start()
+    message = agent.hub.send(document(waiting_script(world, "never"), f"echo run >> {world.dir}/second"))
+    world.wait_file("ran")
+    boot = agent.boot_id
+    agent.lose_power()
+    agent.start()
+    record = agent.wait_done(message)
+    result = record.results["step1"]
+    equal("status", (record.terminal[0]["Status"], result["status"], result["code"]), ("Failed", "Failed", 1000))
+    equal("output", result["standardOutput"], "begun\n")
+    for word in ("step1", "outcome is unknown", boot, "not run again"):
+        check(word in result["standardError"], f"the text does not say {word!r}: {result['standardError']}")
+    equal("the step after it", record.results["step2"]["status"], "Skipped")
+    equal("how often they ran", (len(world.lines("ran")), len(world.lines("second"))), (1, 0))
+
+
+if __name__ == "__main__":
+    raise SystemExit(suite.main())
