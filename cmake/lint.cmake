@@ -30,7 +30,8 @@ if(CPPCHECK)
   add_custom_target(cppcheck
     COMMAND ${CPPCHECK} --project=${PROJECT_BINARY_DIR}/compile_commands.json -j 2 --quiet
             --cppcheck-build-dir=${PROJECT_BINARY_DIR}/cppcheck --std=c11
-            --enable=warning,performance,portability --inline-suppr --error-exitcode=1
+            --library=${PROJECT_SOURCE_DIR}/cmake/cppcheck.cfg --enable=warning,performance,portability
+            --inline-suppr --error-exitcode=1
             --suppressions-list=${PROJECT_SOURCE_DIR}/cmake/cppcheck-suppressions.txt
     COMMENT "cppcheck over everything that is compiled" VERBATIM)
 endif()
