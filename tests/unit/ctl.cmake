@@ -11,3 +11,5 @@ ssmd_test(NAME test_ctl_verbs LABEL unit
 ssmd_test(NAME test_ctl_actions LABEL unit
   SOURCES ${ctl_tests}/test_ctl_actions.c ${ctl_tests}/ctl_scribe.c ${ctl_tests}/ctl_world.c
   LIBS ctl journal fsm schema base Threads::Threads)
+target_compile_definitions(test_ctl_actions PRIVATE SSMCTL_DIR="$<TARGET_FILE_DIR:ssmctl>")
+add_dependencies(test_ctl_actions ssmctl)

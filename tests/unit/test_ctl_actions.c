@@ -228,6 +228,42 @@ START_TEST(logs_f_prints_what_comes_and_ends_with_the_job)
 }
 END_TEST
 
+/* ---- completion ---- */
+
+static const struct {
+    const char *words, *completed;
+} completions[] = {
+    {"show 2b", JOB_RUNNING "\n" JOB_DONE "\n"},
+    {"show 2b196", JOB_DONE "\n"},
+    {"cancel 2b", JOB_RUNNING "\n"}, /* only what has not ended */
+    {"fsm d", "delivery\n"},
+    {"jobs --st", "--state\n"},
+};
+
+START_TEST(the_shell_completes_jobs_and_machines)
+{
+    static const char program[] =
+        "PATH='%s':$PATH; source '%s/../packaging/completions/ssmctl.bash'; "
+        "COMP_WORDS=(ssmctl --root '%s' %s); COMP_CWORD=$((${#COMP_WORDS[@]} - 1)); _ssmctl; "
+        "printf '%%s\n' \"${COMPREPLY[@]}\"";
+    char script[4 * PATH_MAX], line[200];
+    struct buf out;
+    FILE *f;
+
+    (void)snprintf(script, sizeof(script), program, SSMCTL_DIR, TEST_SOURCE_DIR, w.paths.root,
+                   completions[_i].words);
+    ck_assert_int_eq(setenv("COMPLETION_TEST", script, 1), 0);
+    f = popen("bash -c \"$COMPLETION_TEST\"", "r");
+    ck_assert_ptr_nonnull(f);
+    buf_init(&out, 10000);
+    while (fgets(line, sizeof(line), f) != NULL)
+        (void)buf_add_str(&out, line); /* too much shows as a wrong text */
+    ck_assert_int_eq(pclose(f), 0);
+    ck_assert_str_eq(buf_str(&out), completions[_i].completed);
+    buf_done(&out);
+}
+END_TEST
+
 /* ---- the command line ---- */
 
 static const struct {
@@ -378,6 +414,8 @@ int main(void)
                         (int)ARRAY_LEN(bad_documents));
     tcase_add_test(asks, run_of_a_file_that_is_not_there_names_it);
     tcase_add_test(asks, logs_f_prints_what_comes_and_ends_with_the_job);
+    tcase_add_loop_test(asks, the_shell_completes_jobs_and_machines, 0,
+                        (int)ARRAY_LEN(completions));
     tcase_add_checked_fixture(line, set_up, tear_down);
     tcase_add_loop_test(line, a_command_line_that_makes_no_sense_is_told_what_would, 0,
                         (int)ARRAY_LEN(usages));
