@@ -167,7 +167,7 @@ static void add_unit(struct engine *e, const struct job *job, size_t i, struct t
     const struct document_unit *du = task_unit(job->task, &job->inst, i);
     struct step_key key = {.job_id = job->inst.id, .step = (int)i};
 
-    if (p->note != NULL && u->note == COMMAND_NOTE_NONE) {
+    if (p->note != NULL && (u->note == COMMAND_NOTE_NONE || u->note == COMMAND_NOTE_ON_FAILURE)) {
         (void)buf_add_str(&t->note, p->note);
         return;
     }
