@@ -270,11 +270,6 @@ static int put_belongings(struct engine *e, struct job *job, const struct fsm_ef
         if (job->inst.machine == &command_machine && opens[i].kind == COMMAND_FX_SPAWN)
             perform(e, job, &opens[i], false);
 #endif
-#ifdef SSMD_BREAK_ACKNOWLEDGE_BEFORE_COMMIT
-        if (job->inst.machine == &command_machine && opens[i].kind == COMMAND_FX_ACKNOWLEDGE)
-            outbox_answer_again(e, engine_channel_of(job), job->message_id, job->inst.id,
-                                JOURNAL_OPEN);
-#endif
     }
     return 0;
 }

@@ -267,6 +267,44 @@ static size_t size_of(const char *s)
     return s != NULL ? strlen(s) + 1 : 0;
 }
 
+#ifdef SSMD_BREAK_ACKNOWLEDGE_BEFORE_COMMIT /* negative control: the answer is out before the      \
+                                               journal knows */
+struct late {
+    uv_timer_t timer;
+    struct engine *engine;
+    struct item *item;
+};
+
+static void free_late(uv_handle_t *handle)
+{
+    free(container_of((uv_timer_t *)(void *)handle, struct late, timer));
+}
+
+static void on_late(uv_timer_t *timer)
+{
+    struct late *late = container_of(timer, struct late, timer);
+
+    engine_queue(late->engine, late->item);
+    uv_close((uv_handle_t *)timer, free_late);
+}
+
+static void acknowledge_and_queue(struct engine *e, struct message_item *it)
+{
+    struct late *late = calloc(1, sizeof(*late));
+
+    if (late == NULL)
+        abort();
+    outbox_answer_again(e, it->m.channel, it->m.message_id, it->job_id, JOURNAL_OPEN);
+    late->engine = e;
+    late->item = &it->item;
+    (void)uv_timer_init(e->loop, &late->timer);
+    (void)uv_timer_start(&late->timer, on_late, 200, 0);
+}
+#define engine_queue_message(e, it) acknowledge_and_queue(e, it)
+#else
+#define engine_queue_message(e, it) engine_queue(e, &(it)->item)
+#endif
+
 int intake_queue(struct engine *e, const struct engine_message *m, engine_accepted_fn done,
                  void *ctx, struct err *err)
 {
@@ -293,7 +331,7 @@ int intake_queue(struct engine *e, const struct engine_message *m, engine_accept
     it->done = done;
     it->ctx = ctx;
     intake_job_id(m->message_id, it->job_id);
-    engine_queue(e, &it->item);
+    engine_queue_message(e, it);
     return 0;
 }
 
