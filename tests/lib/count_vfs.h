@@ -24,7 +24,8 @@ struct count_vfs {
     int64_t fail_sync_at, fail_write_at;
     bool lasts;
     enum count_failure failure;
-    bool no_shm; /* as on a read-only mount: the -shm file cannot be made */
+    bool no_sync; /* counted, but not done: quicker, where no power is lost */
+    bool no_shm;  /* as on a read-only mount: the -shm file cannot be made */
     /* Called before the n-th sync is done, if set: for power-loss tests that keep a picture of the
      * files. */
     void (*before_sync)(void *ctx, const char *path, int64_t n);

@@ -9,6 +9,7 @@ ssmd_test(NAME test_journal_sqlite LABEL unit
 foreach(suite retention audit)
   ssmd_test(NAME test_${suite} LABEL unit
     SOURCES ${CMAKE_CURRENT_SOURCE_DIR}/test_${suite}.c ${CMAKE_CURRENT_SOURCE_DIR}/journal_lib.c
+            ${CMAKE_CURRENT_SOURCE_DIR}/../lib/count_vfs.c
     LIBS journal fsm base SQLite::SQLite3)
 endforeach()
 ssmd_test(NAME test_reader LABEL unit

@@ -123,16 +123,27 @@ int world_open(struct world *w, struct err *err)
                                      : journal_open_sqlite(&o, &w->j, err);
 }
 
-void world_init(struct world *w, int kind)
+static void init(struct world *w, int kind, const char *vfs)
 {
     const char *tmp = getenv("TMPDIR");
 
-    *w = (struct world){.kind = kind, .machines = job_machines, .now = INT64_C(1700000000000)};
+    *w = (struct world){
+        .kind = kind, .vfs = vfs, .machines = job_machines, .now = INT64_C(1700000000000)};
     (void)snprintf(w->dir, sizeof(w->dir), "%s/ssmd-journal-XXXXXX", tmp != NULL ? tmp : "/tmp");
     ck_assert_ptr_nonnull(mkdtemp(w->dir));
     (void)snprintf(w->path, sizeof(w->path), "%s/journal.db", w->dir);
     (void)snprintf(w->head_path, sizeof(w->head_path), "%s/ledger.head", w->dir);
     OK(world_open(w, e_));
+}
+
+void world_init(struct world *w, int kind)
+{
+    init(w, kind, NULL);
+}
+
+void world_init_vfs(struct world *w, const char *vfs)
+{
+    init(w, JOURNAL_SQLITE, vfs);
 }
 
 void world_done(struct world *w)

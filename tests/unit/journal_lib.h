@@ -36,7 +36,8 @@ struct world {
     int64_t now; /* moves by one with each transition */
 };
 
-void world_init(struct world *w, int kind); /* a new directory, an open journal */
+void world_init(struct world *w, int kind);            /* a new directory, an open journal */
+void world_init_vfs(struct world *w, const char *vfs); /* on SQLite, with that VFS */
 void world_done(struct world *w);
 int world_open(struct world *w, struct err *err);
 void world_reopen(struct world *w); /* close and open the same one (memory: crash) */

@@ -373,10 +373,7 @@ START_TEST(every_commit_is_one_sync_and_an_empty_one_is_none)
     int i;
 
     count_vfs_register();
-    world_init(&w, JOURNAL_SQLITE);
-    journal_close(w.j);
-    w.vfs = COUNT_VFS;
-    OK(world_open(&w, e_));
+    world_init_vfs(&w, COUNT_VFS);
     put_fact(&w, "first"); /* begins the log, which has a header to sync too */
     for (i = 0; i < 5; i++) {
         char value[16];
@@ -425,13 +422,12 @@ START_TEST(a_failed_commit_is_all_or_nothing_and_revive_brings_the_journal_back)
         bool is_done;
 
         count_vfs_reset();
-        world_init(&w, JOURNAL_SQLITE);
-        journal_close(w.j);
-        w.vfs = COUNT_VFS;
-        OK(world_open(&w, e_));
+        count_vfs.no_sync = true;
+        world_init_vfs(&w, COUNT_VFS);
         job_run(&w, "before", 2);
         OK(fsm_instance_init(&inst, &job_machine, "one", 3, w.now, e_));
         count_vfs_reset();
+        count_vfs.no_sync = true;
         count_vfs.failure = failures[_i].failure;
         *(failures[_i].is_sync ? &count_vfs.fail_sync_at : &count_vfs.fail_write_at) = n;
         is_done = w.j->ops->begin(w.j, &err) == 0 && w.j->ops->put_message(w.j, &m, &err) == 0 &&
@@ -459,6 +455,7 @@ START_TEST(a_failed_commit_is_all_or_nothing_and_revive_brings_the_journal_back)
         if (is_done)
             break;
     }
+    count_vfs_reset();
     ck_assert_int_gt(n, 1); /* something did fail */
 }
 END_TEST
@@ -471,10 +468,7 @@ START_TEST(revive_says_no_while_the_disk_is_still_failing)
 
     count_vfs_register();
     count_vfs_reset();
-    world_init(&w, JOURNAL_SQLITE);
-    journal_close(w.j);
-    w.vfs = COUNT_VFS;
-    OK(world_open(&w, e_));
+    world_init_vfs(&w, COUNT_VFS);
     count_vfs_reset();
     count_vfs.fail_write_at = 1;
     count_vfs.lasts = true;
@@ -514,10 +508,7 @@ START_TEST(a_full_disk_gives_up_the_reserve_and_upkeep_fills_it_again)
 
     count_vfs_register();
     count_vfs_reset();
-    world_init(&w, JOURNAL_SQLITE);
-    journal_close(w.j);
-    w.vfs = COUNT_VFS;
-    OK(world_open(&w, e_));
+    world_init_vfs(&w, COUNT_VFS);
     ck_assert_int_ge(reserve_bytes(&w), 8 << 20);
     count_vfs_reset();
     count_vfs.fail_write_at = 1;
@@ -606,6 +597,7 @@ int main(void)
     tcase_add_test(m, a_renamed_state_is_found_by_its_alias);
     tcase_add_loop_test(m, a_machine_whose_name_cannot_be_a_table_is_refused, 0, 5);
     suite_add_tcase(s, d);
+    tcase_set_timeout(d, 120);
     tcase_add_test(d, every_commit_is_one_sync_and_an_empty_one_is_none);
     tcase_add_loop_test(d, a_failed_commit_is_all_or_nothing_and_revive_brings_the_journal_back, 0,
                         (int)ARRAY_LEN(failures));
