@@ -44,12 +44,19 @@ static bool next_attempt(const struct follower *f, int64_t *step, int64_t *attem
     return false;
 }
 
-static bool go_on(struct follower *f)
+static bool has_next(const struct follower *f)
 {
     int64_t step = f->has_at ? f->at.step : -1, attempt = f->has_at ? f->at.attempt : 0;
 
-    if (!next_attempt(f, &step, &attempt))
-        return false;
+    return next_attempt(f, &step, &attempt);
+}
+
+/* To the next attempt, which there is. */
+static void go_on(struct follower *f)
+{
+    int64_t step = f->has_at ? f->at.step : -1, attempt = f->has_at ? f->at.attempt : 0;
+
+    (void)next_attempt(f, &step, &attempt); /* has_next() said so */
     if (f->has_at)
         output_done(&f->at);
     output_init(&f->at, step, attempt);
@@ -57,7 +64,6 @@ static bool go_on(struct follower *f)
     f->has_at = true;
     f->is_there = false;
     f->n_attempts++;
-    return true;
 }
 
 static int open_attempt(struct follower *f, struct err *err)
@@ -76,6 +82,13 @@ static int print_attempt(struct follower *f, struct err *err)
     return r == 0 && f->is_there ? output_copy(&f->at, f->c->out, f->c->err, err) : r;
 }
 
+/* What ssmctl says itself begins on a line of its own, whatever a step wrote last. */
+static void end_line(const struct follower *f)
+{
+    if (f->has_at && f->at.last[OUTPUT_STDERR] != '\n')
+        (void)fputc('\n', f->c->err);
+}
+
 static void head_attempt(const struct follower *f)
 {
     if (f->job->inst.n_children > 1 || f->at.attempt > 1)
@@ -88,7 +101,9 @@ static int print_new(struct follower *f, struct err *err)
 {
     int r = f->has_at ? print_attempt(f, err) : 0;
 
-    while (r == 0 && go_on(f)) {
+    while (r == 0 && has_next(f)) {
+        end_line(f);
+        go_on(f);
         head_attempt(f);
         r = print_attempt(f, err);
     }
@@ -148,9 +163,11 @@ static int write_json(struct follower *f, struct err *err)
     jsonw_str(&w, "state", f->job->state);
     jsonw_str(&w, "status", f->job->status);
     jsonw_open_list(&w, "streams");
-    while (go_on(f)) {
-        int r = open_attempt(f, err);
+    while (has_next(f)) {
+        int r;
 
+        go_on(f);
+        r = open_attempt(f, err);
         if (r == 0 && f->is_there)
             r = output_write_json(&f->at, &w, err);
         if (r < 0)
@@ -180,6 +197,8 @@ int follow_job(struct ctl *c, struct reader *reader, struct reader_instance *job
         r = follow(&f, err);
     if (r == 0 && c->is_json)
         r = write_json(&f, err);
+    if (options->is_followed)
+        end_line(&f);
     if (r == 0 && job_is_over(job) && f.n_attempts > 0 && f.n_found == 0)
         r = err_set(err, ERR_NOT_FOUND, "output of job %s: it has been removed", job->id);
     if (f.has_at)

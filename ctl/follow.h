@@ -11,7 +11,8 @@
 struct follow_options {
     int64_t step; /* -1: all */
     bool is_wanted[OUTPUT_N_STREAMS];
-    bool waits; /* until the job is over */
+    bool waits;       /* until the job is over */
+    bool is_followed; /* by lines of ssmctl's own: standard error is left at the start of one */
 };
 
 /* Print the output of *job by the options, as text or as one JSON document. *job is brought up to

@@ -19,8 +19,11 @@ const char *output_stream_name(enum output_stream stream)
 
 void output_init(struct output *o, int64_t step, int64_t attempt)
 {
-    *o = (struct output){
-        .step = step, .attempt = attempt, .fds = {-1, -1}, .is_wanted = {true, true}};
+    *o = (struct output){.step = step,
+                         .attempt = attempt,
+                         .fds = {-1, -1},
+                         .is_wanted = {true, true},
+                         .last = {'\n', '\n'}};
 }
 
 void output_done(struct output *o)
@@ -117,6 +120,7 @@ int output_copy(struct output *o, FILE *out, FILE *err_out, struct err *err)
                 return r;
             if (o->fds[i] < 0 || n == 0)
                 break;
+            o->last[i] = chunk[n - 1];
             if (fwrite(chunk, 1, n, to[i]) != n)
                 return err_sys(err, ERR_IO, errno, "print what the step wrote");
         } while (n > 0);

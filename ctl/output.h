@@ -21,6 +21,7 @@ struct output {
     int fds[OUTPUT_N_STREAMS];         /* -1: not opened (yet), or not wanted */
     bool is_wanted[OUTPUT_N_STREAMS];  /* set by the caller */
     int64_t n_bytes[OUTPUT_N_STREAMS]; /* read so far */
+    char last[OUTPUT_N_STREAMS];       /* the last byte that was copied; '\n' before the first */
 };
 
 void output_init(struct output *o, int64_t step, int64_t attempt);

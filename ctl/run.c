@@ -145,7 +145,7 @@ static int print_job(struct ctl *c, const char *job, struct err *err)
 
 static int wait_for(struct ctl *c, const char *id, bool *ret_has_failed, struct err *err)
 {
-    static const struct follow_options options = {-1, {true, true}, true};
+    static const struct follow_options options = {-1, {true, true}, true, true};
     AUTO(reader_close) struct reader *reader = NULL;
     struct reader_instance job;
     int r;

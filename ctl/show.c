@@ -119,8 +119,8 @@ static int print_history(struct showing *s, struct err *err)
     (void)fputs("\nHistory:\n", s->c->out);
     r = timeline_print(&s->timeline, s->now_unix_ms, s->c->out, err);
     if (r == 0 && s->n_owed > 0)
-        (void)fprintf(s->c->out, "\n%zu replies are owed: the service has not taken them yet\n",
-                      s->n_owed);
+        (void)fprintf(s->c->out, "\n%zu %s owed: not taken by the service yet\n", s->n_owed,
+                      s->n_owed == 1 ? "reply is" : "replies are");
     return r;
 }
 

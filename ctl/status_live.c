@@ -93,7 +93,7 @@ static void describe_channel(struct buf *b, const cJSON *channel)
     text_time(number_of(channel, "last_success_unix_ms"), now, at);
     add_part(b, "last answer ", str_eq(at, "-") ? "never" : at);
     if (failures > 0)
-        (void)buf_printf(b, ", %" PRId64 " failures in a row", failures);
+        (void)buf_printf(b, ", %" PRId64 " failure%s in a row", failures, failures == 1 ? "" : "s");
     add_part(b, "", text_of(channel, "text"));
     if (!is_connected && number_of(channel, "next_try_unix_ms") != 0) {
         text_time(number_of(channel, "next_try_unix_ms"), now, at);

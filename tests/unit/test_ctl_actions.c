@@ -126,6 +126,7 @@ START_TEST(run_prints_the_output_and_exits_by_the_result)
     struct fake_ssmd f;
 
     scribe_output(&s, JOB_FAILED, "0.1", "stdout", "before it failed\n");
+    scribe_output(&s, JOB_FAILED, "0.1", "stderr", "exit status 3"); /* no line end */
     fake_start(&f, &w, answers);
     (void)world_run(&w, "run", put_file("d.json", document), NULL);
     fake_join(&f);
@@ -136,7 +137,8 @@ START_TEST(run_prints_the_output_and_exits_by_the_result)
         ck_assert_str_eq(w.err, "ssmctl: job " JOB_DONE "\na warning\n");
     } else {
         ck_assert_str_eq(w.out, "before it failed\n");
-        expect_error(1, "ssmctl: job " JOB_FAILED ": Failed; see `ssmctl show " JOB_FAILED "`\n");
+        expect_error(1, "exit status 3\nssmctl: job " JOB_FAILED
+                        ": Failed; see `ssmctl show " JOB_FAILED "`\n");
     }
 }
 END_TEST

@@ -428,6 +428,27 @@ static void change_behind_its_back(const char *sql)
     ck_assert_int_eq(sqlite3_close(db), SQLITE_OK);
 }
 
+START_TEST(a_job_that_only_a_later_version_knows_is_shown_nevertheless)
+{
+    cJSON *root;
+
+    change_behind_its_back("UPDATE instance SET machine = 'of-later' WHERE id = '" JOB_QUEUED "'");
+    (void)world_run(&w, "jobs", NULL);
+    ck_assert_int_eq(w.status, 0);
+    ck_assert_msg(strstr(w.out, JOB_QUEUED "  queued     -               -  02:54:16") != NULL,
+                  "%s", w.out);
+    (void)world_run(&w, "show", JOB_QUEUED, NULL);
+    ck_assert_int_eq(w.status, 0);
+    ck_assert_msg(strstr(w.out, "made by a later version of ssmd") != NULL, "%s", w.out);
+    (void)world_run(&w, "show", JOB_QUEUED, "--json", NULL);
+    root = parse_out();
+    ck_assert_int_eq(cJSON_GetArraySize(json_get_exact(root, "steps")), 0);
+    cJSON_Delete(root);
+    (void)world_run(&w, "logs", JOB_QUEUED, NULL);
+    ck_assert_int_eq(w.status, 0);
+}
+END_TEST
+
 START_TEST(audit_names_the_row_that_was_changed)
 {
     cJSON *root;
@@ -543,6 +564,7 @@ int main(void)
     tcase_add_test(journal, status_as_json_holds_what_ssmd_says_unchanged);
     tcase_add_test(journal, status_where_nothing_ever_ran_is_no_failure_of_the_tool);
     tcase_add_test(journal, audit_finds_an_untouched_journal_intact);
+    tcase_add_test(journal, a_job_that_only_a_later_version_knows_is_shown_nevertheless);
     tcase_add_test(journal, audit_names_the_row_that_was_changed);
     tcase_add_test(journal, audit_export_is_an_object_a_line);
     tcase_add_test(journal, a_copy_with_its_log_reads_the_same);
