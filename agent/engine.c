@@ -497,9 +497,11 @@ static void finish_items(struct engine *e, struct item *done, const struct err *
 static void free_ended(struct engine *e)
 {
     struct job *j, *next;
+    bool has_ended = false;
 
     for (j = e->first; j != NULL; j = next) {
         next = j->next;
+        has_ended = has_ended || j->is_ended;
         if (j->is_ended)
             free_job(e, j);
         else if (j->task != NULL &&
@@ -509,6 +511,8 @@ static void free_ended(struct engine *e)
             j->task = NULL;
         }
     }
+    if (has_ended && e->ended != NULL)
+        e->ended(e->ended_ctx);
 }
 
 static void turn(struct engine *e)
@@ -709,6 +713,8 @@ int engine_new(const struct engine_options *o, struct engine **ret_engine, struc
     e->config = o->config;
     e->paths = o->paths;
     e->platform = o->platform;
+    e->ended = o->ended;
+    e->ended_ctx = o->ctx;
     (void)str_copy(e->boot_id, sizeof(e->boot_id), o->boot_id);
     e->tail = &e->head;
     (void)uv_prepare_init(e->loop, &e->prepare); /* these cannot fail */

@@ -25,6 +25,10 @@ struct engine_options {
     const struct paths *paths;
     const struct platform *platform;
     const char *boot_id;
+    /* Called after a turn in which a job ended, so that the ledger's head is published soon. May be
+     * NULL. */
+    void (*ended)(void *ctx);
+    void *ctx;
 };
 
 /* The caller owns *ret_engine. engine_start() loads what is open and takes it up. */

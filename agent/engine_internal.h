@@ -70,6 +70,8 @@ struct engine {
     const struct paths *paths;
     const struct platform *platform;
     char boot_id[BOOT_ID_SIZE];
+    void (*ended)(void *ctx);
+    void *ended_ctx;
     struct steps *steps;
     bool is_noexec; /* nothing can be executed below the jobs directory */
     struct link *links[ENGINE_MAX_LINKS];

@@ -207,6 +207,14 @@ static void on_signal(uv_signal_t *handle, int number)
     uv_close((uv_handle_t *)&a->interrupt, NULL);
 }
 
+static void on_job_ended(void *ctx)
+{
+    struct agent *a = ctx;
+
+    if (a->upkeep != NULL) /* not there yet while the engine takes up what it finds */
+        upkeep_note_end(a->upkeep);
+}
+
 static int open_journal(struct agent *a, struct err *err)
 {
     const struct journal_options jo = {
@@ -224,7 +232,9 @@ static int start(struct agent *a, struct err *err)
                                 .config = &a->config,
                                 .paths = &a->paths,
                                 .platform = &a->platform,
-                                .boot_id = a->boot_id};
+                                .boot_id = a->boot_id,
+                                .ended = on_job_ended,
+                                .ctx = a};
     struct service_options so = {.loop = &a->loop, .config = &a->config, .platform = &a->platform};
     struct ctl_server_options co = {
         .loop = &a->loop, .run_dir = a->paths.run_dir, .add_status = add_status, .ctx = a};
@@ -259,6 +269,8 @@ static int run(struct agent *a)
     int r;
 
     (void)signal(SIGPIPE, SIG_IGN);
+    (void)signal(SIGXFSZ,
+                 SIG_IGN); /* a limit of file sizes is a full disk: an error, not the end */
     (void)umask(022); /* scripts inherit it, as users know it; our own files name their modes */
     raise_limits();
     r = uv_loop_init(&a->loop);
@@ -273,8 +285,7 @@ static int run(struct agent *a)
     log_info("ssmd %s serves %s in %s, boot %s", SSMD_VERSION, a->config.instance_id,
              config_signing_region(&a->config), a->boot_id);
     (void)uv_run(&a->loop, UV_RUN_DEFAULT);
-    if (a->journal->ops->publish_head(a->journal, &err) < 0)
-        log_warning("the ledger's head could not be written beside the journal: %s", err.text);
+    upkeep_publish(a->upkeep);
     upkeep_free(a->upkeep);
     ctl_server_free(a->ctl);
     service_free(a->service);

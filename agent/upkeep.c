@@ -13,9 +13,10 @@
 
 #include "base/fs.h"
 #include "base/log.h"
+#include "base/record.h"
 #include "base/str.h"
 
-#define HEAD_MS (10 * 1000)       /* at most so often; a cut-off tail of that age goes unnoticed */
+#define HEAD_MS 1000              /* at most so often; a cut-off tail of that age goes unnoticed */
 #define PRUNE_MS (15 * 60 * 1000) /* as the reference (spec 03, section 11.6) */
 #define FIRST_PRUNE_MS (60 * 1000)
 #define JOBS_PER_PRUNE 100
@@ -30,7 +31,6 @@ struct upkeep {
     uv_work_t measure;
     bool is_measuring, is_stopping;
     int64_t job_bytes; /* what the last measuring found */
-    int64_t n_commits; /* at the last look: a head is published only when something was committed */
 };
 
 /* ---- thread pool ---- */
@@ -109,17 +109,41 @@ static void on_prune(uv_timer_t *timer)
         u->is_measuring = true;
 }
 
-static void on_head(uv_timer_t *timer)
+/* The side file is what was published; what it says goes into the log, which may be kept elsewhere.
+ */
+static void log_head(const struct upkeep *u)
 {
-    struct upkeep *u = timer->data;
-    struct journal_counts n;
+    AUTO(buf_done) struct buf text = {0};
+    AUTO(record_done) struct record head = {0};
     struct err err;
 
-    if (u->journal->ops->counts(u->journal, &n, &err) < 0 || n.n_commits == u->n_commits)
-        return;
-    u->n_commits = n.n_commits;
+    buf_init(&text, 4096);
+    if (fs_read_file(AT_FDCWD, u->paths->ledger_head, &text, &err) == 0 &&
+        record_parse(buf_str(&text), text.len, "ledger-head", &head, &err) == 0 &&
+        record_get(&head, "hash") != NULL)
+        log_info("ledger: %" PRId64 " rows, head %s", record_get_i64_or(&head, "n", 0),
+                 record_get(&head, "hash"));
+}
+
+void upkeep_publish(struct upkeep *u)
+{
+    struct err err;
+
     if (u->journal->ops->publish_head(u->journal, &err) < 0)
         log_warning("the ledger's head could not be written beside the journal: %s", err.text);
+    else
+        log_head(u);
+}
+
+static void on_head(uv_timer_t *timer)
+{
+    upkeep_publish(timer->data);
+}
+
+void upkeep_note_end(struct upkeep *u)
+{
+    if (!u->is_stopping && !uv_is_active((uv_handle_t *)&u->head_timer))
+        (void)uv_timer_start(&u->head_timer, on_head, HEAD_MS, 0);
 }
 
 int upkeep_new(uv_loop_t *loop, struct journal *journal, const struct config *config,
@@ -133,7 +157,7 @@ int upkeep_new(uv_loop_t *loop, struct journal *journal, const struct config *co
     (void)uv_timer_init(loop, &u->head_timer); /* cannot fail */
     (void)uv_timer_init(loop, &u->prune_timer);
     u->head_timer.data = u->prune_timer.data = u;
-    (void)uv_timer_start(&u->head_timer, on_head, HEAD_MS, HEAD_MS);
+    (void)uv_timer_start(&u->head_timer, on_head, HEAD_MS, 0); /* what ended just before a crash */
     (void)uv_timer_start(&u->prune_timer, on_prune, FIRST_PRUNE_MS, PRUNE_MS);
     *ret_upkeep = u;
     return 0;

@@ -12,6 +12,10 @@ struct upkeep;
 
 int upkeep_new(uv_loop_t *loop, struct journal *journal, const struct config *config,
                const struct paths *paths, struct upkeep **ret_upkeep, struct err *err) MUST_CHECK;
+/* A job ended: publish the ledger's head within a second. */
+void upkeep_note_end(struct upkeep *u);
+/* Publish it now: into the side file, synced, and into the log. */
+void upkeep_publish(struct upkeep *u);
 void upkeep_stop(struct upkeep *u); /* its handles close with the loop's next turns */
 void upkeep_free(struct upkeep *u); /* after the loop has run out */
 
