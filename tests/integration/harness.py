@@ -4,6 +4,7 @@ loopback. What every suite here and in tests/crash/kill stands on; tests/integra
 Waiting is for events with a deadline, never for a while. Whatever a world started is ended with it, also
 when a test failed: ssmd by its pid, runners and scripts by a mark in the environment that they inherit.
 """
+import argparse
 import concurrent.futures
 import contextlib
 import datetime
@@ -485,9 +486,7 @@ class World:
 
 
 class Suite:
-    """Cases, told as TAP, and a last line `N passed, N failed, N skipped`.
-
-    arguments: [-j N] [pattern ...]: how many at once; which cases (shell patterns)."""
+    """Cases, told as TAP, and a last line `N passed, N failed, N skipped`."""
 
     def __init__(self, title, jobs=1):
         self.title = title
@@ -524,15 +523,15 @@ class Suite:
         return name, not problem, problem, time.monotonic() - begin
 
     def main(self, arguments=None):
-        arguments = list(sys.argv[1:] if arguments is None else arguments)
-        if "-j" in arguments:
-            at = arguments.index("-j")
-            self.jobs = int(arguments[at + 1])
-            del arguments[at:at + 2]
-        cases = [c for c in self.cases if not arguments or any(fnmatch.fnmatch(c[0], p) for p in arguments)]
+        parser = argparse.ArgumentParser(description=self.title)
+        parser.add_argument("-j", type=int, default=self.jobs, metavar="N", help="cases at once")
+        parser.add_argument("patterns", nargs="*", help="which cases, as shell patterns")
+        options = parser.parse_args(arguments)
+        cases = [c for c in self.cases if not options.patterns or
+                 any(fnmatch.fnmatch(c[0], p) for p in options.patterns)]
         passed = failed = skipped = 0
         print(f"# {self.title}\n1..{len(cases)}", flush=True)
-        with concurrent.futures.ThreadPoolExecutor(self.jobs) as pool:
+        with concurrent.futures.ThreadPoolExecutor(options.j) as pool:
             for n, (name, ok, text, seconds) in enumerate(pool.map(self._run, cases), 1):
                 if ok is None:
                     skipped += 1
