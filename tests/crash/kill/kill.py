@@ -16,12 +16,13 @@ import concurrent.futures
 import json
 import os
 import signal
+import subprocess
 import sys
 import time
 import uuid
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../integration"))
-from harness import INSTANCE, Failure, World, document, iso, marked_processes  # noqa: E402
+from harness import INSTANCE, Failure, World, document, iso, marked_processes, program, wait_for  # noqa: E402
 
 DEADLINE_S = 30
 TICK_S = 0.01
@@ -38,6 +39,7 @@ CRIMES = {
     "result": "not the true status, code or output",
     "statuses": "more than one terminal status or reply",
     "open": "not done, or something left open in the journal",
+    "audit": "the journal's chains do not hold (ssmctl audit verify)",
 }
 
 
@@ -71,6 +73,9 @@ class Scenario:
     want = None
     lives = 1     # lives without a death that are worth dying in: 2 where the document reboots
     power = False  # a death takes the machine with it
+
+    def settings_for(self, run):
+        return dict(self.settings)
 
     def begin(self, run):
         run.message = run.send(*self.scripts, **self.inputs)
@@ -138,6 +143,44 @@ class Cancelled(Scenario):
         if run.cancel is None and os.path.exists(os.path.join(run.agent.jobs_dir, run.job, "0.1", "stdout")) \
                 and run.ran(1) and run.has_written("0.1"):
             run.cancel = run.note(run.hub.cancel(run.message))
+
+
+class SlowRunner(OneStep):
+    """Runners come to life late: a second one is started for the same step, and one of them runs it."""
+
+    name = "runners that come late"
+
+    def settings_for(self, run):
+        path = run.world.path("late-runner")
+        with open(path, "w", encoding="ascii") as f:
+            f.write("#!/bin/sh\n"
+                    f"echo started >> {run.world.dir}/runners\n"
+                    f"while [ ! -e {run.world.dir}/runners-go ]; do sleep 0.02; done\n"
+                    f"exec {program('executors', 'ssmd-runner')} \"$@\"\n")
+        os.chmod(path, 0o700)
+        return {"RunnerPath": path}
+
+    def tick(self, run):
+        n_lives = len(run.world.lines("runners"))
+        if n_lives and (run.record().of_kind("ack") or n_lives > 1):
+            run.world.touch("runners-go")
+
+
+class CancelledBeforeRunner(SlowRunner):
+    """A step is cancelled whose runner has not begun: it must never begin, however late it comes."""
+
+    name = "cancelled before its runner began"
+    want = Want("Cancelled", ("Cancelled", 1, "", "", 0))
+
+    def tick(self, run):
+        if run.cancel is None and run.world.lines("runners") and run.agent.is_up \
+                and run.agent.job_state(run.message) == "running":
+            run.cancel = run.note(run.hub.cancel(run.message))
+
+    def judge(self, run):
+        run.world.touch("runners-go")
+        wait_for("the late runners to end", lambda: not list(marked_processes(run.agent.mark)))
+        run.expect("twice", "runs after the cancel", run.ran(1), 0)
 
 
 class TimedOut(Scenario):
@@ -291,7 +334,8 @@ class RunnerKilled(Scenario):
         return with_fates(self.want, [fate(run, 1), "true", "true"]) if run.is_runner_dead else self.want
 
 
-SCENARIOS = [OneStep(), StillRunning(), ThreeSteps(), Reboot(), Cancelled(), TimedOut(), QueuedCancelled(), Rejected(),
+SCENARIOS = [OneStep(), StillRunning(), ThreeSteps(), Reboot(), Cancelled(), SlowRunner(),
+             CancelledBeforeRunner(), TimedOut(), QueuedCancelled(), Rejected(),
              Unhandled(), Again(), Late(), PowerOneStep(), PowerThreeSteps(), PowerLongStep()]
 RUNNER_SCENARIO = RunnerKilled()
 
@@ -389,8 +433,17 @@ class Run:
                 self.crimes.append(Crime("early", f"step {n} ran {self.ran(n)} times, the journal knows of "
                                                   f"{spawned[n - 1]} starts"))
 
+    def audit(self):
+        """The chains of the journal, as ssmctl sees them, also with ssmd dead in the middle of something."""
+        if not self.agent.query("SELECT 1 FROM instance"):
+            return
+        done = subprocess.run([program("ctl", "ssmctl"), "--root", self.agent.root, "audit", "verify"],
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+        self.expect("audit", f"ssmctl audit verify says: {done.stdout}; its status", done.returncode, 0)
+
     def revive(self):
         self.look_after_death()
+        self.audit()
         if self.scenario.power:
             self.agent.lose_power()
             self.scenario.died(self)
@@ -425,15 +478,13 @@ class Run:
             self.agent.process.terminate()
             if self.agent.wait_end(20) == 0:
                 break
-        left = [open_text(f"/proc/{pid}/cmdline") for pid in marked_processes(self.agent.mark)]
-        self.expect("open", "processes left behind", left, [])
 
     def go(self):
         self.world = World()
         try:
             self.job = str(uuid.uuid4())
             self.hub = self.world.hub("--log", "error")
-            self.agent = self.world.agent(self.hub, **self.scenario.settings)
+            self.agent = self.world.agent(self.hub, **self.scenario.settings_for(self))
             self.scenario.begin(self)
             self.start()
             try:
@@ -470,7 +521,10 @@ class Run:
         self.expect("open", "replies left unsent", [row["kind"] for row in left], [])
         jobs = self.agent.query("SELECT id FROM instance WHERE id NOT IN (SELECT id FROM ledger)")
         self.expect("open", "jobs not in the ledger", [row["id"] for row in jobs], [])
+        self.audit()
         self.scenario.judge(self)
+        left = [open_text(f"/proc/{pid}/cmdline") for pid in marked_processes(self.agent.mark)]
+        self.expect("open", "processes left behind", left, [])
 
     def judge_step(self, n, got, told):
         status, code, out, error, times = told

@@ -15,13 +15,14 @@ import tempfile
 BUILD = os.environ.get("SSMD_BUILD_DIR", "")
 HERE = os.path.dirname(os.path.abspath(__file__))
 SOURCE = os.path.abspath(os.path.join(HERE, "../../.."))
-TARGETS = ("ssmd", "ssmd-runner", "ssmhub")
+TARGETS = ("ssmd", "ssmd-runner", "ssmctl", "ssmhub")
 
 # SSMD_BREAK -> the scenario that shows it, and the crimes of which one at least must be found.
 CONTROLS = {
     "acknowledge-before-commit": ("one step", {"early"}),
     "spawn-before-commit": ("one step", {"early", "twice"}),
     "no-exit-record": ("one step", {"result"}),
+    "chain": ("one step", {"audit"}),
 }
 
 
