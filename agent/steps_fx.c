@@ -460,9 +460,15 @@ void fx_reboot(struct engine *e, struct job *job, const struct fsm_effect *fx, b
     }
     if (e->reboot != NULL || (is_restart && reboot_is_scheduled("")))
         return; /* asked for, and on its way */
-    for (j = e->first; j != NULL && !is_restart && c->reboot_tries == 1; j = j->next)
-        if (j != job && j->inst.machine == &command_machine && j->inst.state == COMMAND_REBOOTING)
-            return; /* another job's request serves this one too */
+    for (j = e->first; j != NULL && !is_restart && c->reboot_tries == 1; j = j->next) {
+        const struct fsm_effect *other =
+            j->inst.machine == &command_machine && j->inst.state == COMMAND_REBOOTING
+                ? fsm_find_effect_kind(&j->inst, COMMAND_FX_REBOOT)
+                : NULL;
+
+        if (other != NULL && other->id < fx->id) /* the oldest request serves this one too */
+            return;
+    }
     log_warning("%s asked for a reboot: running %s", job->inst.id, e->config->reboot_argv[0]);
     if (reboot_request(e->loop, e->config->reboot_argv, on_reboot_failed, e, &e->reboot, &err) < 0)
         on_reboot_failed(e, &err);
