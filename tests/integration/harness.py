@@ -470,6 +470,16 @@ class World:
         with open(self.path(name), "w", encoding="ascii"):
             pass
 
+    def end_politely(self):
+        """The end of a case that has passed: SIGTERM to every ssmd, which must be its end, and a clean one."""
+        for agent in self.agents:
+            if agent.is_up:
+                agent.wait_until_serving()
+                equal("the exit status of ssmd after SIGTERM", agent.terminate(20), 0)
+        for agent in self.agents:
+            for sign in ("Sanitizer", "runtime error:"):
+                check(sign not in agent.log(), "a sanitizer has found something")
+
     def end(self):
         for agent in self.agents:
             agent.end()
@@ -511,6 +521,7 @@ class Suite:
         problem = []
         try:
             function(world, *arguments)
+            world.end_politely()
         except Failure as error:
             problem = [str(error), *world.logs()]
         except Exception:  # a defect of the test counts as a failure, with its place

@@ -5,7 +5,7 @@ import signal
 import subprocess
 import time
 
-from harness import Suite, check, document, equal, program, wait_for
+from harness import Suite, check, document, equal, marked_processes, program, wait_for
 
 suite = Suite("stop, start, attach", jobs=4)
 
@@ -134,36 +134,43 @@ def what_waited_in_the_queue_runs_after_a_restart_in_order(world):
 
 
 @suite.case
-def nothing_starts_while_a_reboot_is_awaited(world):
+def a_time_limit_holds_while_ssmd_is_down(world):
     agent = world.agent().start()
-    asking = agent.hub.send(document(f"echo run >> {world.dir}/ran; [ $(wc -l < {world.dir}/ran) -ge 2 ] || exit 194"))
-    wait_for("the reboot to be asked for", lambda: agent.reboots_asked == 1)
-    other = agent.hub.send(document(f"echo run >> {world.dir}/other; cat {agent.boot_file}"))
-    agent.wait_state(other, "queued")
-    check(agent.status()["reboot_pending"], "status does not tell of the reboot")
-    agent.lose_power()
+    message = agent.hub.send(document(waiting_script(world, "never"), timeoutSeconds=5))
+    world.wait_file("ran")
+    agent.kill()
+    wait_for("the exit record", lambda: exists_exit(agent, message))
     agent.start()
-    equal("the one that asked", agent.wait_done(asking).terminal[-1]["Status"], "Success")
-    equal("the boot the other ran in", agent.wait_done(other).results["step1"]["standardOutput"], agent.boot_id + "\n")
-    equal("how often it ran", len(world.lines("ran")), 2)
+    record = agent.wait_done(message)
+    equal("status", record.terminal[0]["Status"], "TimedOut")
+    expect_result(record, 137, "begun\n")
 
 
 @suite.case
-def a_script_under_which_the_machine_went_down_is_reported_as_unknown(world):
-    agent = world.agent().start()
-    message = agent.hub.send(document(waiting_script(world, "never"), f"echo run >> {world.dir}/second"))
-    world.wait_file("ran")
-    boot = agent.boot_id
-    agent.lose_power()
-    agent.start()
+def a_script_that_kills_its_own_runner_ends_as_unknown_and_leaves_nothing(world):
+    agent = world.agent().start().wait_until_serving()
+    message = agent.hub.send(document(f"echo run >> {world.dir}/ran; read pid rest < {agent.jobs_dir}/$SSM_COMMAND_ID/0.1/lock;"
+                                      " kill -9 $pid; while :; do sleep 0.05; done",
+                                      f"echo run >> {world.dir}/second"))
     record = agent.wait_done(message)
-    result = record.results["step1"]
-    equal("status", (record.terminal[0]["Status"], result["status"], result["code"]), ("Failed", "Failed", 1000))
-    equal("output", result["standardOutput"], "begun\n")
-    for word in ("step1", "outcome is unknown", boot, "not run again"):
-        check(word in result["standardError"], f"the text does not say {word!r}: {result['standardError']}")
-    equal("the step after it", record.results["step2"]["status"], "Skipped")
+    equal("status", record.terminal[0]["Status"], "Failed")
+    equal("code", record.results["step1"]["code"], 1000)
     equal("how often they ran", (len(world.lines("ran")), len(world.lines("second"))), (1, 0))
+    equal("processes left besides ssmd", [pid for pid in marked_processes(agent.mark) if pid != agent.process.pid], [])
+
+
+@suite.case
+def the_end_of_ssmd_and_a_reply_under_way_is_one_reply(world):
+    """Killed while the terminal reply is on its way: sent again with the same id."""
+    agent = world.agent()
+    agent.hub.fault(kind="delay", operation="SendReply", times=1000, delay_ms=300)
+    agent.start()
+    message = agent.hub.send(document("echo once"))
+    agent.wait_state(message, "reporting")
+    agent.kill()
+    agent.hub.clear_faults()
+    agent.start()
+    equal("different terminal replies", len(agent.wait_done(message).terminal), 1)
 
 
 if __name__ == "__main__":

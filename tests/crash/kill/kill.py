@@ -491,6 +491,7 @@ class Run:
                 self.live_until("a terminal status", lambda: self.scenario.is_over(self))
                 self.end_politely()
                 self.judge()
+                self.world.end_politely()
             except Crime as crime:
                 self.crimes.append(crime)
             except Failure as failure:
