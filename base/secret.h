@@ -26,6 +26,13 @@ static inline const char *secret_reveal(const struct secret *s)
     return s->value_do_not_print != NULL ? s->value_do_not_print : "";
 }
 
+/* True for "NAME=value" where NAME is one of the variables that an agent's own AWS credentials may
+ * come in: they are not handed on to what it starts, nor written to a step's directory. */
+bool secret_is_variable(const char *entry) MUST_CHECK;
+/* environ without these. NULL-terminated; the array is the caller's, its strings are not. NULL only
+ * when memory is short. */
+char **secret_clean_environment(void) MUST_CHECK;
+
 static inline void secret_done_cleanup(struct secret *s)
 {
     secret_done(s);

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/crashpoint.h"
+#include "base/secret.h"
 
 struct reboot {
     uv_process_t process;
@@ -44,7 +45,8 @@ int reboot_request(uv_loop_t *loop, const char *const *argv,
 {
     static const char *const default_argv[] = {"/sbin/shutdown", "-r", "+1", NULL};
     uv_process_options_t options = {.exit_cb = on_ended, .flags = UV_PROCESS_DETACHED, .cwd = "/"};
-    struct reboot *r = calloc(1, sizeof(*r));
+    AUTO(free) char **environment = secret_clean_environment();
+    struct reboot *r = environment != NULL ? calloc(1, sizeof(*r)) : NULL;
     int e;
 
     if (r == NULL)
@@ -55,6 +57,7 @@ int reboot_request(uv_loop_t *loop, const char *const *argv,
     r->ctx = ctx;
     options.file = argv[0];
     options.args = (char **)(uintptr_t)argv; /* libuv does not write to them */
+    options.env = environment;
     crashpoint("reboot.before");
     e = uv_spawn(loop, &r->process, &options);
     if (e < 0) {

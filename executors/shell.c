@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/buf.h"
+#include "base/secret.h"
 #include "base/str.h"
 
 #define TIMEOUT_MIN_S 5
@@ -151,7 +152,7 @@ static int make_environment(struct shell_spec *s, const struct shell_request *q,
     int r = 0;
 
     for (p = q->base_environment; r == 0 && p != NULL && *p != NULL; p++)
-        if (strchr(*p, '=') != NULL)
+        if (strchr(*p, '=') != NULL && !secret_is_variable(*p))
             r = put_entry(s, strdup(*p), err);
     for (i = 0; r == 0 && i < q->n_environment; i++)
         r = put_variable(s, q->environment[i].name, q->environment[i].value, err);

@@ -39,8 +39,9 @@ struct shell_request {
     uint64_t cap_bytes;        /* 0: SHELL_DEFAULT_CAP_BYTES */
     int64_t grace_ms;          /* below 0: SHELL_GRACE_MS */
 
-    const char *const *base_environment; /* NULL-terminated NAME=value, normally environ */
-    const char *command_id;              /* SSM_COMMAND_ID */
+    /* NULL-terminated NAME=value, normally environ; credentials in it are left out */
+    const char *const *base_environment;
+    const char *command_id; /* SSM_COMMAND_ID */
     const char *aws_profile, *aws_credentials_file;
     const char *instance_id, *region, *platform_name, *platform_version; /* AWS_SSM_x */
 };

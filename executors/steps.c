@@ -15,14 +15,13 @@
 #include "base/crashpoint.h"
 #include "base/fs.h"
 #include "base/record.h"
+#include "base/secret.h"
 #include "base/str.h"
 #include "executors/cgroup.h"
 #include "executors/steps_internal.h"
 
 #define CRASH_PREFIX "SSMD_CRASH_"
 #define RUNNER_PREFIX "RUNNER_"
-
-extern char **environ;
 
 static const char *const stream_files[] = {
     [STEP_STDOUT] = STEP_FILE_STDOUT,
@@ -106,23 +105,22 @@ int steps_probe(struct steps *s, const struct step_key *key, enum step_answer *r
     return 0;
 }
 
-/* The agent's environment (the runner looks the script's interpreter up in its PATH), without the
- * places where the suite kills the agent: RUNNER_SSMD_CRASH_x are for the runner and reach it under
- * the names that base/crashpoint.h knows. The array is the caller's, its strings are not. */
+/* The agent's environment (the runner looks the script's interpreter up in its PATH), without its
+ * credentials and the places where the suite kills the agent: RUNNER_SSMD_CRASH_x are for the
+ * runner and reach it under the names that base/crashpoint.h knows. The array is the caller's, its
+ * strings are not. */
 static char **make_environment(void)
 {
-    size_t i, n = 0, k = 0;
-    char **list;
+    char **list = secret_clean_environment(), **from, **to;
 
-    while (environ[n] != NULL)
-        n++;
-    list = calloc(n + 1, sizeof(*list));
-    for (i = 0; list != NULL && i < n; i++) {
-        if (str_has_prefix(environ[i], RUNNER_PREFIX CRASH_PREFIX))
-            list[k++] = environ[i] + strlen(RUNNER_PREFIX);
-        else if (!str_has_prefix(environ[i], CRASH_PREFIX))
-            list[k++] = environ[i];
+    for (from = to = list; from != NULL && *from != NULL; from++) {
+        if (str_has_prefix(*from, RUNNER_PREFIX CRASH_PREFIX))
+            *to++ = *from + strlen(RUNNER_PREFIX);
+        else if (!str_has_prefix(*from, CRASH_PREFIX))
+            *to++ = *from;
     }
+    if (to != NULL)
+        *to = NULL;
     return list;
 }
 

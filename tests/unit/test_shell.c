@@ -138,12 +138,22 @@ static const char *get(const struct step_spec *spec, const char *name)
 
 START_TEST(a_later_variable_wins_and_ours_come_last)
 {
-    static const char *const base[] = {"PATH=/bin",     "A=base",  "TERM=xterm", "SSM_COMMAND_ID=b",
-                                       "TERMINAL=kept", "A=twice", NULL};
+    static const char *const base[] = {"PATH=/bin",
+                                       "A=base",
+                                       "TERM=xterm",
+                                       "SSM_COMMAND_ID=b",
+                                       "TERMINAL=kept",
+                                       "A=twice",
+                                       "AWS_ACCESS_KEY_ID=the agent's own",
+                                       "AWS_SECRET_ACCESS_KEY=the agent's own",
+                                       "AWS_SESSION_TOKEN=the agent's own",
+                                       "AWS_REGION=kept",
+                                       NULL};
     static const struct shell_variable own[] = {{"A", "own"},
                                                 {"B", ""},
                                                 {"SSM_COMMAND_ID", "forged"},
                                                 {"AWS_SSM_INSTANCE_ID", "forged"},
+                                                {"AWS_SESSION_TOKEN", "the step's"},
                                                 {"AWS_PROFILE", "mine"}};
     struct shell_request q = {
         .kind = _i == 0 ? SHELL_SH : SHELL_POWERSHELL,
@@ -170,6 +180,10 @@ START_TEST(a_later_variable_wins_and_ours_come_last)
     ck_assert_str_eq(get(&spec, "AWS_PROFILE"), "mine"); /* nothing of ours to put there */
     ck_assert_ptr_null(get(&spec, "AWS_SHARED_CREDENTIALS_FILE"));
     ck_assert_str_eq(get(&spec, "TERMINAL"), "kept");
+    ck_assert_str_eq(get(&spec, "AWS_REGION"), "kept");
+    ck_assert_ptr_null(get(&spec, "AWS_ACCESS_KEY_ID"));
+    ck_assert_ptr_null(get(&spec, "AWS_SECRET_ACCESS_KEY"));
+    ck_assert_str_eq(get(&spec, "AWS_SESSION_TOKEN"), "the step's");
     if (_i == 0) {
         ck_assert_str_eq(get(&spec, "TERM"), "xterm");
         ck_assert_ptr_null(get(&spec, "HOME"));
