@@ -248,14 +248,14 @@ static void tell_lost(struct watched *w, const char *text)
 }
 
 static int begin_remains(struct watched *w, int dirfd, const struct step_outcome *outcome,
-                         int64_t now)
+                         int64_t now, struct err *err)
 {
     w->remains = calloc(1, sizeof(*w->remains));
     w->outcome = calloc(1, sizeof(*w->outcome));
     if (w->remains == NULL || w->outcome == NULL) {
         free(TAKE(w->remains));
         free(TAKE(w->outcome));
-        return ERR_NOMEM;
+        return err_set(err, ERR_NOMEM, "what a step left: out of memory");
     }
     step_dir_remains(dirfd, w->owner->boot_id, w->remains);
     w->remains->give_up_ms = now + KILL_GIVE_UP_MS;
@@ -263,6 +263,13 @@ static int begin_remains(struct watched *w, int dirfd, const struct step_outcome
     w->state = WATCH_REMAINS;
     w->due_ms = now;
     return 0;
+}
+
+/* This machine is short of something, which says nothing of the step: asked again without end. */
+static bool is_shortage(const struct err *err)
+{
+    return err->code == ERR_NOMEM || err->code == ERR_FULL || err->sys_errno == EMFILE ||
+           err->sys_errno == ENFILE || err->sys_errno == EROFS;
 }
 
 static void look(struct watched *w, int64_t now)
@@ -278,9 +285,10 @@ static void look(struct watched *w, int64_t now)
     if (r == 0)
         r = step_dir_look(dirfd, &answer, &o, &lock_fd, &err);
     if (r == 0 && answer == STEP_LOST)
-        r = begin_remains(w, dirfd, &o, now);
+        r = begin_remains(w, dirfd, &o, now, &err);
     if (r < 0 && r != ERR_NOT_FOUND) {
-        if (++w->n_failed < MAX_FAILED_LOOKS && err_class_of(r) == ERR_CLASS_RETRY) {
+        if (is_shortage(&err) ||
+            (++w->n_failed < MAX_FAILED_LOOKS && err_class_of(r) == ERR_CLASS_RETRY)) {
             look_at(w, now + FAILED_LOOK_MS);
             return;
         }
