@@ -25,11 +25,13 @@ static int source_open(const char *path, const char *suffix, bool is_needed, str
     char name[PATH_MAX + 8];
 
     (void)snprintf(name, sizeof(name), "%s%s", path, suffix); /* fits */
-    s->fd = open(name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    s->fd = open(name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
     if (s->fd < 0)
         return errno == ENOENT && !is_needed ? 0 : err_sys(err, ERR_IO, errno, "open %s", name);
     if (fstat(s->fd, &s->st) < 0)
         return err_sys(err, ERR_IO, errno, "stat %s", name);
+    if (!S_ISREG(s->st.st_mode))
+        return err_set(err, ERR_IO, "%s: not a plain file", name);
     return 0;
 }
 

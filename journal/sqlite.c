@@ -124,8 +124,10 @@ static int connect_db(struct sqlite_journal *sj, struct err *err)
 
     if (r < 0)
         return r;
-    r = db_open(&sj->db, sj->path, SQLITE_OPEN_READWRITE, sj->vfs[0] != '\0' ? sj->vfs : NULL,
-                journal_sql, SQL_N, err);
+    r = storage_remember(&sj->storage, err);
+    if (r == 0)
+        r = db_open(&sj->db, sj->path, SQLITE_OPEN_READWRITE, sj->vfs[0] != '\0' ? sj->vfs : NULL,
+                    journal_sql, SQL_N, err);
     if (r == 0)
         r = make_ready(sj, &sj->db, err);
     if (r < 0)
@@ -161,7 +163,8 @@ int sqlite_touch(struct sqlite_journal *sj, struct err *err)
                                       : "a write outside a transaction");
     if (sj->has_begun)
         return 0;
-    r = sqlite_note(sj, db_run(&sj->db, SQL_BEGIN, DB_NO_ARGS, NULL, err));
+    r = storage_is_same(&sj->storage, err);
+    r = sqlite_note(sj, r < 0 ? r : db_run(&sj->db, SQL_BEGIN, DB_NO_ARGS, NULL, err));
     sj->has_begun = r == 0;
     return r;
 }

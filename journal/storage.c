@@ -123,6 +123,27 @@ void storage_done(struct storage *s)
     *s = (struct storage){.dir_fd = -1, .reserve_fd = -1};
 }
 
+int storage_remember(struct storage *s, struct err *err)
+{
+    if (fstatat(s->dir_fd, s->name, &s->seen, AT_SYMLINK_NOFOLLOW) < 0)
+        return err_sys(err, ERR_IO, errno, "stat %s", s->name);
+    return 0;
+}
+
+int storage_is_same(const struct storage *s, struct err *err)
+{
+    struct stat now;
+
+    if (fstatat(s->dir_fd, s->name, &now, AT_SYMLINK_NOFOLLOW) == 0 &&
+        now.st_ino == s->seen.st_ino && now.st_dev == s->seen.st_dev)
+        return 0;
+    return err_set(
+        err, ERR_IO,
+        "%s was removed or replaced under the running ssmd. Put it back, with its -wal, or "
+        "restart ssmd to start with what is there",
+        s->name);
+}
+
 void storage_fill_reserve(struct storage *s)
 {
     struct statvfs fs;

@@ -11,6 +11,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/stat.h>
 
 #include "base/err.h"
 
@@ -20,7 +21,8 @@ struct storage {
     int dir_fd;     /* of the journal's directory */
     int reserve_fd; /* locked while the journal is open */
     bool has_reserve;
-    char name[256]; /* of the database in its directory */
+    char name[256];   /* of the database in its directory */
+    struct stat seen; /* of the database when it was opened */
 };
 
 /* Check the directory (ours, writable by nobody else) and the files in it, make the database file
@@ -28,6 +30,11 @@ struct storage {
  * (another writer), ERR_NOT_FOUND (no directory), ERR_IO, ERR_FULL. End with storage_done(). */
 int storage_init(struct storage *s, const char *path, struct err *err) MUST_CHECK;
 void storage_done(struct storage *s);
+
+/* Remember which file the database is; whether its name still stands for that file. Somebody may
+ * have removed it or put another one in its place: what is written then is written to nowhere. */
+int storage_remember(struct storage *s, struct err *err) MUST_CHECK;
+int storage_is_same(const struct storage *s, struct err *err) MUST_CHECK;
 
 /* Fill the reserve if there is room for it. Not having it is no error. */
 void storage_fill_reserve(struct storage *s);

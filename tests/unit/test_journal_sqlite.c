@@ -489,6 +489,38 @@ START_TEST(revive_says_no_while_the_disk_is_still_failing)
 }
 END_TEST
 
+START_TEST(a_journal_that_was_removed_or_replaced_takes_nothing_more)
+{
+    char path[PATH_MAX + 32], away[PATH_MAX + 32];
+    struct world w;
+    struct err err;
+    FILE *other;
+
+    world_init(&w, JOURNAL_SQLITE);
+    put_fact(&w, "value");
+    (void)snprintf(path, sizeof(path), "%s/journal.db", w.dir);
+    (void)snprintf(away, sizeof(away), "%s/away.db", w.dir);
+    ck_assert_int_eq(rename(path, away), 0);
+    if (_i == 1) { /* another file in its place */
+        other = fopen(path, "w");
+        ck_assert_ptr_nonnull(other);
+        (void)fclose(other);
+    }
+    OK(w.j->ops->begin(w.j, e_));
+    ck_assert_int_eq(w.j->ops->put_fact(w.j, "key", "value", &err), ERR_IO);
+    ck_assert_ptr_nonnull(strstr(err.text, "removed or replaced"));
+    w.j->ops->rollback(w.j);
+    ck_assert_int_eq(w.j->ops->begin(w.j, &err), ERR_IO);
+    if (_i == 0)
+        ck_assert_int_lt(w.j->ops->revive(w.j, &err), 0); /* never an empty one of its own */
+    ck_assert_int_eq(rename(away, path), 0);
+    OK(w.j->ops->revive(w.j, e_));
+    put_fact(&w, "value");
+    assert_sound(&w);
+    world_done(&w);
+}
+END_TEST
+
 static int64_t reserve_bytes(const struct world *w)
 {
     char path[PATH_MAX + 32];
@@ -602,6 +634,7 @@ int main(void)
     tcase_add_loop_test(d, a_failed_commit_is_all_or_nothing_and_revive_brings_the_journal_back, 0,
                         (int)ARRAY_LEN(failures));
     tcase_add_test(d, revive_says_no_while_the_disk_is_still_failing);
+    tcase_add_loop_test(d, a_journal_that_was_removed_or_replaced_takes_nothing_more, 0, 2);
     tcase_add_test(d, a_full_disk_gives_up_the_reserve_and_upkeep_fills_it_again);
     tcase_add_test(d, the_log_does_not_grow_without_bound);
     tcase_add_test(d, the_side_file_follows_the_ledger);
