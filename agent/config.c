@@ -3,7 +3,10 @@
 
 #include <fcntl.h>
 #include <inttypes.h>
+#include <limits.h>
+#include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 #include <unistd.h>
@@ -190,9 +193,14 @@ static void read_number(const struct reading *rd, const struct key *k, const cJS
     int64_t *dst = (int64_t *)(void *)((char *)rd->config + k->offset);
     int64_t v;
 
-    if (!cJSON_IsNumber(value) || value->valuedouble != (double)(int64_t)value->valuedouble) {
+    if (!cJSON_IsNumber(value)) {
         warn(rd, k->section, k->name, "must be a whole number, not %s; %" PRId64 " is used",
              json_type_name(value), *dst);
+        return;
+    }
+    if (fabs(value->valuedouble) > 1e15 || trunc(value->valuedouble) != value->valuedouble) {
+        warn(rd, k->section, k->name, "%g is no whole number of a useful size; %" PRId64 " is used",
+             value->valuedouble, *dst);
         return;
     }
     v = (int64_t)value->valuedouble;
@@ -324,11 +332,13 @@ int config_read(struct config *c, const char *path, bool is_required, config_war
     AUTO(buf_done) struct buf text = {0};
     AUTO(cJSON_Delete) cJSON *root = NULL;
     struct reading rd = {.config = c, .path = path, .warn = warn_fn, .ctx = ctx};
+    char real[PATH_MAX];
     const cJSON *section;
     int r;
 
     buf_init(&text, MAX_CONFIG_BYTES);
-    r = fs_read_file(AT_FDCWD, path, &text, err);
+    /* A link is the operator's own: many systems keep /etc as links into another place. */
+    r = fs_read_file(AT_FDCWD, realpath(path, real) != NULL ? real : path, &text, err);
     if (r == ERR_NOT_FOUND && !is_required)
         return 0;
     if (r < 0)
@@ -369,5 +379,9 @@ int config_check_identity(const struct config *c, struct err *err)
         return err_set(err, ERR_INVALID,
                        "no region: set Agent.Region or "
                        "Identity.CustomIdentities[0].Region in the configuration");
+    if (!str_is_safe_name(config_signing_region(c), 64))
+        return err_set(err, ERR_INVALID,
+                       "region \"%s\": only letters, digits, '.', '_' and '-' are allowed",
+                       config_signing_region(c));
     return 0;
 }
