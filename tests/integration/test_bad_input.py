@@ -159,7 +159,8 @@ ODD = [
     ("a key twice: the last counts", json.dumps(GOOD).replace('"p": "v"', '"p": "first", "p": "v"'), "v\n"),
     ("other case of letters", json.dumps(GOOD).replace("DocumentContent", "dOCUMENTcONTENT"), "v\n"),
     ("an unknown field", json.dumps({**GOOD, "Surprise": {"a": [1]}}), "v\n"),
-    ("a long script", json.dumps(changed(STEP + "inputs.runCommand", ["# " + "x" * 1000] * 300 + ["echo end"])), "end\n"),
+    ("a long script", json.dumps(changed(STEP + "inputs.runCommand", ["# " + "x" * 1000] * 300 + ["echo end"])),
+     "end\n"),
 ]
 
 
@@ -189,7 +190,8 @@ def cancels_that_cannot_be_understood_are_failed_and_others_are_taken(world):
                                 CreatedDate=iso(), Payload=payload)
     bad = [send(payload) for payload in (
         "", "no json", "[]", "5", "{}", '{"CancelMessageId":null}', '{"CancelMessageId":5}', '{"CancelMessageId":""}',
-        '{"CancelMessageId":["x"]}', '{"CancelMessageId":{}}', '{"CancelMessageId":"' + "x" * 5000 + '"}', nested(1000))]
+        '{"CancelMessageId":["x"]}', '{"CancelMessageId":{}}', '{"CancelMessageId":"' + "x" * 5000 + '"}',
+        nested(1000))]
     bad += [send("{}", topic) for topic in ("aws.ssm.unknown", "x", "aws.ssm", "sendCommand", "AWS.SSM.SENDCOMMAND")]
     good = [send(json.dumps({"CancelMessageId": target})) for target in (
         f"aws.ssm.{uuid.uuid4()}.{INSTANCE}", "never heard of", "../../etc/passwd", "%s%n", "x" * 500)]
@@ -208,8 +210,8 @@ def message_ids_are_only_names(world):
     """What would be dangerous as a path or in a format is neither."""
     agent = world.agent(workers=20).start().wait_until_serving()
     pid = agent.status()["pid"]
-    ids = ["aws.ssm.../../../tmp/x." + INSTANCE, "aws.ssm..." + INSTANCE, "/etc/passwd-is-not-an-id", "%s%s%s%s%n%n%n%n%n",
-           "aws.ssm.with space and 'quotes\"." + INSTANCE, "aws.ssm.\u00fcml\u00e4ut." + INSTANCE, "x" * 199,
+    ids = ["aws.ssm.../../../tmp/x." + INSTANCE, "aws.ssm..." + INSTANCE, "/etc/passwd-is-not-an-id",
+           "%s%s%s%s%n%n%n%n%n", "aws.ssm.with space and 'quotes\"." + INSTANCE, "aws.ssm.\u00fcml\u00e4ut." + INSTANCE, "x" * 199,
            "aws.ssm.-rf." + INSTANCE]
     for message in ids:
         agent.hub.inject(MessageId=message, Destination=INSTANCE, Topic=SEND, CreatedDate=iso(),

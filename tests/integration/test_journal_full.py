@@ -121,8 +121,9 @@ def full_when_a_script_ends(world, disk_of):
     agent.start().wait_until_serving()
     first = agent.hub.send(document(running_script(world)))
     world.wait_file("first")
+    agent.wait_state(first, "running")
     wait_for("all answers to be journaled", lambda: not agent.query(
-        "SELECT 1 FROM effect WHERE closed_unix_ms IS NULL AND kind <> 'spawn'") and agent.job_state(first) == "running")
+        "SELECT 1 FROM effect WHERE closed_unix_ms IS NULL AND kind <> 'spawn'"))
     disk.fill()
     world.touch("go")
     wait_suspended(agent)

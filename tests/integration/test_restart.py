@@ -11,7 +11,8 @@ suite = Suite("stop, start, attach", jobs=4)
 
 
 def waiting_script(world, name="go"):
-    return f"echo run >> {world.dir}/ran; echo begun; while [ ! -e {world.dir}/{name} ]; do sleep 0.02; done; echo ended; exit 5"
+    return (f"echo run >> {world.dir}/ran; echo begun; while [ ! -e {world.dir}/{name} ]; do sleep 0.02; done;"
+            " echo ended; exit 5")
 
 
 def expect_result(record, code=5, out="begun\nended\n"):
@@ -149,7 +150,8 @@ def a_time_limit_holds_while_ssmd_is_down(world):
 @suite.case
 def a_script_that_kills_its_own_runner_ends_as_unknown_and_leaves_nothing(world):
     agent = world.agent().start().wait_until_serving()
-    message = agent.hub.send(document(f"echo run >> {world.dir}/ran; read pid rest < {agent.jobs_dir}/$SSM_COMMAND_ID/0.1/lock;"
+    message = agent.hub.send(document(f"echo run >> {world.dir}/ran;"
+                                      f" read pid rest < {agent.jobs_dir}/$SSM_COMMAND_ID/0.1/lock;"
                                       " kill -9 $pid; while :; do sleep 0.05; done",
                                       f"echo run >> {world.dir}/second"))
     record = agent.wait_done(message)

@@ -33,8 +33,8 @@ def expect_reported_once(world, agent, messages, timeout=90):
         record = agent.wait_done(message, timeout)
         equal(f"command {n}: terminal replies", len(record.terminal), 1)
         equal(f"command {n}: status", record.terminal[0]["Status"], "Failed" if n else "Success")
-        equal(f"command {n}: code and output", (record.results["step1"]["code"], record.results["step1"]["standardOutput"]),
-              (n, f"{n}\n"))
+        result = record.results["step1"]
+        equal(f"command {n}: code and output", (result["code"], result["standardOutput"]), (n, f"{n}\n"))
         equal(f"command {n}: how often it ran", len(world.lines(f"ran.{n}")), 1)
         check(record.of_kind("ack"), f"command {n} was not acknowledged")
 
@@ -174,7 +174,8 @@ def credentials_that_go_bad_keep_results_until_they_are_good_again(world):
         os.replace(path + ".new", path)
     write(good)
     agent = world.agent(hub, environment={"AWS_SHARED_CREDENTIALS_FILE": path}).start()
-    message = hub.send(document(f"echo begun >> {world.dir}/ran; while [ ! -e {world.dir}/go ]; do sleep 0.02; done; exit 3"))
+    message = hub.send(document(f"echo begun >> {world.dir}/ran; while [ ! -e {world.dir}/go ]; do sleep 0.02; done;"
+                                " exit 3"))
     world.wait_file("ran")
     wait_for("the acknowledgement", lambda: agent.record(message).of_kind("ack"))
     hub.fault(kind="error", operation="*", times=100000, status=403, code="UnrecognizedClientException")

@@ -1,0 +1,300 @@
+"""What happens to a command in each scenario of kill.py, what the world does meanwhile, and what must come of it."""
+import os
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../integration"))
+from harness import INSTANCE, iso, marked_processes, program, wait_for  # noqa: E402
+
+NOT_ZERO = "failed to run commands: exit status "
+UNKNOWN = 1000  # the code of a step whose end nobody saw
+
+
+def step(n, script):
+    """A script that leaves a line in ran.<n> for each time it is run."""
+    return f"echo run >> @DIR@/ran.{n}; {script}"
+
+
+class Want:
+    """What is to come of a command: status, and for each step (status, code, stdout, stderr, times run)."""
+
+    def __init__(self, status, *steps, acknowledged=True):
+        self.status = status
+        self.steps = steps
+        self.acknowledged = acknowledged
+
+
+class Scenario:
+    """One command (or other message) and what the world does meanwhile."""
+
+    name = ""
+    settings = {}
+    scripts = ()
+    inputs = {}
+    want = None
+    lives = 1     # lives without a death that are worth dying in: 2 where the document reboots
+    power = False  # a death takes the machine with it
+
+    def settings_for(self, run):
+        return dict(self.settings)
+
+    def begin(self, run):
+        run.message = run.send(*self.scripts, **self.inputs)
+
+    def tick(self, run):
+        """What the world does, whenever ssmd is up or not."""
+
+    def wanted(self, run):
+        return self.want
+
+    def is_over(self, run):
+        return any(r["Status"] != "SuccessAndReboot" for r in run.record().terminal)
+
+    def judge(self, run):
+        """What is particular about this scenario's end."""
+
+
+class OneStep(Scenario):
+    name = "one step"
+    scripts = (step(1, "echo one; echo bad >&2; exit 7"),)
+    want = Want("Failed", ("Failed", 7, "one\n", f"bad\n{NOT_ZERO}7", 1))
+
+
+class StillRunning(Scenario):
+    """The script is still running when ssmd comes back."""
+
+    name = "one step that outlives ssmd"
+    scripts = (step(1, "echo begun; while [ ! -e @DIR@/go ]; do sleep 0.02; done; echo ended"),)
+    want = Want("Success", ("Success", 0, "begun\nended\n", "", 1))
+
+    def tick(self, run):
+        if run.ran(1) and not run.world.lines("go") and (
+                run.n_starts > 1 and run.agent.status() or run.record().of_kind("ack")):
+            run.world.touch("go")
+
+
+class ThreeSteps(Scenario):
+    name = "three steps"
+    scripts = (step(1, "echo one"), step(2, "echo two; exit 3"), step(3, "echo three"))
+    want = Want("Failed", ("Success", 0, "one\n", "", 1), ("Failed", 3, "two\n", f"{NOT_ZERO}3", 1),
+                ("Success", 0, "three\n", "", 1))
+
+
+class Reboot(Scenario):
+    name = "exit 194"
+    scripts = (step(1, "if [ $(wc -l < @DIR@/ran.1) -lt 2 ]; then echo before; exit 194; fi; echo after"),
+               step(2, "echo two"))
+    want = Want("Success", ("Success", 0, "before\nafter\n", "", 2), ("Success", 0, "two\n", "", 1))
+    lives = 2
+
+    def tick(self, run):
+        if run.agent.reboots_asked > run.reboots_served:
+            run.agent.lose_power()
+            run.reboots_served = run.agent.reboots_asked
+            run.start()
+
+
+class Cancelled(Scenario):
+    name = "cancelled"
+    scripts = (step(1, "echo begun; while :; do sleep 0.05; done"), step(2, "echo never"))
+    want = Want("Cancelled", ("Cancelled", 137, "begun\n", "", 1),
+                ("Cancelled", 1, "", "", 0))
+
+    def tick(self, run):
+        if run.cancel is None and os.path.exists(os.path.join(run.agent.jobs_dir, run.job, "0.1", "stdout")) \
+                and run.ran(1) and run.has_written("0.1"):
+            run.cancel = run.note(run.hub.cancel(run.message))
+
+
+class SlowRunner(OneStep):
+    """Runners come to life late: a second one is started for the same step, and one of them runs it."""
+
+    name = "runners that come late"
+
+    def settings_for(self, run):
+        path = run.world.path("late-runner")
+        with open(path, "w", encoding="ascii") as f:
+            f.write("#!/bin/sh\n"
+                    f"echo started >> {run.world.dir}/runners\n"
+                    f"while [ ! -e {run.world.dir}/runners-go ]; do sleep 0.02; done\n"
+                    f"exec {program('executors', 'ssmd-runner')} \"$@\"\n")
+        os.chmod(path, 0o700)
+        return {"RunnerPath": path}
+
+    def tick(self, run):
+        n_lives = len(run.world.lines("runners"))
+        if n_lives and (run.record().of_kind("ack") or n_lives > 1):
+            run.world.touch("runners-go")
+
+
+class CancelledBeforeRunner(SlowRunner):
+    """A step is cancelled whose runner has not begun: it must never begin, however late it comes."""
+
+    name = "cancelled before its runner began"
+    want = Want("Cancelled", ("Cancelled", 1, "", "", 0))
+
+    def tick(self, run):
+        if run.cancel is None and run.world.lines("runners") and run.agent.is_up \
+                and run.agent.job_state(run.message) == "running":
+            run.cancel = run.note(run.hub.cancel(run.message))
+
+    def judge(self, run):
+        run.world.touch("runners-go")
+        wait_for("the late runners to end", lambda: not list(marked_processes(run.agent.mark)))
+        run.expect("twice", "runs after the cancel", run.ran(1), 0)
+
+
+class TimedOut(Scenario):
+    name = "timed out"
+    scripts = (step(1, "echo begun; while :; do sleep 0.05; done"),)
+    inputs = {"timeoutSeconds": 5}  # the least that counts
+    want = Want("TimedOut", ("TimedOut", 137, "begun\n", "", 1))
+
+
+class QueuedCancelled(Scenario):
+    """One worker, which another command holds."""
+
+    name = "cancelled in the queue"
+    settings = {"workers": 1}
+    scripts = (step(1, "echo never"),)
+    want = Want("Cancelled", ("Cancelled", 1, "", "", 0))
+
+    def begin(self, run):
+        run.blocker = run.send_other("echo run >> @DIR@/blocked; while [ ! -e @DIR@/go ]; do sleep 0.02; done")
+        run.message = run.send(*self.scripts)
+
+    def tick(self, run):
+        if run.cancel is None and run.agent.is_up and run.agent.job_state(run.message) == "queued" \
+                and run.world.lines("blocked"):
+            run.cancel = run.note(run.hub.cancel(run.message))
+        if not os.path.exists(run.world.path("go")) and run.record().terminal:
+            run.world.touch("go")
+
+    def is_over(self, run):
+        return run.record().terminal and run.record(run.blocker).terminal
+
+    def judge(self, run):
+        run.expect("result", "status of the other command", run.record(run.blocker).terminal[0]["Status"], "Success")
+        run.expect("twice", "runs of the other command", len(run.world.lines("blocked")), 1)
+
+
+class Rejected(Scenario):
+    name = "document refused"
+    want = Want("Failed", acknowledged=False)
+
+    def begin(self, run):
+        run.message = run.note(run.hub.send({"schemaVersion": "9999.0", "mainSteps": []}, command_id=run.job))
+
+
+class Unhandled(Scenario):
+    """A message that nobody here understands."""
+
+    name = "topic refused"
+    want = None
+
+    def begin(self, run):
+        run.message = run.note(run.hub.inject(MessageId=f"aws.ssm.{run.job}.{INSTANCE}", Destination=INSTANCE,
+                                              Topic="aws.ssm.somethingElse", CreatedDate=iso(), Payload="{}"))
+
+    def is_over(self, run):
+        return run.record().of_kind("fail")
+
+    def judge(self, run):
+        run.expect("result", "replies", run.record().replies, [])
+
+
+class Again(OneStep):
+    """Each answer of the service has every message three times."""
+
+    name = "delivered three times"
+
+    def begin(self, run):
+        run.hub.fault(kind="duplicate", operation="GetMessages", times=1000, copies=3)
+        super().begin(run)
+
+
+class Late(OneStep):
+    """The service takes nothing at first."""
+
+    name = "answers refused at first"
+
+    def begin(self, run):
+        for operation in ("SendReply", "AcknowledgeMessage"):
+            run.hub.fault(kind="lose", operation=operation, times=1)
+            run.hub.fault(kind="error", operation=operation, times=1, status=503, code="ServiceUnavailable")
+        super().begin(run)
+
+
+def fate(run, n):
+    """What the records of step n's first attempt tell: true (the end is on disk), lost, or unbegun."""
+    directory = os.path.join(run.agent.jobs_dir, run.job, f"{n - 1}.1")
+    if os.path.exists(os.path.join(directory, "exit")):
+        return "true"
+    return "lost" if os.path.exists(os.path.join(directory, "started")) else "unbegun"
+
+
+def with_fates(want, fates):
+    """`want`, after the machine went down: a step that had begun without a recorded end is not run again and
+    what became of it is not known; those after it do not run."""
+    steps, is_lost = [], False
+    for told, known in zip(want.steps, fates):
+        if is_lost:
+            steps.append(("Skipped", 0, "", "", 0))
+        elif known == "lost":
+            is_lost = True
+            steps.append(("Failed", UNKNOWN, None, None, (0, 1)))
+        else:
+            steps.append(told)
+    return Want("Failed" if is_lost else want.status, *steps)
+
+
+class PowerLoss(Scenario):
+    """With ssmd its runners and scripts end; it comes back in another boot."""
+
+    power = True
+
+    def wanted(self, run):
+        return with_fates(self.want, run.fates or ["true"] * len(self.want.steps))
+
+    def died(self, run):
+        if run.fates is None:
+            run.fates = [fate(run, n + 1) for n in range(len(self.want.steps))]
+
+
+class PowerOneStep(PowerLoss):
+    name = "power lost, one step"
+    scripts = OneStep.scripts
+    want = OneStep.want
+
+
+class PowerThreeSteps(PowerLoss):
+    name = "power lost, three steps"
+    scripts = ThreeSteps.scripts
+    want = ThreeSteps.want
+
+
+class PowerLongStep(PowerLoss):
+    """The script never ends by itself before the power is gone."""
+
+    name = "power lost under a script"
+    scripts = (step(1, "echo begun; while [ ! -e @DIR@/go ]; do sleep 0.02; done"),)
+    want = Want("Success", ("Success", 0, "begun\n", "", 1))
+
+    def tick(self, run):
+        StillRunning.tick(self, run)
+
+
+class RunnerKilled(Scenario):
+    """The runner dies, ssmd lives."""
+
+    name = "runner killed"
+    scripts = ThreeSteps.scripts
+    want = ThreeSteps.want
+
+    def wanted(self, run):
+        return with_fates(self.want, [fate(run, 1), "true", "true"]) if run.is_runner_dead else self.want
+
+
+SCENARIOS = [OneStep(), StillRunning(), ThreeSteps(), Reboot(), Cancelled(), SlowRunner(),
+             CancelledBeforeRunner(), TimedOut(), QueuedCancelled(), Rejected(),
+             Unhandled(), Again(), Late(), PowerOneStep(), PowerThreeSteps(), PowerLongStep()]
+RUNNER_SCENARIO = RunnerKilled()
