@@ -40,8 +40,9 @@ struct client {
     uv_pipe_t pipe;
     struct buf request, answer;
     uv_write_t write;
-    bool is_waiting; /* the engine still owes it an answer */
-    bool is_closed;  /* handle closed; freed once it does not wait */
+    bool is_waiting;           /* the engine still owes it an answer */
+    const char *accepted_text; /* static; what to say when it comes */
+    bool is_closed;            /* handle closed; freed once it does not wait */
     struct client *next, *prev;
 };
 
@@ -160,22 +161,7 @@ static void answer_status(struct client *c)
     send_answer(c);
 }
 
-static int ask_cancel(struct client *c, const cJSON *request, struct err *err)
-{
-    const char *job;
-    int r = json_get_string(request, "request", "job", 64, &job, err);
-
-    if (r == 0 && job == NULL)
-        r = err_set(err, ERR_INVALID, "request.job is missing");
-    if (r == 0)
-        r = engine_cancel(c->server->engine, job, err);
-    if (r < 0)
-        return r;
-    (void)buf_add_str(&c->answer, "{\"ok\":true,\"text\":\"it is being stopped\"}");
-    send_answer(c);
-    return 0;
-}
-
+/* What was asked for is committed, or could not be. */
 static void on_accepted(void *ctx, const char *job_id, const struct err *err)
 {
     struct client *c = ctx;
@@ -191,8 +177,26 @@ static void on_accepted(void *ctx, const char *job_id, const struct err *err)
         answer_error(c, err);
         return;
     }
-    (void)buf_printf(&c->answer, "{\"ok\":true,\"job\":\"%s\"}", job_id);
+    (void)buf_printf(&c->answer, "{\"ok\":true,\"job\":\"%s\",\"text\":\"%s\"}", job_id,
+                     c->accepted_text);
     send_answer(c);
+}
+
+static int ask_cancel(struct client *c, const cJSON *request, struct err *err)
+{
+    const char *job;
+    int r = json_get_string(request, "request", "job", 64, &job, err);
+
+    if (r == 0 && job == NULL)
+        r = err_set(err, ERR_INVALID, "request.job is missing");
+    if (r < 0)
+        return r;
+    c->is_waiting = true;
+    c->accepted_text = "it is being stopped";
+    r = engine_cancel(c->server->engine, job, on_accepted, c, err);
+    if (r < 0)
+        c->is_waiting = false;
+    return r;
 }
 
 /* The payload of a send message, as the service would have made it (spec 03, section 3.4). */
@@ -237,6 +241,7 @@ static int ask_run(struct client *c, const cJSON *request, struct err *err)
     if (r < 0)
         return r;
     c->is_waiting = true;
+    c->accepted_text = "it is accepted";
     r = engine_run_local(c->server->engine, name != NULL ? name : "local", buf_str(&payload),
                          on_accepted, c, err);
     if (r < 0)

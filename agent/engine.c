@@ -1,4 +1,4 @@
-/* The interpreter's turn: gather, decide, commit, perform; and what happens when a commit fails. */
+/* The interpreter's turn: gather, decide, commit, perform. */
 #define LOG_MODULE "engine"
 #include "agent/engine_internal.h"
 
@@ -7,110 +7,8 @@
 #include <string.h>
 
 #include "base/crashpoint.h"
-#include "base/ids.h"
 #include "base/log.h"
 #include "base/str.h"
-#include "executors/shell.h"
-
-static void suspend(struct engine *e, const struct err *why);
-static int load(struct engine *e, struct err *err);
-
-/* ---- jobs ---- */
-
-static size_t bucket_of(const char *id)
-{
-    uint32_t h = 2166136261u; /* FNV-1a */
-
-    for (; *id != '\0'; id++)
-        h = (h ^ (unsigned char)*id) * 16777619u;
-    return h % ENGINE_BUCKETS;
-}
-
-struct job *engine_find_job(const struct engine *e, const char *job_id)
-{
-    struct job *j;
-
-    for (j = e->buckets[bucket_of(job_id)]; j != NULL; j = j->bucket_next)
-        if (str_eq(j->inst.id, job_id))
-            return j;
-    return NULL;
-}
-
-static struct job *insert_job(struct engine *e, struct fsm_instance *inst, const char *message_id)
-{
-    struct job *job = calloc(1, sizeof(*job)), **bucket;
-
-    if (job == NULL)
-        return NULL;
-    job->inst = *inst;
-    *inst = (struct fsm_instance){.machine = inst->machine};
-    (void)str_copy(job->message_id, sizeof(job->message_id), message_id); /* intake bounds it */
-    bucket = &e->buckets[bucket_of(job->inst.id)];
-    job->bucket_next = *bucket;
-    *bucket = job;
-    job->prev = e->last;
-    if (e->last != NULL)
-        e->last->next = job;
-    else
-        e->first = job;
-    e->last = job;
-    e->n_jobs++;
-    return job;
-}
-
-static void free_job(struct engine *e, struct job *job)
-{
-    struct job **at = &e->buckets[bucket_of(job->inst.id)];
-
-    while (*at != job)
-        at = &(*at)->bucket_next;
-    *at = job->bucket_next;
-    if (job->prev != NULL)
-        job->prev->next = job->next;
-    else
-        e->first = job->next;
-    if (job->next != NULL)
-        job->next->prev = job->prev;
-    else
-        e->last = job->prev;
-    e->n_jobs--;
-    outbox_forget(e, job);
-    task_free(job->task);
-    fsm_instance_done(&job->inst);
-    free(job);
-}
-
-int engine_add_job(struct engine *e, struct fsm_instance *inst, const char *message_id,
-                   struct job **ret_job, struct err *err)
-{
-    struct job *job = insert_job(e, inst, message_id);
-    int r;
-
-    if (job == NULL)
-        return err_set(err, ERR_NOMEM, "job %s: out of memory", inst->id);
-    r = e->journal->ops->put_instance(e->journal, &job->inst, err);
-    if (r < 0)
-        return r; /* the turn fails, and with it everything in memory goes */
-    *ret_job = job;
-    return 0;
-}
-
-const char *engine_channel_of(const struct job *job)
-{
-    return job->inst.machine == &command_machine ? command_of(&job->inst)->channel
-                                                 : delivery_of(&job->inst)->channel;
-}
-
-struct link *engine_link_of(const struct engine *e, const struct job *job)
-{
-    const char *name = engine_channel_of(job);
-    size_t i;
-
-    for (i = 0; i < e->n_links; i++)
-        if (str_eq(e->links[i]->name, name))
-            return e->links[i];
-    return NULL;
-}
 
 /* ---- the queue ---- */
 
@@ -125,7 +23,7 @@ void engine_queue(struct engine *e, struct item *item)
         (void)uv_timer_start(&e->lazy_timer, e->lazy_timer.timer_cb, ENGINE_LAZY_MS, 0);
 }
 
-static struct item *pop(struct engine *e)
+struct item *engine_pop(struct engine *e)
 {
     struct item *item = e->head;
 
@@ -146,6 +44,8 @@ struct event_item {
     int64_t effect_id;
     bool has_text;
     char text[512];
+    engine_accepted_fn done; /* or NULL */
+    void *ctx;
 };
 
 struct fsm_event engine_event(const struct engine *e, uint8_t kind, int64_t effect_id,
@@ -173,22 +73,21 @@ static int apply_event(struct engine *e, struct item *item, struct err *err)
 
 static void finish_event(struct engine *e, struct item *item, const struct err *err)
 {
+    struct event_item *it = container_of(item, struct event_item, item);
+
     (void)e;
-    (void)err; /* whoever sent it asks again: recovery goes by open effects */
-    free(container_of(item, struct event_item, item));
+    if (it->done != NULL) /* others need no answer: recovery goes by open effects */
+        it->done(it->ctx, it->job_id, err);
+    free(it);
 }
 
-void engine_queue_event(struct engine *e, const char *job_id, uint8_t kind, int64_t effect_id,
-                        bool is_lazy, const char *text)
+static struct event_item *new_event(const char *job_id, uint8_t kind, int64_t effect_id,
+                                    bool is_lazy, const char *text)
 {
     struct event_item *it = calloc(1, sizeof(*it));
-    struct err err;
 
-    if (it == NULL) { /* without this event the journal's truth is needed again */
-        (void)err_set(&err, ERR_NOMEM, "event for %s: out of memory", job_id);
-        engine_ask_suspend(e, &err);
-        return;
-    }
+    if (it == NULL)
+        return NULL;
     it->item = (struct item){.is_lazy = is_lazy, .apply = apply_event, .finish = finish_event};
     (void)str_copy(it->job_id, sizeof(it->job_id), job_id);
     it->kind = kind;
@@ -196,6 +95,20 @@ void engine_queue_event(struct engine *e, const char *job_id, uint8_t kind, int6
     it->has_text = text != NULL;
     if (text != NULL)
         (void)str_copy(it->text, sizeof(it->text), text); /* cut is fine: it is for people */
+    return it;
+}
+
+void engine_queue_event(struct engine *e, const char *job_id, uint8_t kind, int64_t effect_id,
+                        bool is_lazy, const char *text)
+{
+    struct event_item *it = new_event(job_id, kind, effect_id, is_lazy, text);
+    struct err err;
+
+    if (it == NULL) { /* without this event the journal's truth is needed again */
+        (void)err_set(&err, ERR_NOMEM, "event for %s: out of memory", job_id);
+        engine_ask_suspend(e, &err);
+        return;
+    }
     engine_queue(e, &it->item);
 }
 
@@ -218,7 +131,7 @@ static int remember(struct engine *e, struct job *job, const struct fsm_effect *
     return 0;
 }
 
-static void set_deadline(const struct engine *e, struct fsm_instance *inst, int64_t after_ms)
+void engine_set_deadline(const struct engine *e, struct fsm_instance *inst, int64_t after_ms)
 {
     inst->deadline = (struct fsm_deadline){.after_ms = after_ms};
     if (after_ms == 0)
@@ -227,7 +140,7 @@ static void set_deadline(const struct engine *e, struct fsm_instance *inst, int6
     inst->deadline.boottime_ms = clock_boottime_ms() + after_ms;
 }
 
-static void perform(struct engine *e, struct job *job, const struct fsm_effect *fx,
+void engine_perform(struct engine *e, struct job *job, const struct fsm_effect *fx,
                     bool is_restart);
 
 /* Give the opened effects their ids and put what they need into the journal. */
@@ -268,7 +181,7 @@ static int put_belongings(struct engine *e, struct job *job, const struct fsm_ef
 #ifdef SSMD_BREAK_SPAWN_BEFORE_COMMIT /* negative control: the world changes before the journal    \
                                          knows */
         if (job->inst.machine == &command_machine && opens[i].kind == COMMAND_FX_SPAWN)
-            perform(e, job, &opens[i], false);
+            engine_perform(e, job, &opens[i], false);
 #endif
     }
     return 0;
@@ -308,9 +221,13 @@ int engine_deliver(struct engine *e, struct job *job, const struct fsm_event *ev
     struct fsm_event runaway;
     int r;
 
+    if (jobs_is_set_aside(e, inst->id))
+        return 0;
+    (void)str_copy(e->culprit, sizeof(e->culprit), inst->id); /* if this fails, it is this one */
     switch (fsm_step(inst, ev, &e->out)) {
     case FSM_MOVED:
-        set_deadline(e, inst, e->out.deadline_ms);
+        if (e->out.deadline_ms != FSM_KEEP_DEADLINE)
+            engine_set_deadline(e, inst, e->out.deadline_ms);
         r = adopt_effects(e, job, err);
         if (r == 0)
             r = journal_move(e, job, ev, err);
@@ -342,7 +259,7 @@ int engine_deliver(struct engine *e, struct job *job, const struct fsm_event *ev
 
 /* ---- performing ---- */
 
-static void perform(struct engine *e, struct job *job, const struct fsm_effect *fx, bool is_restart)
+void engine_perform(struct engine *e, struct job *job, const struct fsm_effect *fx, bool is_restart)
 {
     char name[64];
 
@@ -371,84 +288,6 @@ static void perform(struct engine *e, struct job *job, const struct fsm_effect *
     crashpoint(name);
 }
 
-/* A restart looks at open effects only; the answer comes from the machine's table. */
-static void recover(struct engine *e, struct job *job)
-{
-    const struct fsm_machine *m = job->inst.machine;
-    size_t i, n = job->inst.n_effects;
-    AUTO(free) struct fsm_effect *open = n > 0 ? malloc(n * sizeof(*open)) : NULL;
-    struct err err;
-
-    if (n > 0 && open == NULL) {
-        (void)err_set(&err, ERR_NOMEM, "%s %s: out of memory", m->name, job->inst.id);
-        engine_ask_suspend(e, &err);
-        return;
-    }
-    if (n > 0)
-        memcpy(open, job->inst.effects, n * sizeof(*open));
-    for (i = 0; i < n; i++) {
-        switch (m->effects[open[i].kind].recovery) {
-        case FSM_REDO:
-            perform(e, job, &open[i], true);
-            break;
-        case FSM_PROBE:
-            if (open[i].kind == COMMAND_FX_SPAWN)
-                fx_probe_spawn(e, job, &open[i]);
-            else
-                fx_reboot(e, job, &open[i], true);
-            break;
-        case FSM_ONCE:
-            engine_queue_event(e, job->inst.id, (uint8_t)m->effects[open[i].kind].lost, open[i].id,
-                               false, NULL);
-            break;
-        }
-    }
-}
-
-/* ---- deadlines ---- */
-
-static void arm_deadlines(struct engine *e)
-{
-    int64_t now = clock_boottime_ms(), next = INT64_MAX;
-    struct job *j;
-
-    for (j = e->first; j != NULL; j = j->next) {
-        struct fsm_deadline *d = &j->inst.deadline;
-
-        if (d->after_ms == 0)
-            continue;
-        if (!str_eq(d->boot_id, e->boot_id)) /* of another boot: what is left of it nobody knows */
-            set_deadline(e, &j->inst, d->after_ms);
-        if (d->boottime_ms < next)
-            next = d->boottime_ms;
-    }
-    (void)uv_timer_stop(&e->deadline_timer);
-    if (next != INT64_MAX) { /* the loop's clock stands still in suspend: look once a minute */
-        int64_t wait = next > now ? next - now : 0;
-
-        (void)uv_timer_start(&e->deadline_timer, e->deadline_timer.timer_cb,
-                             (uint64_t)(wait < 60000 ? wait : 60000), 0);
-    }
-}
-
-static void on_deadline(uv_timer_t *timer)
-{
-    struct engine *e = timer->data;
-    int64_t now = clock_boottime_ms();
-    struct job *j;
-
-    for (j = e->first; j != NULL; j = j->next) {
-        int8_t overdue = j->inst.machine->states[j->inst.state].overdue;
-
-        if (j->inst.deadline.after_ms == 0 || overdue == FSM_NO_EVENT ||
-            j->inst.deadline.boottime_ms > now)
-            continue;
-        j->inst.deadline.boottime_ms = now + j->inst.deadline.after_ms; /* not again at once */
-        engine_queue_event(e, j->inst.id, (uint8_t)overdue, 0, false, "it did not come in time");
-    }
-    arm_deadlines(e);
-}
-
 /* ---- the turn ---- */
 
 static size_t count_busy(const struct engine *e)
@@ -475,7 +314,8 @@ static int start_waiting(struct engine *e, struct err *err)
          j = j->next) {
         struct fsm_event ev;
 
-        if (j->inst.machine != &command_machine || j->inst.state != COMMAND_QUEUED)
+        if (j->inst.machine != &command_machine || j->inst.state != COMMAND_QUEUED ||
+            jobs_is_set_aside(e, j->inst.id))
             continue;
         ev = engine_event(e, COMMAND_EV_START, 0, NULL);
         r = engine_deliver(e, j, &ev, err);
@@ -503,7 +343,7 @@ static void free_ended(struct engine *e)
         next = j->next;
         has_ended = has_ended || j->is_ended;
         if (j->is_ended)
-            free_job(e, j);
+            jobs_free(e, j);
         else if (j->task != NULL &&
                  (j->inst.machine != &command_machine ||
                   (j->inst.state != COMMAND_RUNNING && j->inst.state != COMMAND_REBOOTING))) {
@@ -515,7 +355,19 @@ static void free_ended(struct engine *e)
         e->ended(e->ended_ctx);
 }
 
-static void turn(struct engine *e)
+/* A turn that failed, though not for want of a journal, failed for one job: its stored payload
+ * cannot be read any more, or a row of it is not what we took it for. It is set aside until the
+ * next start, so that all others go on. */
+static void blame(struct engine *e, const struct err *err)
+{
+    bool is_journal = err->code == ERR_IO || err->code == ERR_FULL || err->code == ERR_BUSY ||
+                      err->code == ERR_NOMEM || e->culprit[0] == '\0';
+
+    if (!is_journal && jobs_set_aside(e, e->culprit))
+        log_error("%s is set aside until the next start: %s", e->culprit, err->text);
+}
+
+void engine_turn(struct engine *e)
 {
     struct item *item, *done = NULL, **done_tail = &done;
     struct err err = {0};
@@ -525,30 +377,36 @@ static void turn(struct engine *e)
     e->is_flush_due = false;
     (void)uv_timer_stop(&e->lazy_timer);
     e->n_todo = 0;
+    e->culprit[0] = '\0';
     r = e->journal->ops->begin(e->journal, &err);
-    while (r == 0 && (item = pop(e)) != NULL) {
+    while (r == 0 && (item = engine_pop(e)) != NULL) {
         item->next = NULL;
         *done_tail = item;
         done_tail = &item->next;
+        e->culprit[0] = '\0';
         r = item->apply(e, item, &err);
     }
     if (r == 0)
         r = start_waiting(e, &err);
-    if (r == 0)
+    if (r == 0) {
+        e->culprit[0] = '\0';
         r = e->journal->ops->commit(e->journal, &err);
+    }
     if (r < 0) {
         e->journal->ops->rollback(e->journal);
+        blame(e, &err);
         finish_items(e, done, &err);
-        suspend(e, &err);
+        engine_suspend(e, &err);
         return;
     }
+    backoff_clear(&e->revive);
     finish_items(e, done, NULL);
     for (i = 0; i < e->n_todo; i++)
         if (fsm_find_effect(&e->todo[i].job->inst, e->todo[i].effect.id) != NULL)
-            perform(e, e->todo[i].job, &e->todo[i].effect, false);
+            engine_perform(e, e->todo[i].job, &e->todo[i].effect, false);
     free_ended(e);
     fx_release_held(e);
-    arm_deadlines(e);
+    engine_arm_deadlines(e);
 }
 
 void engine_ask_suspend(struct engine *e, const struct err *why)
@@ -558,228 +416,21 @@ void engine_ask_suspend(struct engine *e, const struct err *why)
     e->is_suspend_due = true;
 }
 
-static void on_prepare(uv_prepare_t *prepare)
+void engine_on_prepare(uv_prepare_t *prepare)
 {
     struct engine *e = prepare->data;
 
+    while (!e->is_suspended && !e->is_suspend_due && (e->n_urgent > 0 || e->is_flush_due))
+        engine_turn(e);
     if (e->is_suspend_due)
-        suspend(e, &e->suspend_err);
-    while (!e->is_suspended && (e->n_urgent > 0 || e->is_flush_due))
-        turn(e);
+        engine_suspend(e, &e->suspend_err);
 }
 
-static void on_lazy(uv_timer_t *timer)
+void engine_on_lazy(uv_timer_t *timer)
 {
     struct engine *e = timer->data;
 
     e->is_flush_due = true;
-}
-
-/* ---- when the journal cannot be written ---- */
-
-void engine_note_error(struct engine *e, const struct err *err)
-{
-    memmove(&e->status.last_errors[1], &e->status.last_errors[0],
-            sizeof(e->status.last_errors) - sizeof(e->status.last_errors[0]));
-    e->status.last_errors[0].at_unix_ms = clock_wall_ms();
-    (void)str_copy(e->status.last_errors[0].text, sizeof(e->status.last_errors[0].text), err->text);
-}
-
-static void drop_all(struct engine *e)
-{
-    struct err lost;
-    struct item *item;
-
-    (void)err_set(&lost, ERR_STATE, "the journal could not be written");
-    while ((item = pop(e)) != NULL)
-        item->finish(e, item, &lost);
-    while (e->first != NULL)
-        free_job(e, e->first);
-    e->n_todo = 0;
-    steps_free(e->steps); /* runners go on; the next load finds them */
-    e->steps = NULL;
-}
-
-static void try_revive_later(struct engine *e)
-{
-    uint32_t random;
-
-    ids_random(&random, sizeof(random));
-    (void)uv_timer_start(&e->revive_timer, e->revive_timer.timer_cb,
-                         (uint64_t)backoff_fail_ms(&e->revive, random), 0);
-}
-
-static void suspend(struct engine *e, const struct err *why)
-{
-    size_t i;
-
-    e->is_suspend_due = false;
-    if (e->is_suspended)
-        return;
-    e->is_suspended = true;
-    (void)str_copy(e->status.journal_text, sizeof(e->status.journal_text), why->text);
-    engine_note_error(e, why);
-    log_error("suspended: %s; nothing is started or acknowledged until the journal can be written "
-              "again",
-              why->text);
-    for (i = 0; i < e->n_links; i++)
-        e->links[i]->set_open(e->links[i], false);
-    (void)uv_timer_stop(&e->lazy_timer);
-    (void)uv_timer_stop(&e->deadline_timer);
-    (void)uv_timer_stop(&e->retry_timer);
-    (void)uv_timer_stop(&e->hold_timer);
-    drop_all(e);
-    e->revive =
-        (struct backoff){.first_ms = ENGINE_REVIVE_FIRST_MS, .cap_ms = ENGINE_REVIVE_CAP_MS};
-    if (!e->is_stopping)
-        try_revive_later(e);
-}
-
-static void on_revive(uv_timer_t *timer)
-{
-    struct engine *e = timer->data;
-    struct err err;
-    size_t i;
-
-    if (e->journal->ops->revive(e->journal, &err) < 0 || load(e, &err) < 0) {
-        (void)str_copy(e->status.journal_text, sizeof(e->status.journal_text), err.text);
-        log_debug("still suspended: %s", err.text);
-        try_revive_later(e);
-        return;
-    }
-    log_warning("the journal can be written again: going on with %zu jobs", e->n_jobs);
-    e->status.journal_text[0] = '\0';
-    for (i = 0; i < e->n_links; i++)
-        e->links[i]->set_open(e->links[i], true);
-}
-
-/* ---- start and stop ---- */
-
-static int load_one(void *ctx, struct fsm_instance *inst, struct err *err)
-{
-    struct engine *e = ctx;
-    char message_id[200];
-    int r =
-        e->journal->ops->get_message_id(e->journal, inst->id, message_id, sizeof(message_id), err);
-
-    if (r == 0 && insert_job(e, inst, message_id) == NULL)
-        r = err_set(err, ERR_NOMEM, "job %s: out of memory", inst->id);
-    if (r < 0)
-        fsm_instance_done(inst);
-    return r;
-}
-
-static int load(struct engine *e, struct err *err)
-{
-    const struct steps_options so = {
-        .jobs_dir = e->paths->jobs_dir,
-        .runner_path = e->config->runner_path,
-        .boot_id = e->boot_id,
-        .events = {.ended = fx_step_ended, .ctx = e},
-        .child_nofile = 1024,
-    };
-    struct job *j, *next;
-    int r = 0;
-
-    if (e->steps == NULL)
-        r = steps_new(e->loop, &so, &e->steps, err);
-    e->is_noexec = r == 0 && shell_is_noexec(e->paths->jobs_dir);
-    if (r == 0)
-        r = e->journal->ops->last_effect_id(e->journal, &e->last_effect_id, err);
-    if (r == 0)
-        r = e->journal->ops->load(e->journal, load_one, e, err);
-    if (r < 0) {
-        drop_all(e);
-        return r;
-    }
-    e->is_suspended = false;
-    for (j = e->first; j != NULL; j = next) {
-        next = j->next;
-        recover(e, j);
-    }
-    arm_deadlines(e);
-    e->is_flush_due = true; /* a turn, so that what waits is started */
-    return 0;
-}
-
-int engine_new(const struct engine_options *o, struct engine **ret_engine, struct err *err)
-{
-    struct engine *e = calloc(1, sizeof(*e));
-
-    if (e == NULL)
-        return err_set(err, ERR_NOMEM, "engine: out of memory");
-    e->loop = o->loop;
-    e->journal = o->journal;
-    e->config = o->config;
-    e->paths = o->paths;
-    e->platform = o->platform;
-    e->ended = o->ended;
-    e->ended_ctx = o->ctx;
-    (void)str_copy(e->boot_id, sizeof(e->boot_id), o->boot_id);
-    e->tail = &e->head;
-    (void)uv_prepare_init(e->loop, &e->prepare); /* these cannot fail */
-    (void)uv_timer_init(e->loop, &e->lazy_timer);
-    (void)uv_timer_init(e->loop, &e->deadline_timer);
-    (void)uv_timer_init(e->loop, &e->revive_timer);
-    (void)uv_timer_init(e->loop, &e->retry_timer);
-    (void)uv_timer_init(e->loop, &e->hold_timer);
-    e->hold_timer.data = e;
-    e->hold_timer.timer_cb = fx_hold_timer;
-    e->prepare.data = e->lazy_timer.data = e->deadline_timer.data = e->revive_timer.data =
-        e->retry_timer.data = e;
-    e->lazy_timer.timer_cb = on_lazy;
-    e->deadline_timer.timer_cb = on_deadline;
-    e->revive_timer.timer_cb = on_revive;
-    e->retry_timer.timer_cb = outbox_retry_timer;
-    *ret_engine = e;
-    return 0;
-}
-
-void engine_add_link(struct engine *e, struct link *link)
-{
-    if (e->n_links < ENGINE_MAX_LINKS)
-        e->links[e->n_links++] = link;
-}
-
-int engine_start(struct engine *e, struct err *err)
-{
-    int r = load(e, err);
-
-    if (r < 0)
-        return r;
-    (void)uv_prepare_start(&e->prepare, on_prepare);
-    e->is_started = true;
-    log_info("%zu open jobs in the journal", e->n_jobs);
-    return 0;
-}
-
-void engine_stop(struct engine *e)
-{
-    e->is_stopping = true;
-    if (e->is_started && !e->is_suspended && e->head != NULL)
-        turn(e); /* what waited for a commit gets one; nothing new is started */
-    if (!uv_is_closing((uv_handle_t *)&e->prepare)) {
-        uv_close((uv_handle_t *)&e->prepare, NULL);
-        uv_close((uv_handle_t *)&e->lazy_timer, NULL);
-        uv_close((uv_handle_t *)&e->deadline_timer, NULL);
-        uv_close((uv_handle_t *)&e->revive_timer, NULL);
-        uv_close((uv_handle_t *)&e->retry_timer, NULL);
-        uv_close((uv_handle_t *)&e->hold_timer, NULL);
-    }
-    drop_all(e);
-    reboot_forget(e->reboot);
-    e->reboot = NULL;
-    e->is_suspended = true; /* late callbacks find nothing to change */
-}
-
-void engine_free(struct engine *e)
-{
-    if (e == NULL)
-        return;
-    outbox_free_calls(e);
-    fsm_out_done(&e->out);
-    free(e->todo);
-    free(e);
 }
 
 /* ---- what others ask ---- */
@@ -792,8 +443,10 @@ int engine_receive(struct engine *e, const struct engine_message *m, struct err 
     return intake_queue(e, m, NULL, NULL, err);
 }
 
-int engine_cancel(struct engine *e, const char *job_id, struct err *err)
+int engine_cancel(struct engine *e, const char *job_id, engine_accepted_fn done, void *ctx,
+                  struct err *err)
 {
+    struct event_item *it;
     struct job *job;
     enum journal_known known;
 
@@ -811,7 +464,12 @@ int engine_cancel(struct engine *e, const char *job_id, struct err *err)
         return err_set(err, ERR_STATE, "cancel %s: it is not a command", job_id);
     if (job->inst.state == COMMAND_REPORTING)
         return err_set(err, ERR_STATE, "cancel %s: it has ended and waits to be reported", job_id);
-    engine_queue_event(e, job_id, COMMAND_EV_CANCEL, 0, false, NULL);
+    it = new_event(job_id, COMMAND_EV_CANCEL, 0, false, NULL);
+    if (it == NULL)
+        return err_set(err, ERR_NOMEM, "cancel %s: out of memory", job_id);
+    it->done = done;
+    it->ctx = ctx;
+    engine_queue(e, &it->item);
     return 0;
 }
 

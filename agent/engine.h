@@ -52,8 +52,9 @@ int engine_receive(struct engine *e, const struct engine_message *m, struct err 
 typedef void (*engine_accepted_fn)(void *ctx, const char *job_id, const struct err *err);
 int engine_run_local(struct engine *e, const char *name, const char *payload,
                      engine_accepted_fn done, void *ctx, struct err *err) MUST_CHECK;
-/* Cancel by job id. ERR_NOT_FOUND, ERR_STATE. */
-int engine_cancel(struct engine *e, const char *job_id, struct err *err) MUST_CHECK;
+/* Cancel by job id; `done` as above. ERR_NOT_FOUND, ERR_STATE. */
+int engine_cancel(struct engine *e, const char *job_id, engine_accepted_fn done, void *ctx,
+                  struct err *err) MUST_CHECK;
 
 struct engine_status {
     bool is_suspended;

@@ -12,8 +12,10 @@
 #include "transport/backoff.h"
 
 #define ENGINE_MAX_LINKS 4
+#define ENGINE_LOCAL_CHANNEL "local" /* jobs that ssmctl asked for */
 #define ENGINE_BUCKETS 4096
-#define ENGINE_MAX_SENDING 32      /* answers on their way at once */
+#define ENGINE_MAX_SENDING 32 /* answers on their way at once */
+#define ENGINE_MAX_SET_ASIDE 64
 #define ENGINE_LAZY_MS 2000        /* what may wait for the next commit waits no longer */
 #define ENGINE_REVIVE_FIRST_MS 200 /* tries to write the journal again: soon, then less often */
 #define ENGINE_REVIVE_CAP_MS 5000
@@ -25,6 +27,15 @@ struct task {
     struct document *document; /* owned */
 };
 
+enum lane_number { LANE_DELIVERY, LANE_RESULT };
+
+/* Answers of a job that go out in order. */
+struct lane {
+    int64_t sent_upto; /* effects up to this id were taken; their closing may wait for a commit */
+    struct backoff backoff;
+    int64_t retry_at_us; /* monotonic */
+};
+
 /* One open instance. */
 struct job {
     struct fsm_instance inst;
@@ -34,12 +45,12 @@ struct job {
     struct job *next, *prev; /* all jobs, oldest first */
     bool is_ended;           /* terminal; freed when the turn is over */
     bool has_held_spawn;   /* its start waits: for a reboot that is pending, or to be tried again */
-    bool was_started_here; /* this process has tried to start its current attempt */
+    bool has_unasked_stop; /* its runner could not be told to stop yet */
+    int64_t start_effect;  /* the spawn that n_start_tries counts for */
+    unsigned n_start_tries; /* by this process */
     /* sending (outbox.c) */
-    int64_t sent_upto; /* effects up to this id were taken; their closing may wait for a commit */
+    struct lane lanes[2];
     bool is_sending, is_waiting;
-    struct backoff backoff;
-    int64_t retry_at_us; /* monotonic */
     struct job *wait_next;
 };
 
@@ -56,6 +67,7 @@ struct item {
  * the link never answers (it was closed) is freed with the engine. */
 struct call {
     struct call *next, *prev;
+    void (*done)(struct call *c); /* before it is freed; may be NULL */
 };
 
 struct performance {
@@ -88,20 +100,46 @@ struct engine {
     bool is_suspend_due; /* asked for in the middle of something; done before the next turn */
     struct err suspend_err;
     struct backoff revive;
+    char culprit[FSM_ID_SIZE]; /* the job that is being dealt with in this turn, or "" */
+    char set_aside[ENGINE_MAX_SET_ASIDE][FSM_ID_SIZE];
+    size_t n_set_aside;
+    unsigned generation; /* counts loads: a call from before one says nothing about jobs after it */
     int64_t last_effect_id;
     struct fsm_out out;
     struct performance *todo; /* owned; effects of this turn */
     size_t n_todo, cap_todo;
     /* outbox */
     struct job *wait_first, *wait_last;
-    size_t n_sending;
+    size_t n_sending, n_again;
+    bool is_way_closed;          /* an answer failed, and none was taken since */
     struct reboot *reboot;       /* the request that this process has made, or NULL */
     struct call *calls;          /* under way */
     struct engine_status status; /* the parts that are kept, not counted */
 };
 
-/* engine.c */
+/* jobs.c */
 struct job *engine_find_job(const struct engine *e, const char *job_id);
+/* Takes inst's contents over. NULL: out of memory. */
+struct job *jobs_insert(struct engine *e, struct fsm_instance *inst, const char *message_id);
+void jobs_free(struct engine *e, struct job *job);
+/* A job that makes every turn fail is left alone until the next start; false when no more fit, or
+ * it is there. */
+bool jobs_set_aside(struct engine *e, const char *job_id);
+bool jobs_is_set_aside(const struct engine *e, const char *job_id);
+
+/* engine_life.c */
+void engine_suspend(struct engine *e, const struct err *why); /* never in the middle of a turn */
+void engine_set_deadline(const struct engine *e, struct fsm_instance *inst, int64_t after_ms);
+void engine_arm_deadlines(struct engine *e);
+void engine_on_deadline(uv_timer_t *timer);
+
+/* engine.c */
+void engine_turn(struct engine *e);
+void engine_on_prepare(uv_prepare_t *prepare);
+void engine_on_lazy(uv_timer_t *timer);
+void engine_perform(struct engine *e, struct job *job, const struct fsm_effect *fx,
+                    bool is_restart);
+struct item *engine_pop(struct engine *e);
 void engine_queue(struct engine *e, struct item *item);
 /* Make an event for a job and queue it. `text` becomes its detail (copied) when not NULL. */
 void engine_queue_event(struct engine *e, const char *job_id, uint8_t kind, int64_t effect_id,
@@ -126,6 +164,12 @@ int intake_queue(struct engine *e, const struct engine_message *m, engine_accept
                  void *ctx, struct err *err) MUST_CHECK;
 /* The command id inside, or, where that is not a UUID, a name made from the message id's hash. */
 void intake_job_id(const char *message_id, char ret_job_id[FSM_ID_SIZE]);
+
+/* broken.c: negative controls */
+#ifdef SSMD_BREAK_ACKNOWLEDGE_BEFORE_COMMIT
+void broken_acknowledge_early(struct engine *e, const struct engine_message *m, const char *job_id,
+                              struct item *item);
+#endif
 
 /* task.c */
 int task_new(const char *payload, size_t n, struct task **ret_task, struct buf *trace,
@@ -154,7 +198,9 @@ void fx_probe_spawn(struct engine *e, struct job *job, const struct fsm_effect *
 /* A reboot has one owner on the node: no starts while one is awaited (architecture, section 9.6).
  */
 bool fx_is_reboot_pending(const struct engine *e);
-void fx_release_held(struct engine *e); /* after a turn */
+/* Start what was held, when nothing stands against it any more; ask again what could not be asked.
+ */
+void fx_release_held(struct engine *e);
 void fx_hold_timer(uv_timer_t *timer);
 /* Within the transaction that asks for a reboot: who asked, in which boot. */
 int fx_put_reboot_intent(struct engine *e, const struct job *job, struct err *err) MUST_CHECK;
@@ -173,7 +219,7 @@ void outbox_forget(struct engine *e, struct job *job); /* it is about to be free
 /* A message that is known already: acknowledge again, send the stored terminal reply again if there
  * is one. */
 void outbox_answer_again(struct engine *e, const char *channel, const char *message_id,
-                         const char *job_id, enum journal_known known);
+                         const char *job_id, enum journal_known known, bool is_unhandled);
 void outbox_retry_timer(uv_timer_t *timer);
 void outbox_free_calls(struct engine *e);
 

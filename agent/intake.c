@@ -97,6 +97,7 @@ static int make_command(struct engine *e, const struct message_item *it, struct 
     c = command_of(ret_inst);
     (void)str_copy(c->channel, sizeof(c->channel), it->m.channel);
     c->max_reboots = e->config->max_reboots;
+    c->grace_ms = e->config->kill_grace_ms;
     if (d == NULL)
         return 0;
     c->n_plugins = (int64_t)d->n_plugins;
@@ -217,6 +218,9 @@ static int apply_message(struct engine *e, struct item *item, struct err *err)
     char unhandled[160];
     int r;
 
+    if (jobs_is_set_aside(e, it->job_id))
+        return 0;
+    (void)str_copy(e->culprit, sizeof(e->culprit), it->job_id); /* if this fails, it is this one */
     r = e->journal->ops->find(e->journal, it->m.message_id, it->job_id, &it->known, err);
     if (r < 0)
         return r;
@@ -236,13 +240,26 @@ static int apply_message(struct engine *e, struct item *item, struct err *err)
     }
 }
 
+/* Asked again of a message that is known: it says so itself. */
+static bool is_unhandled(const struct engine_message *m)
+{
+    AUTO(cancel_payload_done) struct cancel_payload p = {0};
+    enum message_kind kind = message_kind_of_topic(m->topic);
+
+    return kind == MESSAGE_UNKNOWN ||
+           (kind == MESSAGE_CANCEL &&
+            cancel_payload_parse(m->payload, m->payload != NULL ? strlen(m->payload) : 0, &p,
+                                 NULL) < 0);
+}
+
 static void finish_message(struct engine *e, struct item *item, const struct err *err)
 {
     struct message_item *it = container_of(item, struct message_item, item);
 
     if (err == NULL && it->known != JOURNAL_UNKNOWN) {
         log_info("message %s came again", it->m.message_id);
-        outbox_answer_again(e, it->m.channel, it->m.message_id, it->job_id, it->known);
+        outbox_answer_again(e, it->m.channel, it->m.message_id, it->job_id, it->known,
+                            is_unhandled(&it->m));
     }
     if (it->done != NULL)
         it->done(it->ctx, it->job_id, err);
@@ -266,44 +283,6 @@ static size_t size_of(const char *s)
 {
     return s != NULL ? strlen(s) + 1 : 0;
 }
-
-#ifdef SSMD_BREAK_ACKNOWLEDGE_BEFORE_COMMIT /* negative control: the answer is out before the      \
-                                               journal knows */
-struct late {
-    uv_timer_t timer;
-    struct engine *engine;
-    struct item *item;
-};
-
-static void free_late(uv_handle_t *handle)
-{
-    free(container_of((uv_timer_t *)(void *)handle, struct late, timer));
-}
-
-static void on_late(uv_timer_t *timer)
-{
-    struct late *late = container_of(timer, struct late, timer);
-
-    engine_queue(late->engine, late->item);
-    uv_close((uv_handle_t *)timer, free_late);
-}
-
-static void acknowledge_and_queue(struct engine *e, struct message_item *it)
-{
-    struct late *late = calloc(1, sizeof(*late));
-
-    if (late == NULL)
-        abort();
-    outbox_answer_again(e, it->m.channel, it->m.message_id, it->job_id, JOURNAL_OPEN);
-    late->engine = e;
-    late->item = &it->item;
-    (void)uv_timer_init(e->loop, &late->timer);
-    (void)uv_timer_start(&late->timer, on_late, 200, 0);
-}
-#define engine_queue_message(e, it) acknowledge_and_queue(e, it)
-#else
-#define engine_queue_message(e, it) engine_queue(e, &(it)->item)
-#endif
 
 int intake_queue(struct engine *e, const struct engine_message *m, engine_accepted_fn done,
                  void *ctx, struct err *err)
@@ -331,7 +310,11 @@ int intake_queue(struct engine *e, const struct engine_message *m, engine_accept
     it->done = done;
     it->ctx = ctx;
     intake_job_id(m->message_id, it->job_id);
-    engine_queue_message(e, it);
+#ifdef SSMD_BREAK_ACKNOWLEDGE_BEFORE_COMMIT
+    broken_acknowledge_early(e, &it->m, it->job_id, &it->item);
+#else
+    engine_queue(e, &it->item);
+#endif
     return 0;
 }
 
@@ -340,7 +323,7 @@ int engine_run_local(struct engine *e, const char *name, const char *payload,
 {
     char uuid[UUID_SIZE], message_id[200], now[ISO_MS_SIZE];
     const struct engine_message m = {
-        .channel = "local",
+        .channel = ENGINE_LOCAL_CHANNEL,
         .message_id = message_id,
         .topic = "aws.ssm.sendCommand.local",
         .destination = "local",

@@ -269,7 +269,6 @@ static int run(struct agent *a)
     int r;
 
     (void)signal(SIGPIPE, SIG_IGN);
-    (void)signal(SIGXFSZ, SIG_IGN); /* a limit of file sizes is a full disk: not the end */
     (void)signal(SIGXFSZ,
                  SIG_IGN); /* a limit of file sizes is a full disk: an error, not the end */
     (void)umask(022); /* scripts inherit it, as users know it; our own files name their modes */

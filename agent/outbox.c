@@ -1,5 +1,10 @@
-/* Answers on their way to the service: per job one after another in the order of their effects, at
- * most so many at once over all, again and again until they are taken or refused for good. */
+/* Answers on their way to the service: per job one at a time, at most so many at once over all,
+ * again and again until they are taken or refused for good.
+ *
+ * A job has two lanes. The first tells the service that the message is here (receipt,
+ * acknowledgement); the second tells what became of it (steps, end), in order, since the end of a
+ * command of several steps does not repeat their results. The second waits for the first, but not
+ * for ever: a result must not be lost because an acknowledgement is never taken. */
 #define LOG_MODULE "outbox"
 #include "agent/engine_internal.h"
 
@@ -11,6 +16,9 @@
 #include "base/log.h"
 #include "base/str.h"
 #include "schema/reply.h"
+
+#define PATIENCE 3 /* failures of the first lane after which the second goes ahead */
+#define FIRST_PAUSE_MS 1000
 
 bool outbox_is_answer(const struct job *job, uint8_t kind)
 {
@@ -27,14 +35,48 @@ static bool has_reply(const struct job *job, uint8_t kind)
                : kind == DELIVERY_FX_REPLY;
 }
 
-static const struct fsm_effect *next_answer(const struct job *job)
+static enum lane_number lane_of(const struct job *job, const struct fsm_effect *fx)
+{
+    if (job->inst.machine != &command_machine || fx->kind == COMMAND_FX_ACKNOWLEDGE ||
+        (fx->kind == COMMAND_FX_REPLY && fx->arg == COMMAND_REPLY_RECEIPT))
+        return LANE_DELIVERY;
+    return LANE_RESULT;
+}
+
+static const struct fsm_effect *next_in_lane(const struct job *job, enum lane_number n)
 {
     size_t i;
 
-    for (i = 0; i < job->inst.n_effects; i++)
-        if (job->inst.effects[i].id > job->sent_upto &&
-            outbox_is_answer(job, job->inst.effects[i].kind))
-            return &job->inst.effects[i];
+    for (i = 0; i < job->inst.n_effects; i++) {
+        const struct fsm_effect *fx = &job->inst.effects[i];
+
+        if (outbox_is_answer(job, fx->kind) && lane_of(job, fx) == n &&
+            fx->id > job->lanes[n].sent_upto)
+            return fx;
+    }
+    return NULL;
+}
+
+/* What to send now, or NULL and in *ret_wait_until (microseconds, INT64_MAX: nothing waits) when to
+ * ask again. */
+static const struct fsm_effect *next_answer(const struct job *job, int64_t now,
+                                            int64_t *ret_wait_until)
+{
+    const struct fsm_effect *first = next_in_lane(job, LANE_DELIVERY);
+    const struct fsm_effect *second = next_in_lane(job, LANE_RESULT);
+    int64_t until = INT64_MAX;
+
+    if (first != NULL && job->lanes[LANE_DELIVERY].backoff.n_failures < PATIENCE)
+        second = NULL;
+    if (second != NULL && job->lanes[LANE_RESULT].retry_at_us <= now)
+        return second;
+    if (first != NULL && job->lanes[LANE_DELIVERY].retry_at_us <= now)
+        return first;
+    if (first != NULL)
+        until = job->lanes[LANE_DELIVERY].retry_at_us;
+    if (second != NULL && job->lanes[LANE_RESULT].retry_at_us < until)
+        until = job->lanes[LANE_RESULT].retry_at_us;
+    *ret_wait_until = until;
     return NULL;
 }
 
@@ -70,13 +112,8 @@ static int apply_sent(struct engine *e, struct item *item, struct err *err)
     if (r < 0)
         return r;
     if (kind->done == FSM_NO_EVENT) { /* closes quietly */
-        struct fsm_instance *inst = &job->inst;
-        size_t i = (size_t)(fx - inst->effects);
-
         r = e->journal->ops->close_effects(e->journal, &it->effect_id, 1, now, err);
-        memmove(inst->effects + i, inst->effects + i + 1,
-                (inst->n_effects - i - 1) * sizeof(*inst->effects));
-        inst->n_effects--;
+        fsm_drop_effect(&job->inst, it->effect_id);
         return r;
     }
     ev = engine_event(e, (uint8_t)kind->done, it->effect_id, NULL);
@@ -94,15 +131,7 @@ static void finish_sent(struct engine *e, struct item *item, const struct err *e
     free(container_of(item, struct sent_item, item));
 }
 
-/* ---- sending ---- */
-
-struct sending {
-    struct call call;
-    struct engine *e;
-    char job_id[FSM_ID_SIZE];
-    int64_t effect_id;
-    bool has_reply, is_lazy;
-};
+/* ---- calls under way ---- */
 
 static void *new_call(struct engine *e, size_t size)
 {
@@ -125,6 +154,8 @@ static void free_call(struct engine *e, struct call *c)
         e->calls = c->next;
     if (c->next != NULL)
         c->next->prev = c->prev;
+    if (c->done != NULL)
+        c->done(c);
     free(c); /* the head of its struct */
 }
 
@@ -133,6 +164,8 @@ void outbox_free_calls(struct engine *e)
     while (e->calls != NULL)
         free_call(e, e->calls);
 }
+
+/* ---- the line of those that wait ---- */
 
 static void wait_in_line(struct engine *e, struct job *job)
 {
@@ -164,21 +197,21 @@ void outbox_forget(struct engine *e, struct job *job)
 /* Take up all in the line whose time has come; set the timer for the next of the others. */
 static void serve_line(struct engine *e)
 {
-    int64_t now = clock_monotonic_us(), next = INT64_MAX;
+    int64_t now = clock_monotonic_us(), next = INT64_MAX, until;
     struct job *job, *following;
 
     for (job = e->wait_first; job != NULL && e->n_sending < ENGINE_MAX_SENDING; job = following) {
         following = job->wait_next;
-        if (job->retry_at_us > now) {
-            next = job->retry_at_us < next ? job->retry_at_us : next;
+        if (next_answer(job, now, &until) == NULL && until != INT64_MAX) {
+            next = until < next ? until : next;
             continue;
         }
         outbox_forget(e, job);
         outbox_kick(e, job);
     }
-    if (next != INT64_MAX && !e->is_stopping)
+    if (next != INT64_MAX && !e->is_stopping && !e->is_suspended)
         (void)uv_timer_start(&e->retry_timer, e->retry_timer.timer_cb,
-                             (uint64_t)((next - now) / 1000 + 1), 0);
+                             (uint64_t)(next > now ? (next - now) / 1000 + 1 : 1), 0);
 }
 
 void outbox_retry_timer(uv_timer_t *timer)
@@ -186,13 +219,56 @@ void outbox_retry_timer(uv_timer_t *timer)
     serve_line(timer->data);
 }
 
+/* The way to the service is open again: nobody in the line needs to wait any longer. */
+static void open_way(struct engine *e)
+{
+    struct job *j;
+
+    if (!e->is_way_closed)
+        return;
+    e->is_way_closed = false;
+    for (j = e->wait_first; j != NULL; j = j->wait_next)
+        j->lanes[LANE_DELIVERY].retry_at_us = j->lanes[LANE_RESULT].retry_at_us = 0;
+    (void)uv_timer_start(&e->retry_timer, e->retry_timer.timer_cb, 0, 0);
+}
+
+/* ---- sending ---- */
+
+struct sending {
+    struct call call;
+    struct engine *e;
+    char job_id[FSM_ID_SIZE];
+    int64_t effect_id;
+    enum lane_number lane;
+    unsigned generation;
+    bool has_reply, is_lazy;
+};
+
+static void try_later(struct engine *e, struct job *job, enum lane_number n, const struct err *err)
+{
+    struct lane *lane = &job->lanes[n];
+    uint32_t random;
+
+    ids_random(&random, sizeof(random));
+    lane->backoff.first_ms = FIRST_PAUSE_MS;
+    lane->backoff.cap_ms = e->config->backoff_cap_seconds * 1000;
+    lane->retry_at_us = clock_monotonic_us() + 1000 * backoff_fail_ms(&lane->backoff, random);
+    if (lane->backoff.n_failures == 1)
+        log_warning("%s: an answer was not taken, it will be sent again: %s", job->inst.id,
+                    err->text);
+    engine_note_error(e, err);
+    wait_in_line(e, job);
+}
+
+/* Taken, or refused for good when err is not NULL. */
 static void taken(struct engine *e, const struct sending *s, struct job *job, const struct err *err)
 {
     struct sent_item *it = calloc(1, sizeof(*it));
-    struct job *j;
+    struct err why;
 
     if (it == NULL) { /* as if no answer had come: it is sent again, with the same id */
-        wait_in_line(e, job);
+        (void)err_set(&why, ERR_NOMEM, "result of an answer: out of memory");
+        try_later(e, job, s->lane, &why);
         return;
     }
     it->item = (struct item){.is_lazy = s->is_lazy, .apply = apply_sent, .finish = finish_sent};
@@ -205,12 +281,8 @@ static void taken(struct engine *e, const struct sending *s, struct job *job, co
         engine_note_error(e, err);
         log_error("%s: refused by the service: %s", s->job_id, err->text);
     }
-    job->sent_upto = s->effect_id;
-    if (job->backoff.n_failures > 0) { /* the way is open again: nobody else needs to wait */
-        for (j = e->wait_first; j != NULL; j = j->wait_next)
-            j->retry_at_us = 0;
-        backoff_clear(&job->backoff);
-    }
+    job->lanes[s->lane].sent_upto = s->effect_id;
+    backoff_clear(&job->lanes[s->lane].backoff);
     engine_queue(e, &it->item);
 }
 
@@ -218,91 +290,94 @@ static void on_done(void *ctx, const struct err *err)
 {
     struct sending *s = ctx;
     struct engine *e = s->e;
-    struct job *job = engine_find_job(e, s->job_id);
-    uint32_t random;
+    struct job *job = s->generation == e->generation ? engine_find_job(e, s->job_id) : NULL;
 
     e->n_sending--;
     crashpoint("answer.after");
-    if (job == NULL || e->is_suspended || fsm_find_effect(&job->inst, s->effect_id) == NULL) {
-        free_call(e, &s->call);
-        return;
-    }
-    job->is_sending = false;
-    if (err == NULL || err_class_of(err->code) == ERR_CLASS_PERMANENT) {
-        taken(e, s, job, err);
+    if (err == NULL)
+        open_way(e);
+    else if (err_class_of(err->code) == ERR_CLASS_RETRY)
+        e->is_way_closed = true;
+    if (job != NULL &&
+        !e->is_suspended) { /* else the journal was read again since: this is not known */
+        job->is_sending = false;
+        if (fsm_find_effect(&job->inst, s->effect_id) == NULL)
+            e->status.n_stale++;
+        else if (err == NULL || err_class_of(err->code) == ERR_CLASS_PERMANENT)
+            taken(e, s, job, err);
+        else
+            try_later(e, job, s->lane, err);
         outbox_kick(e, job);
-    } else {
-        ids_random(&random, sizeof(random));
-        job->backoff.first_ms = 1000;
-        job->backoff.cap_ms = e->config->backoff_cap_seconds * 1000;
-        job->retry_at_us = clock_monotonic_us() + 1000 * backoff_fail_ms(&job->backoff, random);
-        if (job->backoff.n_failures == 1)
-            log_warning("%s: an answer was not taken, it will be sent again: %s", s->job_id,
-                        err->text);
-        engine_note_error(e, err);
-        wait_in_line(e, job);
     }
     free_call(e, &s->call);
     serve_line(e);
 }
 
-static int send_reply(struct engine *e, struct link *l, struct job *job, struct sending *s,
-                      struct err *err)
+static int send_reply(struct engine *e, struct link *l, struct sending *s, struct err *err)
 {
     struct journal_reply reply = {0};
     int r = e->journal->ops->get_reply(e->journal, s->effect_id, &reply, err);
 
     if (r == 0)
         r = l->reply(l, reply.message_id, reply.reply_id, reply.payload, on_done, s, err);
-    (void)job;
     journal_reply_done(&reply);
     return r;
 }
 
-static int send_answer(struct engine *e, struct link *l, struct job *job,
-                       const struct fsm_effect *fx, struct sending *s, struct err *err)
+static int send_answer(struct engine *e, struct link *l, const struct job *job, uint8_t kind,
+                       struct sending *s, struct err *err)
 {
     if (s->has_reply)
-        return send_reply(e, l, job, s, err);
-    if (job->inst.machine == &delivery_machine && fx->kind == DELIVERY_FX_FAIL)
+        return send_reply(e, l, s, err);
+    if (job->inst.machine == &delivery_machine && kind == DELIVERY_FX_FAIL)
         return l->fail(l, job->message_id, on_done, s, err);
     return l->acknowledge(l, job->message_id, on_done, s, err);
 }
 
 void outbox_kick(struct engine *e, struct job *job)
 {
-    const struct fsm_effect *fx = next_answer(job);
+    int64_t until;
+    const struct fsm_effect *fx = next_answer(job, clock_monotonic_us(), &until);
     struct link *l = engine_link_of(e, job);
     struct sending *s;
     struct err err;
 
-    if (fx == NULL || job->is_sending || job->is_waiting)
+    if (job->is_sending || job->is_waiting || (fx == NULL && until == INT64_MAX))
         return;
-    if (e->n_sending >= ENGINE_MAX_SENDING) {
+    if (fx == NULL || e->n_sending >= ENGINE_MAX_SENDING) {
         wait_in_line(e, job);
         return;
     }
     s = new_call(e, sizeof(*s));
     if (s == NULL) {
-        wait_in_line(e, job);
+        (void)err_set(&err, ERR_NOMEM, "answer: out of memory");
+        try_later(e, job, lane_of(job, fx), &err);
         return;
     }
     s->e = e;
     s->effect_id = fx->id;
+    s->lane = lane_of(job, fx);
+    s->generation = e->generation;
     s->has_reply = has_reply(job, fx->kind);
     s->is_lazy = job->inst.machine->effects[fx->kind].is_lazy;
     (void)str_copy(s->job_id, sizeof(s->job_id), job->inst.id);
-    if (l == NULL) { /* local: nobody to tell */
+    if (str_eq(engine_channel_of(job), ENGINE_LOCAL_CHANNEL)) { /* nobody to tell */
         taken(e, s, job, NULL);
         free_call(e, &s->call);
         outbox_kick(e, job);
         return;
     }
     crashpoint("answer.before");
-    job->is_sending = true;
-    e->n_sending++;
-    if (send_answer(e, l, job, fx, s, &err) < 0)
-        on_done(s, &err);
+    if (l == NULL)
+        (void)err_set(&err, ERR_STATE, "%s: its channel %s is not served by this ssmd",
+                      job->inst.id, engine_channel_of(job));
+    else if (send_answer(e, l, job, fx->kind, s, &err) == 0) {
+        job->is_sending = true;
+        e->n_sending++;
+        return;
+    }
+    try_later(e, job, s->lane, &err); /* our own trouble: the service has refused nothing */
+    free_call(e, &s->call);
 }
 
 /* ---- known already ---- */
@@ -315,17 +390,21 @@ struct again {
     struct journal_reply final; /* payload NULL: none is stored */
 };
 
-static void free_again(struct again *a)
+static void again_done(struct call *c)
 {
+    struct again *a = container_of(c, struct again, call);
+
+    a->e->n_again--;
     journal_reply_done(&a->final);
-    free_call(a->e, &a->call);
 }
 
 static void after_final(void *ctx, const struct err *err)
 {
+    struct again *a = ctx;
+
     if (err != NULL)
-        log_debug("the stored reply was not taken again: %s", err->text);
-    free_again(ctx);
+        log_debug("message %s came again; an answer was not taken: %s", a->message_id, err->text);
+    free_call(a->e, &a->call);
 }
 
 static void after_acknowledge(void *ctx, const struct err *err)
@@ -333,12 +412,10 @@ static void after_acknowledge(void *ctx, const struct err *err)
     struct again *a = ctx;
     struct err why;
 
-    if (err != NULL || a->final.payload == NULL) {
-        free_again(a);
-        return;
-    }
-    if (a->link->reply(a->link, a->final.message_id, a->final.reply_id, a->final.payload,
-                       after_final, a, &why) < 0)
+    if (err != NULL || a->final.payload == NULL)
+        after_final(a, err);
+    else if (a->link->reply(a->link, a->final.message_id, a->final.reply_id, a->final.payload,
+                            after_final, a, &why) < 0)
         after_final(a, &why);
 }
 
@@ -362,41 +439,53 @@ static bool is_rejection(const struct journal_reply *r)
            parsed.n_results == 0 && parsed.trace != NULL && parsed.trace[0] != '\0';
 }
 
-void outbox_answer_again(struct engine *e, const char *channel, const char *message_id,
-                         const char *job_id, enum journal_known known)
+static int send_receipt_again(struct again *a, struct err *err)
 {
     AUTO(buf_done) struct buf receipt = {0};
     char reply_id[UUID_SIZE];
+    int r;
+
+    buf_init(&receipt, 16 * 1024);
+    ids_uuid4(reply_id);
+    r = replies_build_receipt(a->e, &receipt, err);
+    return r < 0 ? r
+                 : a->link->reply(a->link, a->message_id, reply_id, buf_str(&receipt),
+                                  after_receipt, a, err);
+}
+
+void outbox_answer_again(struct engine *e, const char *channel, const char *message_id,
+                         const char *job_id, enum journal_known known, bool is_unhandled)
+{
     const struct job *job = engine_find_job(e, job_id);
     struct again *a;
     struct err err;
+    int64_t until;
     size_t i;
-    int r;
 
-    if (job != NULL && next_answer(job) != NULL)
+    if (job != NULL && (next_answer(job, INT64_MAX, &until) != NULL || job->is_sending))
         return; /* its first answers are still to come */
     for (i = 0; i < e->n_links && !str_eq(e->links[i]->name, channel); i++)
         ;
-    a = i < e->n_links ? new_call(e, sizeof(*a)) : NULL;
+    if (i == e->n_links || e->n_again >= ENGINE_MAX_SENDING)
+        return; /* it will come once more */
+    a = new_call(e, sizeof(*a));
     if (a == NULL)
         return;
+    e->n_again++;
+    a->call.done = again_done;
     a->e = e;
     a->link = e->links[i];
     (void)str_copy(a->message_id, sizeof(a->message_id), message_id);
-    buf_init(&receipt, 16 * 1024);
     if (known == JOURNAL_ENDED &&
         e->journal->ops->get_final_reply(e->journal, job_id, &a->final, &err) < 0 &&
         err.code != ERR_NOT_FOUND)
         log_warning("message %s: its stored reply cannot be read: %s", message_id, err.text);
-    if (is_rejection(&a->final)) {
+    if (is_unhandled) {
+        if (a->link->fail(a->link, message_id, after_final, a, &err) < 0)
+            after_final(a, &err);
+    } else if (is_rejection(&a->final)) {
         after_acknowledge(a, NULL);
-        return;
-    }
-    ids_uuid4(reply_id);
-    r = replies_build_receipt(e, &receipt, &err);
-    if (r == 0)
-        r = a->link->reply(a->link, message_id, reply_id, buf_str(&receipt), after_receipt, a,
-                           &err);
-    if (r < 0)
+    } else if (send_receipt_again(a, &err) < 0) {
         after_final(a, &err);
+    }
 }

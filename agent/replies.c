@@ -289,14 +289,16 @@ static void fill_texts(struct engine *e, const struct job *job, size_t plugin, s
 
 /* ---- replies ---- */
 
-static bool is_one_result(const struct document *d)
+/* Of the first n plugins. Only then does the end carry the result once more (spec 03, section 6.4).
+ */
+static bool is_one_result(const struct document *d, size_t n)
 {
     size_t p;
 
-    for (p = 1; p < d->n_plugins; p++)
+    for (p = 1; p < n; p++)
         if (d->plugins[p].same_as != d->plugins[0].same_as)
             return false;
-    return d->n_plugins > 0;
+    return n > 0;
 }
 
 static int build(struct engine *e, struct job *job, const struct fsm_effect *fx,
@@ -316,8 +318,13 @@ static int build(struct engine *e, struct job *job, const struct fsm_effect *fx,
     if (c->n_plugins == 0)
         return reply_document_level(&h, "Failed", c->text, payload, err);
     r = task_load(e, job, err);
-    if (r < 0)
+    if (r < 0 && err_class_of(r) == ERR_CLASS_RETRY)
         return r;
+    if (r < 0) { /* accepted once, and not readable now: its end is reported all the same */
+        log_error("%s: %s", job->inst.id, err->text);
+        return reply_document_level(&h, fx->kind == COMMAND_FX_REPORT ? "Failed" : "InProgress",
+                                    err->text, payload, err);
+    }
     d = job->task->document;
     n = fx->kind == COMMAND_FX_REPLY && fx->arg >= 0 ? (size_t)fx->arg + 1 : d->n_plugins;
     results = calloc(n, sizeof(*results));
@@ -333,7 +340,7 @@ static int build(struct engine *e, struct job *job, const struct fsm_effect *fx,
         fill_texts(e, job, (size_t)fx->arg, &t, &results[fx->arg]);
         return reply_plugin_level(&h, results, n, payload, err);
     }
-    if (n > 0 && is_one_result(d))
+    if (is_one_result(d, n))
         fill_texts(e, job, n - 1, &t, &results[n - 1]);
     return reply_final(&h, results, n, command_document_status(&job->inst), payload, err);
 }

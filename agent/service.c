@@ -41,11 +41,21 @@ struct service {
 
 /* ---- the link ---- */
 
+/* The answers that no repetition will change: the service does not know the message (any more).
+ * Every other refusal may come from a wrong endpoint, a missing permission or a proxy, and a result
+ * must not be lost to one. */
+static bool is_last_word(const struct aws_result *result)
+{
+    return str_eq(result->error_code, "InvalidMessageIdException") ||
+           str_eq(result->error_code, "UnsupportedMessageOperationException");
+}
+
 static void on_answered(void *ctx, const struct aws_result *result)
 {
     struct pending *p = ctx;
     link_done_fn done = p->done;
     void *done_ctx = p->ctx;
+    struct err err;
 
     if (p->prev != NULL)
         p->prev->next = p->next;
@@ -54,6 +64,13 @@ static void on_answered(void *ctx, const struct aws_result *result)
     if (p->next != NULL)
         p->next->prev = p->prev;
     free(p);
+    if (result->err != NULL && err_class_of(result->err->code) == ERR_CLASS_PERMANENT &&
+        !is_last_word(result)) {
+        err = *result->err;
+        err.code = ERR_SERVER; /* to be tried again */
+        done(done_ctx, &err);
+        return;
+    }
     done(done_ctx, result->err);
 }
 

@@ -17,7 +17,11 @@
 #include "executors/shell.h"
 #include "schema/script.h"
 
-#define HOLD_MS 3000 /* between tries to start a step that the machine has no room for */
+#define HOLD_MS                                                                                    \
+    3000 /* between tries to start or to stop a step that the machine has no room for              \
+          */
+#define MAX_START_TRIES                                                                            \
+    100 /* five minutes; a full disk suspends the journal, so this is something else */
 #define REBOOT_FACT "reboot"
 
 /* ---- results ---- */
@@ -71,13 +75,13 @@ static struct result_item *new_result(const struct job *job, int64_t effect_id, 
     return it;
 }
 
+/* The end was told once and could not be kept: everything is asked again. */
 static void out_of_memory(struct engine *e, const struct job *job)
 {
     struct err err;
 
     (void)err_set(&err, ERR_NOMEM, "result of %s: out of memory", job->inst.id);
-    engine_note_error(e, &err); /* the effect stays open: asked again at the next load */
-    log_error("%s", err.text);
+    engine_ask_suspend(e, &err);
 }
 
 /* A step that ends without a runner: its inputs cannot be used, or it cannot be started at all. */
@@ -197,11 +201,27 @@ static const struct fsm_effect *find_spawn(const struct job *job, const struct s
     return fx != NULL && fx->arg == key->step && fx->arg2 == key->attempt ? fx : NULL;
 }
 
-static void hold(struct engine *e, struct job *job)
+static void try_again_later(struct engine *e)
 {
-    job->has_held_spawn = true;
     if (!uv_is_active((uv_handle_t *)&e->hold_timer) && !e->is_stopping)
         (void)uv_timer_start(&e->hold_timer, fx_hold_timer, HOLD_MS, 0);
+}
+
+/* A start that did not come about: said, counted, tried again, and given up in the end. */
+static void start_failed(struct engine *e, struct job *job, const struct fsm_effect *fx,
+                         const struct err *err)
+{
+    if (job->n_start_tries <= 1) {
+        log_warning("%s: step %" PRId64 " cannot be started now, it is tried again: %s",
+                    job->inst.id, fx->arg, err->text);
+        engine_note_error(e, err);
+    }
+    if (err_class_of(err->code) != ERR_CLASS_RETRY || job->n_start_tries >= MAX_START_TRIES) {
+        fail_step(e, job, fx, STEP_OUTCOME_NOT_STARTED, err->text);
+        return;
+    }
+    job->has_held_spawn = true;
+    try_again_later(e);
 }
 
 void fx_step_ended(void *ctx, const struct step_key *key, enum step_answer answer,
@@ -211,6 +231,7 @@ void fx_step_ended(void *ctx, const struct step_key *key, enum step_answer answe
     struct job *job = engine_find_job(e, key->job_id);
     const struct fsm_effect *fx = job != NULL ? find_spawn(job, key) : NULL;
     struct result_item *it;
+    struct err err;
 
     if (fx == NULL) {
         e->status.n_stale++;
@@ -218,11 +239,13 @@ void fx_step_ended(void *ctx, const struct step_key *key, enum step_answer answe
     }
     switch (answer) {
     case STEP_NOT_BEGUN:
-        if (job->was_started_here) /* its runner had no room to begin: the disk is full, most likely
-                                    */
-            hold(e, job);
-        else
+        if (job->start_effect != fx->id || job->n_start_tries == 0) { /* an earlier process's */
             fx_spawn(e, job, fx);
+            return;
+        }
+        (void)err_set(&err, ERR_SYSTEM, "%s",
+                      outcome->text[0] != '\0' ? outcome->text : "its runner did not begin");
+        start_failed(e, job, fx, &err);
         return;
     case STEP_ENDED:
         it = new_result(job, fx->id, COMMAND_EV_EXITED);
@@ -324,24 +347,17 @@ void fx_spawn(struct engine *e, struct job *job, const struct fsm_effect *fx)
         fail_step(e, job, fx, STEP_OUTCOME_INVALID_INPUT, err.text);
         return;
     }
+    if (job->start_effect != fx->id) {
+        job->start_effect = fx->id;
+        job->n_start_tries = 0;
+    }
+    job->n_start_tries++;
     if (r == 0)
         r = start(e, job, &key, &inputs, &err);
     if (r == ERR_EXISTS) /* watched already: its end will be told */
         return;
-    if (r == 0) {
-        job->was_started_here = true;
-        return;
-    }
-    if (err_class_of(r) != ERR_CLASS_RETRY) {
-        fail_step(e, job, fx, STEP_OUTCOME_NOT_STARTED, err.text);
-        return;
-    }
-    if (!job->has_held_spawn) {
-        log_warning("%s: step %d cannot be started now, it is tried again: %s", job->inst.id,
-                    key.step, err.text);
-        engine_note_error(e, &err);
-    }
-    hold(e, job);
+    if (r < 0)
+        start_failed(e, job, fx, &err);
 }
 
 void fx_probe_spawn(struct engine *e, struct job *job, const struct fsm_effect *fx)
@@ -355,35 +371,41 @@ void fx_probe_spawn(struct engine *e, struct job *job, const struct fsm_effect *
         return;
     log_error("%s: step %d.%d cannot be looked up: %s", job->inst.id, key.step, key.attempt,
               err.text);
-    engine_note_error(e, &err);
-    if (err_class_of(r) == ERR_CLASS_RETRY)
-        hold(e, job);
-    else
-        fail_step(e, job, fx, STEP_OUTCOME_NOT_STARTED, err.text);
+    start_failed(e, job, fx, &err); /* starting looks at its records first */
+}
+
+static void release(struct engine *e, struct job *job)
+{
+    const struct fsm_effect *spawn = fsm_find_effect_kind(&job->inst, COMMAND_FX_SPAWN);
+    const struct fsm_effect *stop = fsm_find_effect_kind(&job->inst, COMMAND_FX_STOP);
+    struct fsm_effect copy;
+
+    if (job->has_held_spawn) {
+        job->has_held_spawn = false; /* whoever finds that it must wait on sets it again */
+        if (spawn != NULL) {
+            copy = *spawn;
+            fx_spawn(e, job, &copy);
+        }
+    }
+    if (job->has_unasked_stop) {
+        job->has_unasked_stop = false;
+        if (stop != NULL) {
+            copy = *stop;
+            fx_stop(e, job, &copy);
+        }
+    }
 }
 
 void fx_release_held(struct engine *e)
 {
     struct job *j, *next;
 
-    if (fx_is_reboot_pending(e) || uv_is_active((uv_handle_t *)&e->hold_timer))
+    if (uv_is_active((uv_handle_t *)&e->hold_timer))
         return;
     for (j = e->first; j != NULL; j = next) {
-        const struct fsm_effect *fx;
-
         next = j->next;
-        if (!j->has_held_spawn)
-            continue;
-        fx = fsm_find_effect_kind(&j->inst, COMMAND_FX_SPAWN);
-        if (fx == NULL)
-            j->has_held_spawn = false;
-        else {
-            struct fsm_effect copy = *fx;
-
-            fx_spawn(e, j, &copy);
-            if (!uv_is_active((uv_handle_t *)&e->hold_timer))
-                j->has_held_spawn = false;
-        }
+        if (j->has_held_spawn || j->has_unasked_stop)
+            release(e, j);
     }
 }
 
@@ -404,12 +426,18 @@ void fx_stop(struct engine *e, struct job *job, const struct fsm_effect *fx)
 
     if (steps_stop(e->steps, &key, is_timeout ? STEP_STOP_TIMED_OUT : STEP_STOP_CANCELLED, &answer,
                    &err) < 0) {
-        log_error("%s: step %d cannot be stopped: %s", job->inst.id, key.step, err.text);
-        engine_note_error(e, &err); /* the overdue event ends the wait */
+        log_error("%s: step %d cannot be told to stop, it is tried again: %s", job->inst.id,
+                  key.step, err.text);
+        engine_note_error(e, &err);
+        job->has_unasked_stop = true;
+        try_again_later(e);
         return;
     }
     if (answer == STEP_VOID) /* nobody may be watching a step that never began */
         engine_queue_event(e, job->inst.id, COMMAND_EV_VOID, 0, false, NULL);
+    else if (answer != STEP_RUNNING && steps_attach(e->steps, &key, &err) < 0 &&
+             err.code != ERR_EXISTS)
+        log_error("%s: step %d: %s", job->inst.id, key.step, err.text); /* else its end is told */
 }
 
 /* ---- reboot ---- */
@@ -433,13 +461,13 @@ int fx_put_reboot_intent(struct engine *e, const struct job *job, struct err *er
     return e->journal->ops->put_fact(e->journal, REBOOT_FACT, fact, err);
 }
 
-static void on_reboot_failed(void *ctx, const struct err *err)
+static void on_reboot_asked(void *ctx, const struct err *err)
 {
     struct engine *e = ctx;
     struct job *j;
 
     e->reboot = NULL;
-    if (err == NULL || e->is_suspended)
+    if (err == NULL || e->is_suspended) /* it was asked for; it comes, or is overdue */
         return;
     log_error("reboot: %s", err->text);
     engine_note_error(e, err);
@@ -470,6 +498,6 @@ void fx_reboot(struct engine *e, struct job *job, const struct fsm_effect *fx, b
             return;
     }
     log_warning("%s asked for a reboot: running %s", job->inst.id, e->config->reboot_argv[0]);
-    if (reboot_request(e->loop, e->config->reboot_argv, on_reboot_failed, e, &e->reboot, &err) < 0)
-        on_reboot_failed(e, &err);
+    if (reboot_request(e->loop, e->config->reboot_argv, on_reboot_asked, e, &e->reboot, &err) < 0)
+        on_reboot_asked(e, &err);
 }

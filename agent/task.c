@@ -34,9 +34,26 @@ void task_free(struct task *t)
     free(t);
 }
 
+/* The document is read anew from its payload, perhaps by a later version: does it still have the
+ * units that were journaled? */
+static int check_layout(const struct task *t, const struct fsm_instance *inst, struct err *err)
+{
+    const struct document *d = t->document;
+    size_t p, i = 0, k;
+
+    for (p = 0; p < d->n_plugins; p++)
+        for (k = 0; k == 0 || k < d->plugins[p].n_units; k++, i++)
+            if (i >= inst->n_children || command_unit_at(inst, i)->plugin != (int64_t)p)
+                return err_set(err, ERR_CORRUPT, "its steps are not those that were accepted");
+    return i == inst->n_children
+               ? 0
+               : err_set(err, ERR_CORRUPT, "its steps are not those that were accepted");
+}
+
 int task_load(struct engine *e, struct job *job, struct err *err)
 {
     AUTO(buf_done) struct buf payload = {0};
+    AUTO(task_free) struct task *t = NULL;
     int r;
 
     if (job->task != NULL)
@@ -44,7 +61,11 @@ int task_load(struct engine *e, struct job *job, struct err *err)
     buf_init(&payload, MESSAGE_MAX_PAYLOAD_BYTES);
     r = e->journal->ops->get_payload(e->journal, job->inst.id, &payload, err);
     if (r == 0)
-        r = task_new(buf_str(&payload), payload.len, &job->task, NULL, err);
+        r = task_new(buf_str(&payload), payload.len, &t, NULL, err);
+    if (r == 0)
+        r = check_layout(t, &job->inst, err);
+    if (r == 0)
+        job->task = TAKE(t);
     return r < 0 ? err_wrap(err, "command %s: its document", job->inst.id) : 0;
 }
 

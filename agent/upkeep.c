@@ -1,5 +1,12 @@
-/* Retention and the ledger's head. The size of the job directories is measured on the thread pool:
- * it may take long. */
+/* Retention and the ledger's head. What walks over directories runs on the thread pool: it may take
+ * long. One round:
+ *
+ *   pool: measure the job directories, list their names
+ *   loop: let the journal remove what retention allows; of the names, pick those that no job owns
+ * any more pool: remove their directories
+ *
+ * A directory whose removal was cut short by a crash is found by the next round like any other
+ * without a job. */
 #define LOG_MODULE "upkeep"
 #include "agent/upkeep.h"
 
@@ -8,6 +15,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -21,6 +29,7 @@
 #define FIRST_PRUNE_MS (60 * 1000)
 #define JOBS_PER_PRUNE 100
 #define MAX_DEPTH 4
+#define MAX_NAMES_BYTES (1u << 20) /* of one round; the rest is for the next */
 
 struct upkeep {
     uv_loop_t *loop;
@@ -28,14 +37,17 @@ struct upkeep {
     const struct config *config;
     const struct paths *paths;
     uv_timer_t head_timer, prune_timer;
-    uv_work_t measure;
-    bool is_measuring, is_stopping;
+    uv_work_t work;
+    bool is_working, is_stopping;
     int64_t job_bytes; /* what the last measuring found */
+    struct buf
+        names; /* NUL-terminated, one after another: of all directories, then of those to remove */
+    struct err removing; /* the last failure of a removal; code 0: none */
 };
 
 /* ---- thread pool ---- */
 
-static int64_t tree_bytes(int dirfd, const char *name, int depth)
+static int64_t tree_bytes(int dirfd, const char *name, int depth, struct buf *names)
 {
     int fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
@@ -53,8 +65,11 @@ static int64_t tree_bytes(int dirfd, const char *name, int depth)
             fstatat(fd, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
             continue;
         sum += (int64_t)st.st_blocks * 512;
+        if (names != NULL && str_is_safe_name(entry->d_name, 128))
+            (void)buf_add(names, entry->d_name,
+                          strlen(entry->d_name) + 1); /* full: the next round's */
         if (S_ISDIR(st.st_mode) && depth > 0)
-            sum += tree_bytes(fd, entry->d_name, depth - 1);
+            sum += tree_bytes(fd, entry->d_name, depth - 1, NULL);
     }
     (void)closedir(dir);
     return sum;
@@ -62,29 +77,73 @@ static int64_t tree_bytes(int dirfd, const char *name, int depth)
 
 static void measure(uv_work_t *work)
 {
-    struct upkeep *u = container_of(work, struct upkeep, measure);
+    struct upkeep *u = container_of(work, struct upkeep, work);
 
-    u->job_bytes = tree_bytes(AT_FDCWD, u->paths->jobs_dir, MAX_DEPTH);
+    buf_clear(&u->names);
+    u->job_bytes = tree_bytes(AT_FDCWD, u->paths->jobs_dir, MAX_DEPTH, &u->names);
+}
+
+static void remove_directories(uv_work_t *work)
+{
+    struct upkeep *u = container_of(work, struct upkeep, work);
+    AUTO(close_fd) int fd = -1;
+    struct err err;
+    size_t at;
+
+    u->removing.code = 0;
+    if (fs_open_dir(AT_FDCWD, u->paths->jobs_dir, &fd, &u->removing) < 0)
+        return;
+    for (at = 0; at < u->names.len; at += strlen(u->names.data + at) + 1)
+        if (fs_remove_tree(fd, u->names.data + at, &err) < 0)
+            u->removing = err;
 }
 
 /* ---- loop ---- */
 
-static void remove_directory(void *ctx, const char *instance_id)
+static void removed(uv_work_t *work, int status)
 {
-    struct upkeep *u = ctx;
-    AUTO(close_fd) int fd = -1;
+    struct upkeep *u = container_of(work, struct upkeep, work);
+
+    u->is_working = false;
+    if (status == 0 && u->removing.code != 0)
+        log_warning("job directories without a job: %s; it is tried again", u->removing.text);
+}
+
+/* The journal vouches that it ended and was removed. A directory that the journal has never heard
+ * of stays: it may belong to work that runs under a journal that was moved away. */
+static bool is_without_job(struct upkeep *u, const char *name)
+{
+    enum journal_known known;
     struct err err;
 
-    if (!str_is_safe_name(instance_id, 128))
-        return;
-    if (fs_open_dir(AT_FDCWD, u->paths->jobs_dir, &fd, &err) < 0 ||
-        fs_remove_tree(fd, instance_id, &err) < 0)
-        log_warning("directory of %s: %s", instance_id, err.text);
+    return u->journal->ops->find(u->journal, NULL, name, &known, &err) == 0 &&
+           known == JOURNAL_LEDGERED;
+}
+
+/* Keep of the names those of directories that may go. */
+static void pick(struct upkeep *u)
+{
+    size_t at, n, kept = 0;
+
+    for (at = 0; at < u->names.len; at += n) {
+        n = strlen(u->names.data + at) + 1;
+        if (is_without_job(u, u->names.data + at)) {
+            memmove(u->names.data + kept, u->names.data + at, n);
+            kept += n;
+        }
+    }
+    u->names.len = kept;
+}
+
+static void note_removed(void *ctx, const char *instance_id)
+{
+    (void)ctx;
+    log_debug("%s is over and reported, and its time is up: removed", instance_id);
 }
 
 static void measured(uv_work_t *work, int status)
 {
-    struct upkeep *u = container_of(work, struct upkeep, measure);
+    struct upkeep *u = container_of(work, struct upkeep, work);
     const struct journal_retention rt = {
         .max_age_ms = u->config->log_retention_hours * 3600 * 1000,
         .max_bytes = u->config->retention_mib << 20,
@@ -93,20 +152,23 @@ static void measured(uv_work_t *work, int status)
     };
     struct err err;
 
-    u->is_measuring = false;
+    u->is_working = false;
     if (status < 0 || u->is_stopping)
         return;
-    if (u->journal->ops->prune(u->journal, &rt, u->job_bytes, clock_wall_ms(), remove_directory, u,
+    if (u->journal->ops->prune(u->journal, &rt, u->job_bytes, clock_wall_ms(), note_removed, NULL,
                                &err) < 0)
         log_warning("retention: %s", err.text);
+    pick(u);
+    if (u->names.len > 0 && uv_queue_work(u->loop, &u->work, remove_directories, removed) == 0)
+        u->is_working = true;
 }
 
 static void on_prune(uv_timer_t *timer)
 {
     struct upkeep *u = timer->data;
 
-    if (!u->is_measuring && uv_queue_work(u->loop, &u->measure, measure, measured) == 0)
-        u->is_measuring = true;
+    if (!u->is_working && uv_queue_work(u->loop, &u->work, measure, measured) == 0)
+        u->is_working = true;
 }
 
 /* The side file is what was published; what it says goes into the log, which may be kept elsewhere.
@@ -154,6 +216,7 @@ int upkeep_new(uv_loop_t *loop, struct journal *journal, const struct config *co
     if (u == NULL)
         return err_set(err, ERR_NOMEM, "upkeep: out of memory");
     *u = (struct upkeep){.loop = loop, .journal = journal, .config = config, .paths = paths};
+    buf_init(&u->names, MAX_NAMES_BYTES);
     (void)uv_timer_init(loop, &u->head_timer); /* cannot fail */
     (void)uv_timer_init(loop, &u->prune_timer);
     u->head_timer.data = u->prune_timer.data = u;
@@ -174,5 +237,8 @@ void upkeep_stop(struct upkeep *u)
 
 void upkeep_free(struct upkeep *u)
 {
+    if (u == NULL)
+        return;
+    buf_done(&u->names);
     free(u);
 }

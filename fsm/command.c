@@ -1,6 +1,6 @@
 /* The `command` machine. The table is at the end; what stands before it are its guards and actions.
  */
-#include "fsm/command.h"
+#include "fsm/command_internal.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -11,138 +11,10 @@
 /* The runner keeps a step's limit. Only if it is still there long after, ours is used. */
 #define LIMIT_MARGIN_MS (15 * 60 * 1000)
 #define REBOOT_OVERDUE_MS (5 * 60 * 1000)
+/* Beyond the grace: the runner gives up 5 s after SIGKILL, and a busy machine may be slow to tell.
+ */
 #define STOP_OVERDUE_MS (60 * 1000)
 #define MAX_REBOOT_TRIES 2
-
-/* ---- statuses ---- */
-
-/* Rising rank: the greater of two wins when the units of one plugin are merged (spec 03,
- * section 7.4). */
-static const char *const ranks[] = {"",           "Skipped", "Success",   "SuccessAndReboot",
-                                    "InProgress", "Failed",  "Cancelled", "TimedOut"};
-
-static size_t rank_of(const char *status)
-{
-    size_t i;
-
-    for (i = 0; i < ARRAY_LEN(ranks); i++)
-        if (str_eq(status, ranks[i]))
-            return i;
-    return 0;
-}
-
-const char *command_plugin_status(const struct fsm_instance *inst, int64_t plugin)
-{
-    size_t i, best = 0;
-
-    for (i = 0; i < inst->n_children; i++) {
-        const struct command_unit *u = command_unit_at(inst, i);
-        size_t k = u->plugin == plugin ? rank_of(u->status) : 0;
-
-        if (k > best)
-            best = k;
-    }
-    return ranks[best];
-}
-
-int64_t command_plugin_code(const struct fsm_instance *inst, int64_t plugin)
-{
-    size_t i;
-
-    for (i = 0; i < inst->n_children; i++) {
-        const struct command_unit *u = command_unit_at(inst, i);
-
-        if (u->plugin == plugin && u->code != 0)
-            return u->code;
-    }
-    return 0;
-}
-
-static bool is_over(const struct command_unit *u)
-{
-    return u->status[0] != '\0' && !str_eq(u->status, "InProgress") &&
-           !str_eq(u->status, "SuccessAndReboot");
-}
-
-bool command_plugin_is_over(const struct fsm_instance *inst, int64_t plugin)
-{
-    size_t i;
-
-    for (i = 0; i < inst->n_children; i++)
-        if (command_unit_at(inst, i)->plugin == plugin && !is_over(command_unit_at(inst, i)))
-            return false;
-    return true;
-}
-
-const char *command_document_status(const struct fsm_instance *inst)
-{
-    static const char *const first_match[] = {"SuccessAndReboot", "Failed", "TimedOut",
-                                              "Cancelled"};
-    const struct command *c = command_of(inst);
-    bool is_all_over = true;
-    size_t i, k;
-
-    if (c->n_plugins == 0) /* rejected */
-        return "Failed";
-    for (k = 0; k < ARRAY_LEN(first_match); k++)
-        for (i = 0; i < inst->n_children; i++)
-            if (str_eq(command_unit_at(inst, i)->status, first_match[k]))
-                return first_match[k];
-    for (i = 0; i < inst->n_children; i++)
-        is_all_over = is_all_over && is_over(command_unit_at(inst, i));
-    return is_all_over ? "Success" : "InProgress";
-}
-
-/* ---- control flow between plugins (spec 04, section 4) ---- */
-
-static bool ends_document(const struct fsm_instance *inst, int64_t plugin, int64_t flow)
-{
-    const char *status = command_plugin_status(inst, plugin);
-    int64_t code = command_plugin_code(inst, plugin);
-
-    return code == 168 || code == 169 ||
-           (str_eq(status, "Failed") && (flow & COMMAND_FLOW_EXIT_ON_FAILURE) != 0) ||
-           (str_eq(status, "Success") && (flow & COMMAND_FLOW_EXIT_ON_SUCCESS) != 0);
-}
-
-/* Has a plugin before this unit's ended the document? */
-static bool is_skipped_by_flow(const struct fsm_instance *inst, size_t unit)
-{
-    const struct command_unit *u = command_unit_at(inst, unit);
-    size_t i;
-
-    if ((u->flow & COMMAND_FLOW_FINALLY) != 0)
-        return false;
-    for (i = 0; i < unit; i++) {
-        const struct command_unit *e = command_unit_at(inst, i);
-
-        if (e->plugin != u->plugin && ends_document(inst, e->plugin, e->flow))
-            return true;
-    }
-    return false;
-}
-
-/* The first unit from `from` on that will really run, or n_children. What lies between has no
- * status yet, so a planned failure that will end the document is looked ahead at here. */
-static size_t next_to_run(const struct fsm_instance *inst, size_t from)
-{
-    const struct command_unit *ender = NULL;
-    size_t i;
-
-    for (i = from; i < inst->n_children; i++) {
-        const struct command_unit *u = command_unit_at(inst, i);
-
-        if (is_skipped_by_flow(inst, i) ||
-            (ender != NULL && u->plugin != ender->plugin && (u->flow & COMMAND_FLOW_FINALLY) == 0))
-            continue;
-        if (u->plan == COMMAND_PLAN_RUN)
-            break;
-        if (u->plan == COMMAND_PLAN_FAIL &&
-            (u->flow & (COMMAND_FLOW_EXIT_ON_FAILURE | COMMAND_FLOW_SUCCEED_ON_FAILURE)) != 0)
-            ender = u;
-    }
-    return i;
-}
 
 /* What a unit ends as, once the document's onFailure has been applied. */
 struct ending {
@@ -216,7 +88,7 @@ static void settle_unrun(const struct fsm_instance *inst, const struct fsm_event
         const struct command_unit *u = command_unit_at(inst, i);
         struct ending e = {"Skipped", 0, COMMAND_NOTE_NONE};
 
-        if (is_skipped_by_flow(inst, i))
+        if (command_is_skipped_by_flow(inst, i))
             e.note = COMMAND_NOTE_EARLIER_EXIT;
         else if (u->plan == COMMAND_PLAN_FAIL)
             e = apply_on_failure(
@@ -270,7 +142,7 @@ static void record_result(const struct fsm_instance *inst, const struct fsm_even
 static bool has_nothing_to_run(const struct fsm_instance *inst, const struct fsm_event *ev)
 {
     (void)ev;
-    return next_to_run(inst, 0) == inst->n_children;
+    return command_next_to_run(inst, 0) == inst->n_children;
 }
 
 static bool asks_for_reboot(const struct fsm_event *ev)
@@ -299,7 +171,7 @@ static bool has_more(const struct fsm_instance *inst, const struct fsm_event *ev
 
     (void)str_copy(u->status, sizeof(u->status), e.status);
     u->code = e.code;
-    answer = next_to_run(inst, (size_t)c->unit + 1) < inst->n_children;
+    answer = command_next_to_run(inst, (size_t)c->unit + 1) < inst->n_children;
     *u = saved;
     return answer;
 }
@@ -363,7 +235,7 @@ static void cancel_rest(const struct fsm_instance *inst, const struct fsm_event 
     for (i = from; i < inst->n_children; i++) {
         const struct command_unit *u = command_unit_at(inst, i);
 
-        if (is_skipped_by_flow(inst, i))
+        if (command_is_skipped_by_flow(inst, i))
             settle(inst, ev, out, i, "Skipped", 0, COMMAND_NOTE_EARLIER_EXIT);
         else if (u->plan == COMMAND_PLAN_SKIP)
             settle(inst, ev, out, i, "Skipped", 0, COMMAND_NOTE_NONE);
@@ -387,7 +259,7 @@ static void skip_rest(const struct fsm_instance *inst, const struct fsm_event *e
 
 static void start(struct fsm_instance *inst, const struct fsm_event *ev, struct fsm_out *out)
 {
-    size_t next = next_to_run(inst, 0);
+    size_t next = command_next_to_run(inst, 0);
 
     settle_unrun(inst, ev, out, 0, next);
     spawn(inst, ev, out, next);
@@ -457,7 +329,7 @@ static void next_unit(struct fsm_instance *inst, const struct fsm_event *ev, str
     end_current(inst, ev, out);
     command_of(inst)->stop = COMMAND_STOP_NONE;
     from = (size_t)command_of(inst)->unit + 1;
-    next = next_to_run(inst, from);
+    next = command_next_to_run(inst, from);
     settle_unrun(inst, ev, out, from, next);
     spawn(inst, ev, out, next);
 }
@@ -498,7 +370,7 @@ static void stop_for(struct fsm_instance *inst, struct fsm_out *out, enum comman
 
     c->stop = why;
     fsm_open(out, COMMAND_FX_STOP, c->unit, command_unit_at(inst, (size_t)c->unit)->attempt);
-    out->deadline_ms = STOP_OVERDUE_MS;
+    out->deadline_ms = c->grace_ms + STOP_OVERDUE_MS;
 }
 
 static void cancel_running(struct fsm_instance *inst, const struct fsm_event *ev,
@@ -519,21 +391,29 @@ static void cancel_stopping(struct fsm_instance *inst, const struct fsm_event *e
 {
     (void)ev;
     command_of(inst)->stop = COMMAND_STOP_CANCEL;
-    out->deadline_ms = STOP_OVERDUE_MS;
+    out->deadline_ms = FSM_KEEP_DEADLINE;
 }
 
 static void note_cancel(struct fsm_instance *inst, const struct fsm_event *ev, struct fsm_out *out)
 {
     (void)ev;
     command_of(inst)->stop = COMMAND_STOP_CANCEL;
-    out->deadline_ms = REBOOT_OVERDUE_MS;
+    out->deadline_ms = FSM_KEEP_DEADLINE;
 }
 
 /* The unit will not run (again): it had not begun, or the boot it waited for came after a cancel.
  */
 static void end_unbegun(struct fsm_instance *inst, const struct fsm_event *ev, struct fsm_out *out)
 {
-    cancel_rest(inst, ev, out, (size_t)command_of(inst)->unit);
+    struct command *c = command_of(inst);
+    size_t from = (size_t)c->unit;
+
+    if (c->stop == COMMAND_STOP_TIMEOUT) { /* it never came to begin; nobody cancelled it */
+        settle(inst, ev, out, from, "TimedOut", COMMAND_CODE_STOPPED, COMMAND_NOTE_NOT_BEGUN);
+        reply_if_over(inst, out, from);
+        from++;
+    }
+    cancel_rest(inst, ev, out, from);
     finish(inst, ev, out);
 }
 
@@ -572,7 +452,7 @@ static void run_away(struct fsm_instance *inst, const struct fsm_event *ev, stru
     size_t i;
 
     for (i = 0; i < inst->n_children; i++)
-        if (!is_over(command_unit_at(inst, i))) {
+        if (!command_unit_is_over(command_unit_at(inst, i))) {
             settle(inst, ev, out, i, "Failed", COMMAND_CODE_UNKNOWN, COMMAND_NOTE_RUNAWAY);
             reply_if_over(inst, out, i);
         }
@@ -697,6 +577,7 @@ static const struct fsm_field fields[] = {
     FSM_FIELD_I64(struct command, unit),
     FSM_FIELD_I64(struct command, n_plugins),
     FSM_FIELD_I64(struct command, max_reboots),
+    FSM_FIELD_I64(struct command, grace_ms),
     FSM_FIELD_I64(struct command, stop),
     FSM_FIELD_I64(struct command, reboot_tries),
     FSM_FIELD_TEXT(struct command, reboot_boot_id),

@@ -91,6 +91,7 @@ struct command {
     int64_t unit; /* the one that runs, or is next */
     int64_t n_plugins;
     int64_t max_reboots; /* per step */
+    int64_t grace_ms;    /* what a step gets between SIGTERM and SIGKILL */
     int64_t stop;        /* enum command_stop, once asked for */
     int64_t reboot_tries;
     char reboot_boot_id[BOOT_ID_SIZE]; /* the boot that is to end */
@@ -115,7 +116,7 @@ struct command_unit {
     int64_t stdout_bytes, stderr_bytes;
     char stdout_sha256[65], stderr_sha256[65];
     int64_t output_lost; /* bytes over a cap, or that could not be written */
-    char text[160];
+    char text[400];
 };
 
 /* How an attempt ended, already in the service's words (executors/shell.h). */
@@ -142,6 +143,8 @@ static inline struct command_unit *command_unit_at(const struct fsm_instance *in
     return (struct command_unit *)fsm_child(inst, i);
 }
 
+/* It has a status that nothing will change. */
+bool command_unit_is_over(const struct command_unit *u);
 /* The status of one plugin: its units merged (spec 03, section 7.4). "" when none has begun. */
 const char *command_plugin_status(const struct fsm_instance *inst, int64_t plugin);
 /* Its code: the first that is not zero. */

@@ -197,6 +197,18 @@ int fsm_adopt(struct fsm_instance *inst, const struct fsm_out *out)
     return 0;
 }
 
+void fsm_drop_effect(struct fsm_instance *inst, int64_t effect_id)
+{
+    const struct fsm_effect *fx = fsm_find_effect(inst, effect_id);
+    size_t i = fx != NULL ? (size_t)(fx - inst->effects) : inst->n_effects;
+
+    if (fx == NULL)
+        return;
+    memmove(inst->effects + i, inst->effects + i + 1,
+            (inst->n_effects - i - 1) * sizeof(*inst->effects));
+    inst->n_effects--;
+}
+
 const struct fsm_effect *fsm_find_effect(const struct fsm_instance *inst, int64_t effect_id)
 {
     size_t i;

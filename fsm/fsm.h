@@ -19,6 +19,7 @@
 #define FSM_DETAIL_SIZE 256 /* what a transition says about itself in the journal */
 #define FSM_NO_EVENT (-1)
 #define FSM_MAX_CHILDREN 1000
+#define FSM_KEEP_DEADLINE (-1) /* the one that is running goes on */
 
 struct fsm_instance;
 struct fsm_event;
@@ -152,7 +153,8 @@ struct fsm_out {
     int64_t *closes; /* ids; owned */
     size_t n_closes, cap_closes;
     size_t child_lo, child_hi; /* children changed: [lo, hi) */
-    int64_t deadline_ms;       /* set by the action: overdue so long from now; 0 none */
+    int64_t
+        deadline_ms; /* set by the action: overdue so long from now; 0 none; or FSM_KEEP_DEADLINE */
     uint8_t from;
     int failed; /* ERR_NOMEM while it was filled: nothing may be committed */
     char detail[FSM_DETAIL_SIZE];
@@ -185,6 +187,8 @@ void fsm_open(struct fsm_out *out, uint8_t kind, int64_t arg, int64_t arg2);
 void fsm_close_kind(const struct fsm_instance *inst, struct fsm_out *out, uint8_t kind);
 void fsm_touch_child(struct fsm_out *out, size_t i);
 
+/* Take an effect that was closed without a transition out of the list. */
+void fsm_drop_effect(struct fsm_instance *inst, int64_t effect_id);
 const struct fsm_effect *fsm_find_effect(const struct fsm_instance *inst, int64_t effect_id);
 const struct fsm_effect *fsm_find_effect_kind(const struct fsm_instance *inst, uint8_t kind);
 bool fsm_is_terminal(const struct fsm_instance *inst);

@@ -505,7 +505,8 @@ static enum fsm_verdict send(struct fsm_instance *inst, struct fsm_out *out, con
     }
     REQUIRE(fsm_adopt(inst, out) == 0, "out of memory");
     if (command_machine.states[inst->state].overdue != FSM_NO_EVENT)
-        REQUIRE(out->deadline_ms > 0, "%s has no deadline", fsm_state_name(inst));
+        REQUIRE(out->deadline_ms > 0 || out->deadline_ms == FSM_KEEP_DEADLINE, "%s has no deadline",
+                fsm_state_name(inst));
     return v;
 }
 

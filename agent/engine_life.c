@@ -1,0 +1,300 @@
+/* The engine's life: start, stop, what is done when a turn fails, deadlines. A start and the end of
+ * a suspension are the same walk: load what is open, ask what became of its open effects. */
+#define LOG_MODULE "engine"
+#include "agent/engine_internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/ids.h"
+#include "base/log.h"
+#include "base/str.h"
+#include "executors/shell.h"
+
+static int load(struct engine *e, struct err *err);
+
+/* ---- suspension ---- */
+
+void engine_note_error(struct engine *e, const struct err *err)
+{
+    memmove(&e->status.last_errors[1], &e->status.last_errors[0],
+            sizeof(e->status.last_errors) - sizeof(e->status.last_errors[0]));
+    e->status.last_errors[0].at_unix_ms = clock_wall_ms();
+    (void)str_copy(e->status.last_errors[0].text, sizeof(e->status.last_errors[0].text), err->text);
+}
+
+static void drop_all(struct engine *e)
+{
+    struct err lost;
+    struct item *item;
+
+    (void)err_set(&lost, ERR_STATE, "the journal could not be written");
+    while ((item = engine_pop(e)) != NULL)
+        item->finish(e, item, &lost);
+    while (e->first != NULL)
+        jobs_free(e, e->first);
+    e->n_todo = 0;
+    steps_free(e->steps); /* runners go on; the next load finds them */
+    e->steps = NULL;
+}
+
+static void try_revive_later(struct engine *e)
+{
+    uint32_t random;
+
+    e->revive.first_ms = ENGINE_REVIVE_FIRST_MS; /* its count is cleared by a turn that commits */
+    e->revive.cap_ms = ENGINE_REVIVE_CAP_MS;
+    ids_random(&random, sizeof(random));
+    (void)uv_timer_start(&e->revive_timer, e->revive_timer.timer_cb,
+                         (uint64_t)backoff_fail_ms(&e->revive, random), 0);
+}
+
+void engine_suspend(struct engine *e, const struct err *why)
+{
+    size_t i;
+
+    e->is_suspend_due = false;
+    if (e->is_suspended)
+        return;
+    e->is_suspended = true;
+    (void)str_copy(e->status.journal_text, sizeof(e->status.journal_text), why->text);
+    engine_note_error(e, why);
+    log_error("suspended: %s; nothing is started or acknowledged until the journal was read again",
+              why->text);
+    for (i = 0; i < e->n_links; i++)
+        e->links[i]->set_open(e->links[i], false);
+    (void)uv_timer_stop(&e->lazy_timer);
+    (void)uv_timer_stop(&e->deadline_timer);
+    (void)uv_timer_stop(&e->retry_timer);
+    (void)uv_timer_stop(&e->hold_timer);
+    drop_all(e);
+    if (!e->is_stopping)
+        try_revive_later(e);
+}
+
+static void on_revive(uv_timer_t *timer)
+{
+    struct engine *e = timer->data;
+    struct err err;
+    size_t i;
+
+    if (e->journal->ops->revive(e->journal, &err) < 0 || load(e, &err) < 0) {
+        (void)str_copy(e->status.journal_text, sizeof(e->status.journal_text), err.text);
+        log_debug("still suspended: %s", err.text);
+        try_revive_later(e);
+        return;
+    }
+    log_warning("the journal was read again: going on with %zu jobs", e->n_jobs);
+    e->status.journal_text[0] = '\0';
+    for (i = 0; i < e->n_links; i++)
+        e->links[i]->set_open(e->links[i], true);
+}
+
+/* ---- deadlines ---- */
+
+void engine_arm_deadlines(struct engine *e)
+{
+    int64_t now = clock_boottime_ms(), next = INT64_MAX;
+    struct job *j;
+
+    for (j = e->first; j != NULL; j = j->next) {
+        struct fsm_deadline *d = &j->inst.deadline;
+
+        if (d->after_ms == 0)
+            continue;
+        if (!str_eq(d->boot_id, e->boot_id)) /* of another boot: what is left of it nobody knows */
+            engine_set_deadline(e, &j->inst, d->after_ms);
+        if (d->boottime_ms < next)
+            next = d->boottime_ms;
+    }
+    (void)uv_timer_stop(&e->deadline_timer);
+    if (next != INT64_MAX) { /* the loop's clock stands still in suspend: look once a minute */
+        int64_t wait = next > now ? next - now : 0;
+
+        (void)uv_timer_start(&e->deadline_timer, e->deadline_timer.timer_cb,
+                             (uint64_t)(wait < 60000 ? wait : 60000), 0);
+    }
+}
+
+void engine_on_deadline(uv_timer_t *timer)
+{
+    struct engine *e = timer->data;
+    int64_t now = clock_boottime_ms();
+    struct job *j;
+
+    for (j = e->first; j != NULL; j = j->next) {
+        int8_t overdue = j->inst.machine->states[j->inst.state].overdue;
+
+        if (j->inst.deadline.after_ms == 0 || overdue == FSM_NO_EVENT ||
+            j->inst.deadline.boottime_ms > now)
+            continue;
+        j->inst.deadline.boottime_ms = now + j->inst.deadline.after_ms; /* not again at once */
+        engine_queue_event(e, j->inst.id, (uint8_t)overdue, 0, false, "it did not come in time");
+    }
+    engine_arm_deadlines(e);
+}
+
+/* ---- start and stop ---- */
+
+/* A restart looks at open effects only; the answer comes from the machine's table. */
+static void recover(struct engine *e, struct job *job)
+{
+    const struct fsm_machine *m = job->inst.machine;
+    size_t i, n = job->inst.n_effects;
+    AUTO(free) struct fsm_effect *open = n > 0 ? malloc(n * sizeof(*open)) : NULL;
+    struct err err;
+
+    if (n > 0 && open == NULL) {
+        (void)err_set(&err, ERR_NOMEM, "%s %s: out of memory", m->name, job->inst.id);
+        engine_ask_suspend(e, &err);
+        return;
+    }
+    if (n > 0)
+        memcpy(open, job->inst.effects, n * sizeof(*open));
+    for (i = 0; i < n; i++) {
+        switch (m->effects[open[i].kind].recovery) {
+        case FSM_REDO:
+            engine_perform(e, job, &open[i], true);
+            break;
+        case FSM_PROBE:
+            if (open[i].kind == COMMAND_FX_SPAWN)
+                fx_probe_spawn(e, job, &open[i]);
+            else
+                fx_reboot(e, job, &open[i], true);
+            break;
+        case FSM_ONCE:
+            engine_queue_event(e, job->inst.id, (uint8_t)m->effects[open[i].kind].lost, open[i].id,
+                               false, NULL);
+            break;
+        }
+    }
+}
+
+static int load_one(void *ctx, struct fsm_instance *inst, struct err *err)
+{
+    struct engine *e = ctx;
+    char message_id[200];
+    int r =
+        e->journal->ops->get_message_id(e->journal, inst->id, message_id, sizeof(message_id), err);
+
+    if (r == 0 && jobs_insert(e, inst, message_id) == NULL)
+        r = err_set(err, ERR_NOMEM, "job %s: out of memory", inst->id);
+    if (r < 0)
+        fsm_instance_done(inst);
+    return r;
+}
+
+static int load(struct engine *e, struct err *err)
+{
+    const struct steps_options so = {
+        .jobs_dir = e->paths->jobs_dir,
+        .runner_path = e->config->runner_path,
+        .boot_id = e->boot_id,
+        .events = {.ended = fx_step_ended, .ctx = e},
+        .child_nofile = 1024,
+    };
+    struct job *j, *next;
+    int r = 0;
+
+    if (e->steps == NULL)
+        r = steps_new(e->loop, &so, &e->steps, err);
+    e->is_noexec = r == 0 && shell_is_noexec(e->paths->jobs_dir);
+    if (r == 0)
+        r = e->journal->ops->last_effect_id(e->journal, &e->last_effect_id, err);
+    if (r == 0)
+        r = e->journal->ops->load(e->journal, load_one, e, err);
+    if (r < 0) {
+        drop_all(e);
+        return r;
+    }
+    e->is_suspended = false;
+    e->generation++;
+    for (j = e->first; j != NULL; j = next) {
+        next = j->next;
+        if (!jobs_is_set_aside(e, j->inst.id))
+            recover(e, j);
+    }
+    engine_arm_deadlines(e);
+    e->is_flush_due = true; /* a turn, so that what waits is started */
+    return 0;
+}
+
+int engine_new(const struct engine_options *o, struct engine **ret_engine, struct err *err)
+{
+    struct engine *e = calloc(1, sizeof(*e));
+
+    if (e == NULL)
+        return err_set(err, ERR_NOMEM, "engine: out of memory");
+    e->loop = o->loop;
+    e->journal = o->journal;
+    e->config = o->config;
+    e->paths = o->paths;
+    e->platform = o->platform;
+    e->ended = o->ended;
+    e->ended_ctx = o->ctx;
+    (void)str_copy(e->boot_id, sizeof(e->boot_id), o->boot_id);
+    e->tail = &e->head;
+    (void)uv_prepare_init(e->loop, &e->prepare); /* these cannot fail */
+    (void)uv_timer_init(e->loop, &e->lazy_timer);
+    (void)uv_timer_init(e->loop, &e->deadline_timer);
+    (void)uv_timer_init(e->loop, &e->revive_timer);
+    (void)uv_timer_init(e->loop, &e->retry_timer);
+    (void)uv_timer_init(e->loop, &e->hold_timer);
+    e->hold_timer.data = e;
+    e->hold_timer.timer_cb = fx_hold_timer;
+    e->prepare.data = e->lazy_timer.data = e->deadline_timer.data = e->revive_timer.data =
+        e->retry_timer.data = e;
+    e->lazy_timer.timer_cb = engine_on_lazy;
+    e->deadline_timer.timer_cb = engine_on_deadline;
+    e->revive_timer.timer_cb = on_revive;
+    e->retry_timer.timer_cb = outbox_retry_timer;
+    *ret_engine = e;
+    return 0;
+}
+
+void engine_add_link(struct engine *e, struct link *link)
+{
+    if (e->n_links < ENGINE_MAX_LINKS)
+        e->links[e->n_links++] = link;
+}
+
+int engine_start(struct engine *e, struct err *err)
+{
+    int r = load(e, err);
+
+    if (r < 0)
+        return r;
+    (void)uv_prepare_start(&e->prepare, engine_on_prepare);
+    e->is_started = true;
+    log_info("%zu open jobs in the journal", e->n_jobs);
+    return 0;
+}
+
+void engine_stop(struct engine *e)
+{
+    e->is_stopping = true;
+    if (e->is_started && !e->is_suspended && e->head != NULL)
+        engine_turn(e); /* what waited for a commit gets one; nothing new is started */
+    if (!uv_is_closing((uv_handle_t *)&e->prepare)) {
+        uv_close((uv_handle_t *)&e->prepare, NULL);
+        uv_close((uv_handle_t *)&e->lazy_timer, NULL);
+        uv_close((uv_handle_t *)&e->deadline_timer, NULL);
+        uv_close((uv_handle_t *)&e->revive_timer, NULL);
+        uv_close((uv_handle_t *)&e->retry_timer, NULL);
+        uv_close((uv_handle_t *)&e->hold_timer, NULL);
+    }
+    drop_all(e);
+    reboot_forget(e->reboot);
+    e->reboot = NULL;
+    e->is_suspended = true; /* late callbacks find nothing to change */
+}
+
+void engine_free(struct engine *e)
+{
+    if (e == NULL)
+        return;
+    outbox_free_calls(e);
+    fsm_out_done(&e->out);
+    free(e->todo);
+    free(e);
+}

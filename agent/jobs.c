@@ -1,0 +1,121 @@
+/* The table of open jobs: found by id, walked from the oldest on. */
+#include "agent/engine_internal.h"
+
+#include <stdlib.h>
+
+#include "base/str.h"
+
+static size_t bucket_of(const char *id)
+{
+    uint32_t h = 2166136261u; /* FNV-1a */
+
+    for (; *id != '\0'; id++)
+        h = (h ^ (unsigned char)*id) * 16777619u;
+    return h % ENGINE_BUCKETS;
+}
+
+struct job *engine_find_job(const struct engine *e, const char *job_id)
+{
+    struct job *j;
+
+    for (j = e->buckets[bucket_of(job_id)]; j != NULL; j = j->bucket_next)
+        if (str_eq(j->inst.id, job_id))
+            return j;
+    return NULL;
+}
+
+struct job *jobs_insert(struct engine *e, struct fsm_instance *inst, const char *message_id)
+{
+    struct job *job = calloc(1, sizeof(*job)), **bucket;
+
+    if (job == NULL)
+        return NULL;
+    job->inst = *inst;
+    *inst = (struct fsm_instance){.machine = inst->machine};
+    (void)str_copy(job->message_id, sizeof(job->message_id), message_id); /* intake bounds it */
+    bucket = &e->buckets[bucket_of(job->inst.id)];
+    job->bucket_next = *bucket;
+    *bucket = job;
+    job->prev = e->last;
+    if (e->last != NULL)
+        e->last->next = job;
+    else
+        e->first = job;
+    e->last = job;
+    e->n_jobs++;
+    return job;
+}
+
+void jobs_free(struct engine *e, struct job *job)
+{
+    struct job **at = &e->buckets[bucket_of(job->inst.id)];
+
+    while (*at != job)
+        at = &(*at)->bucket_next;
+    *at = job->bucket_next;
+    if (job->prev != NULL)
+        job->prev->next = job->next;
+    else
+        e->first = job->next;
+    if (job->next != NULL)
+        job->next->prev = job->prev;
+    else
+        e->last = job->prev;
+    e->n_jobs--;
+    outbox_forget(e, job);
+    task_free(job->task);
+    fsm_instance_done(&job->inst);
+    free(job);
+}
+
+int engine_add_job(struct engine *e, struct fsm_instance *inst, const char *message_id,
+                   struct job **ret_job, struct err *err)
+{
+    struct job *job = jobs_insert(e, inst, message_id);
+    int r;
+
+    if (job == NULL)
+        return err_set(err, ERR_NOMEM, "job %s: out of memory", inst->id);
+    r = e->journal->ops->put_instance(e->journal, &job->inst, err);
+    if (r < 0)
+        return r; /* the turn fails, and with it everything in memory goes */
+    *ret_job = job;
+    return 0;
+}
+
+const char *engine_channel_of(const struct job *job)
+{
+    return job->inst.machine == &command_machine ? command_of(&job->inst)->channel
+                                                 : delivery_of(&job->inst)->channel;
+}
+
+struct link *engine_link_of(const struct engine *e, const struct job *job)
+{
+    const char *name = engine_channel_of(job);
+    size_t i;
+
+    for (i = 0; i < e->n_links; i++)
+        if (str_eq(e->links[i]->name, name))
+            return e->links[i];
+    return NULL;
+}
+
+/* ---- set aside ---- */
+
+bool jobs_is_set_aside(const struct engine *e, const char *job_id)
+{
+    size_t i;
+
+    for (i = 0; i < e->n_set_aside; i++)
+        if (str_eq(e->set_aside[i], job_id))
+            return true;
+    return false;
+}
+
+bool jobs_set_aside(struct engine *e, const char *job_id)
+{
+    if (e->n_set_aside == ENGINE_MAX_SET_ASIDE || jobs_is_set_aside(e, job_id))
+        return false;
+    (void)str_copy(e->set_aside[e->n_set_aside++], FSM_ID_SIZE, job_id); /* it is an id: fits */
+    return true;
+}

@@ -1,0 +1,81 @@
+/* Statuses of a command: of a unit, of a plugin, of the document (spec 03, section 7). */
+#include "base/str.h"
+#include "fsm/command.h"
+
+/* Rising rank: the greater of two wins when the units of one plugin are merged (spec 03,
+ * section 7.4). */
+static const char *const ranks[] = {"",           "Skipped", "Success",   "SuccessAndReboot",
+                                    "InProgress", "Failed",  "Cancelled", "TimedOut"};
+
+static size_t rank_of(const char *status)
+{
+    size_t i;
+
+    for (i = 0; i < ARRAY_LEN(ranks); i++)
+        if (str_eq(status, ranks[i]))
+            return i;
+    return 0;
+}
+
+const char *command_plugin_status(const struct fsm_instance *inst, int64_t plugin)
+{
+    size_t i, best = 0;
+
+    for (i = 0; i < inst->n_children; i++) {
+        const struct command_unit *u = command_unit_at(inst, i);
+        size_t k = u->plugin == plugin ? rank_of(u->status) : 0;
+
+        if (k > best)
+            best = k;
+    }
+    return ranks[best];
+}
+
+int64_t command_plugin_code(const struct fsm_instance *inst, int64_t plugin)
+{
+    size_t i;
+
+    for (i = 0; i < inst->n_children; i++) {
+        const struct command_unit *u = command_unit_at(inst, i);
+
+        if (u->plugin == plugin && u->code != 0)
+            return u->code;
+    }
+    return 0;
+}
+
+bool command_unit_is_over(const struct command_unit *u)
+{
+    return u->status[0] != '\0' && !str_eq(u->status, "InProgress") &&
+           !str_eq(u->status, "SuccessAndReboot");
+}
+
+bool command_plugin_is_over(const struct fsm_instance *inst, int64_t plugin)
+{
+    size_t i;
+
+    for (i = 0; i < inst->n_children; i++)
+        if (command_unit_at(inst, i)->plugin == plugin &&
+            !command_unit_is_over(command_unit_at(inst, i)))
+            return false;
+    return true;
+}
+
+const char *command_document_status(const struct fsm_instance *inst)
+{
+    static const char *const first_match[] = {"SuccessAndReboot", "Failed", "TimedOut",
+                                              "Cancelled"};
+    const struct command *c = command_of(inst);
+    bool is_all_over = true;
+    size_t i, k;
+
+    if (c->n_plugins == 0) /* rejected */
+        return "Failed";
+    for (k = 0; k < ARRAY_LEN(first_match); k++)
+        for (i = 0; i < inst->n_children; i++)
+            if (str_eq(command_unit_at(inst, i)->status, first_match[k]))
+                return first_match[k];
+    for (i = 0; i < inst->n_children; i++)
+        is_all_over = is_all_over && command_unit_is_over(command_unit_at(inst, i));
+    return is_all_over ? "Success" : "InProgress";
+}
