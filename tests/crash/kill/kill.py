@@ -123,6 +123,7 @@ class Run:
     def look_after_death(self):
         """ssmd is dead: what the world has seen must be in the journal."""
         agent = self.agent
+        self.scenario.look(self)
         self.places.append((self.world.lines(f"trace.{self.n_starts}") or ["nowhere"])[-1])
         known = {row["message_id"] for row in agent.query("SELECT message_id FROM inbox")}
         promised = {row["reply_id"] for row in agent.query("SELECT reply_id FROM outbox")}
@@ -173,7 +174,7 @@ class Run:
                 return
             if time.monotonic() > end:
                 raise Crime("lost", f"waited {DEADLINE_S} s for {what}: it is {self.agent.job_state(self.message)},"
-                                    f" the hub has {self.record().sequence}")
+                                    f" the hub has {self.message and self.record().sequence}")
             time.sleep(TICK_S)
 
     def are_jobs_done(self):
@@ -215,8 +216,8 @@ class Run:
 
     def judge(self):
         want = self.scenario.wanted(self)
-        record = self.record()
         if want is not None:
+            record = self.record()
             last = [r for r in record.terminal if r["Status"] != "SuccessAndReboot"]
             self.expect("statuses", "terminal replies", len(last), 1)
             self.expect("result", "status", sorted({r["Status"] for r in last}), [want.status])

@@ -1,9 +1,10 @@
 """What happens to a command in each scenario of kill.py, what the world does meanwhile, and what must come of it."""
+import json
 import os
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../integration"))
-from harness import INSTANCE, iso, marked_processes, program, wait_for  # noqa: E402
+from harness import INSTANCE, document, iso, marked_processes, program, wait_for  # noqa: E402
 
 NOT_ZERO = "failed to run commands: exit status "
 UNKNOWN = 1000  # the code of a step whose end nobody saw
@@ -48,6 +49,9 @@ class Scenario:
 
     def is_over(self, run):
         return any(r["Status"] != "SuccessAndReboot" for r in run.record().terminal)
+
+    def look(self, run):
+        """ssmd has died: what is particular about this scenario's promises."""
 
     def judge(self, run):
         """What is particular about this scenario's end."""
@@ -224,6 +228,51 @@ class Late(OneStep):
         super().begin(run)
 
 
+class Local(Scenario):
+    """A document that a person runs here, through ssmd's socket. Who gets no answer looks whether it is there."""
+
+    name = "local document"
+    scripts = (step(1, "echo one; exit 7"), step(2, "echo two"))
+
+    def begin(self, run):
+        run.message = None
+        run.accepted = None
+
+    def tick(self, run):
+        if run.accepted or not run.agent.is_up or not run.agent.status():
+            return
+        if self.find(run):
+            run.accepted = run.job
+            return
+        text = json.dumps(document(*self.scripts)).replace("@DIR@", run.world.dir)
+        answer = run.agent.ask(op="run", name="kill", document=text)
+        if answer is not None:
+            run.expect("result", "accepted", answer["ok"], True)
+            run.accepted = run.job = answer["job"]
+
+    def find(self, run):
+        for row in run.agent.query("SELECT id FROM instance"):
+            run.job = row["id"]
+            return True
+        return False
+
+    def look(self, run):
+        if not self.find(run) and run.accepted:
+            run.expect("early", "accepted, and known to the journal", False, True)
+
+    def is_over(self, run):
+        return run.accepted and run.are_jobs_done()
+
+    def judge(self, run):
+        units = run.agent.query("SELECT status, code FROM command_unit WHERE instance_id = ? ORDER BY n", run.accepted)
+        run.expect("result", "steps", [(row["status"], row["code"]) for row in units], [("Failed", 7), ("Success", 0)])
+        run.expect("twice", "jobs", len(run.agent.query("SELECT 1 FROM instance")), 1)
+        for n, text in enumerate(("one\n", "two\n")):
+            with open(os.path.join(run.agent.jobs_dir, run.accepted, f"{n}.1", "stdout"), encoding="utf-8") as f:
+                run.expect("result", f"output of step {n + 1}", f.read(), text)
+            run.expect("twice", f"runs of step {n + 1}", run.ran(n + 1), 1)
+
+
 def fate(run, n):
     """What the records of step n's first attempt tell: true (the end is on disk), lost, or unbegun."""
     directory = os.path.join(run.agent.jobs_dir, run.job, f"{n - 1}.1")
@@ -296,5 +345,5 @@ class RunnerKilled(Scenario):
 
 SCENARIOS = [OneStep(), StillRunning(), ThreeSteps(), Reboot(), Cancelled(), SlowRunner(),
              CancelledBeforeRunner(), TimedOut(), QueuedCancelled(), Rejected(),
-             Unhandled(), Again(), Late(), PowerOneStep(), PowerThreeSteps(), PowerLongStep()]
+             Unhandled(), Again(), Late(), Local(), PowerOneStep(), PowerThreeSteps(), PowerLongStep()]
 RUNNER_SCENARIO = RunnerKilled()
