@@ -229,6 +229,20 @@ static void close_journal(struct journal *j)
 }
 
 /* Write something, sync it, and read it back. */
+/* After a sync that failed, the log of writes ahead may be whole in the page cache and have a hole
+ * on the disk: what the kernel could not write it calls clean. Copying it into the database writes
+ * and syncs all of it anew. */
+static int write_anew(struct sqlite_journal *sj, struct err *err)
+{
+    char is_busy[8];
+    int r = db_text(&sj->db, "PRAGMA wal_checkpoint(TRUNCATE)", is_busy, sizeof(is_busy), err);
+
+    if (r == 0 && !str_eq(is_busy, "0"))
+        r = err_set(err, ERR_BUSY, "%s: somebody reads it, so it cannot be written anew yet",
+                    sj->path);
+    return r;
+}
+
 static int probe(struct sqlite_journal *sj, struct err *err)
 {
     char value[32], got[32];
@@ -262,7 +276,9 @@ static int revive(struct journal *j, struct err *err)
         storage_release_reserve(&sj->storage);
     r = connect_db(sj, err);
     if (r == 0) {
-        r = probe(sj, err);
+        r = write_anew(sj, err);
+        if (r == 0)
+            r = probe(sj, err);
         if (r < 0)
             disconnect(sj);
     }
