@@ -18,9 +18,11 @@
 
 #define DEFAULT_STOP_TIMEOUT_MS 20000
 #define DEFAULT_BACKOFF_FIRST_MS 1000
-#define DEFAULT_BACKOFF_CAP_MS (5 * 60 * 1000)
+#define DEFAULT_BACKOFF_CAP_MS INT64_C(300000)
 #define DEFAULT_EMPTY_PAUSE_MS 2000
 #define QUICK_ROUND_MS 1000
+#define MAX_QUICK_ROUNDS                                                                           \
+    200 /* with messages, one after another; then each is followed by a pause */
 #define EXPECTED_END_MS 10000 /* a poll cut off later than this ended as long polls do */
 #define VISIBILITY_TIMEOUT_SECONDS 10
 
@@ -89,9 +91,10 @@ static bool is_expected_end(const struct mds *m, const struct aws_result *result
     return result->err->code == ERR_TIMEOUT || result->is_reset;
 }
 
-static void hand_over(struct mds *m, const struct mds_messages *messages)
+/* The number of messages that could be used. */
+static size_t hand_over(struct mds *m, const struct mds_messages *messages)
 {
-    size_t i;
+    size_t i, n_valid = 0;
 
     for (i = 0; i < messages->n && !m->is_closing && m->state.pause_reasons == 0; i++) {
         const struct mds_message *message = &messages->items[i];
@@ -100,9 +103,11 @@ static void hand_over(struct mds *m, const struct mds_messages *messages)
             log_warning("dropped a message: %s", message->problem);
             continue;
         }
+        n_valid++;
         m->state.n_messages++;
         m->on_message(m->ctx, message);
     }
+    return n_valid;
 }
 
 static void on_round(void *ctx, const struct aws_result *result)
@@ -111,6 +116,7 @@ static void on_round(void *ctx, const struct aws_result *result)
     int64_t elapsed_ms = (clock_monotonic_us() - m->round_began_us) / 1000;
     AUTO(mds_messages_done) struct mds_messages messages = {0};
     struct err err = {0};
+    size_t n_valid;
     int r = 0;
 
     m->call = NULL;
@@ -127,12 +133,13 @@ static void on_round(void *ctx, const struct aws_result *result)
         return;
     }
     note_success(m);
-    if (messages.n > 0)
-        hand_over(m, &messages);
+    n_valid = hand_over(m, &messages);
+    m->n_quick_rounds = n_valid > 0 && elapsed_ms < QUICK_ROUND_MS ? m->n_quick_rounds + 1 : 0;
     if (m->is_closing || m->state.pause_reasons != 0 || m->call != NULL ||
         uv_is_active((uv_handle_t *)&m->timer)) /* paused and resumed by a message's handler */
         return;
-    if (messages.n == 0 && elapsed_ms < QUICK_ROUND_MS)
+    /* A service that hands out the same again and again must not keep us and itself busy. */
+    if (elapsed_ms < QUICK_ROUND_MS && (n_valid == 0 || m->n_quick_rounds > MAX_QUICK_ROUNDS))
         poll_in(m, backoff_spread_ms(m->empty_pause_ms,
                                      m->empty_pause_ms + m->empty_pause_ms / 4 - 1, random32()));
     else

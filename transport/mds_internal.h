@@ -16,6 +16,7 @@ struct mds {
     struct mds_state state;
     char instance_id[256];
     int64_t stop_timeout_ms, empty_pause_ms;
+    unsigned n_quick_rounds; /* with messages, one after another */
     unsigned n_reply_retries;
     void (*on_message)(void *ctx, const struct mds_message *message);
     void *ctx;

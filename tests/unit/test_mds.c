@@ -23,7 +23,7 @@ static struct aws_peer peer;
 static struct aws_client client;
 static struct mds *mds;
 
-enum step { HOLD, EMPTY, ONE, THREE, BAD_ONE, NOT_JSON, FAIL, DENY, RESET, RESET_LATE };
+enum step { HOLD, EMPTY, ONE, THREE, BAD_ONE, UNUSABLE, NOT_JSON, FAIL, DENY, RESET, RESET_LATE };
 static const enum step *script;
 static size_t n_script;
 static unsigned n_polls;
@@ -82,6 +82,9 @@ static void on_request(void *ctx, struct script_conn *conn, const struct aws_pee
         break;
     case BAD_ONE:
         aws_peer_reply(&peer, conn, 200, BATCH("{\"MessageId\":7}," MESSAGE(MESSAGE_ID)));
+        break;
+    case UNUSABLE:
+        aws_peer_reply(&peer, conn, 200, BATCH("{\"MessageId\":7}"));
         break;
     case NOT_JSON:
         aws_peer_reply(&peer, conn, 200, "<html>");
@@ -210,9 +213,10 @@ START_TEST(a_malformed_message_does_not_hurt_the_others)
 }
 END_TEST
 
-START_TEST(a_quick_empty_round_is_followed_by_the_references_pause)
+START_TEST(a_quick_round_without_a_usable_message_is_followed_by_the_references_pause)
 {
-    static const enum step steps[] = {EMPTY};
+    static const enum step rounds[] = {EMPTY, UNUSABLE};
+    const enum step steps[] = {rounds[_i]};
     const struct mds_options defaults = {0};
     int64_t wait_ms, began_ms = clock_wall_ms();
 
@@ -229,6 +233,30 @@ START_TEST(a_quick_empty_round_is_followed_by_the_references_pause)
     mds_poll_now(mds); /* somebody asked */
     script_run_until(&loop, &is_script_over);
     ck_assert_int_eq(state().next_try_unix_ms, 0);
+}
+END_TEST
+
+static void forget_messages(void)
+{
+    n_got = 0;
+}
+
+START_TEST(messages_without_end_are_not_asked_for_without_a_pause)
+{
+    static enum step steps[1000];
+    const struct mds_options options = {.empty_pause_ms = 3600 * 1000};
+    size_t i;
+
+    for (i = 0; i < ARRAY_LEN(steps); i++)
+        steps[i] = ONE;
+    script = steps;
+    n_script = ARRAY_LEN(steps);
+    during_message = forget_messages;
+    new_mds(&options);
+    mds_resume(mds, MDS_PAUSE_NOT_STARTED);
+    while (state().next_try_unix_ms < clock_wall_ms() + 60000)
+        (void)uv_run(&loop, UV_RUN_ONCE);
+    ck_assert_uint_eq(n_polls, 201);
 }
 END_TEST
 
@@ -559,7 +587,9 @@ int main(void)
     tcase_add_test(polling, the_poll_asks_as_the_reference_does_with_a_new_id_each_time);
     tcase_add_test(polling, messages_are_handed_over_in_order_and_the_next_poll_begins_at_once);
     tcase_add_test(polling, a_malformed_message_does_not_hurt_the_others);
-    tcase_add_test(polling, a_quick_empty_round_is_followed_by_the_references_pause);
+    tcase_add_loop_test(
+        polling, a_quick_round_without_a_usable_message_is_followed_by_the_references_pause, 0, 2);
+    tcase_add_test(polling, messages_without_end_are_not_asked_for_without_a_pause);
     tcase_add_test(polling, a_poll_that_the_service_held_to_our_limit_is_a_success);
     tcase_add_test(polling, a_waiting_poll_that_is_cut_off_late_is_a_success);
     tcase_add_loop_test(polling, failures_are_counted_until_a_success_clears_them, 0,
