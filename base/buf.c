@@ -156,13 +156,8 @@ int buf_error(const struct buf *b, const char *what, struct err *err)
 
 char *buf_take(struct buf *b)
 {
-    char *p;
-
-    if (b->data == NULL && reserve(b, 0) < 0)
-        return NULL;
-    b->data[b->len] = '\0';
-    p = b->data;
-    b->data = NULL;
+    if (b->data == NULL) /* nothing was added: not even the NUL is there */
+        return calloc(1, 1);
     b->len = b->cap = 0;
-    return p;
+    return TAKE(b->data);
 }

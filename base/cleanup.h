@@ -37,6 +37,14 @@
         take_fd_;                                                                                  \
     })
 
+/* As TAKE for a struct: the variable becomes all zero, which its destructor accepts. */
+#define TAKE_STRUCT(s)                                                                             \
+    __extension__({                                                                                \
+        __typeof__(s) take_struct_ = (s);                                                          \
+        (s) = (__typeof__(s)){0};                                                                  \
+        take_struct_;                                                                              \
+    })
+
 #define ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
 #define BIT(n) (UINT64_C(1) << (n))
 

@@ -89,17 +89,30 @@ void clock_format_iso_ms(int64_t unix_ms, char ret_text[ISO_MS_SIZE])
     ret_text[ISO_MS_SIZE - 1] = '\0';
 }
 
+/* n digits and the character behind them; 0 for any. */
+static bool take_digits(const char **p, int n, char behind, int *ret_value)
+{
+    int value = 0;
+
+    for (; n > 0; n--, (*p)++) {
+        if (**p < '0' || **p > '9')
+            return false;
+        value = value * 10 + (**p - '0');
+    }
+    *ret_value = value;
+    return behind == '\0' || *(*p)++ == behind;
+}
+
 int clock_parse_iso(const char *text, int64_t *ret_unix_ms)
 {
     struct tm tm = {0};
-    int consumed = 0, ms = 0;
-    const char *p;
+    const char *p = text;
+    int ms = 0;
 
-    if (sscanf(text, "%4d-%2d-%2dT%2d:%2d:%2d%n", &tm.tm_year, &tm.tm_mon, &tm.tm_mday, &tm.tm_hour,
-               &tm.tm_min, &tm.tm_sec, &consumed) != 6 ||
-        consumed != 19)
+    if (!take_digits(&p, 4, '-', &tm.tm_year) || !take_digits(&p, 2, '-', &tm.tm_mon) ||
+        !take_digits(&p, 2, 'T', &tm.tm_mday) || !take_digits(&p, 2, ':', &tm.tm_hour) ||
+        !take_digits(&p, 2, ':', &tm.tm_min) || !take_digits(&p, 2, '\0', &tm.tm_sec))
         return ERR_INVALID;
-    p = text + consumed;
     if (*p == '.') {
         int digits = 0, scale = 100;
 

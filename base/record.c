@@ -2,6 +2,7 @@
 #include "base/record.h"
 
 #include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -98,6 +99,28 @@ static int parse_line(struct record *r, char *line, size_t *cap, struct err *err
     return 0;
 }
 
+/* "ssmd-record <version> <kind>" */
+static int parse_header(struct record *r, char *line, const char *kind, struct err *err)
+{
+    static const char magic[] = "ssmd-record ";
+    char *version = line + sizeof(magic) - 1, *space;
+    int64_t number;
+
+    if (!str_has_prefix(line, magic) || (space = strchr(version, ' ')) == NULL)
+        return err_set(err, ERR_CORRUPT, "record: no header line");
+    *space = '\0';
+    if (!str_to_i64(version, 1, INT_MAX, &number))
+        return err_set(err, ERR_CORRUPT, "record: no header line");
+    r->version = (int)number;
+    if (r->version > RECORD_VERSION)
+        return err_set(err, ERR_NEWER, "record: protocol version %d, this program knows %d",
+                       r->version, RECORD_VERSION);
+    if (!str_copy(r->kind, sizeof(r->kind), space + 1) || !str_eq(r->kind, kind))
+        return err_set(err, ERR_INVALID, "record: kind \"%s\" where \"%s\" was expected", r->kind,
+                       kind);
+    return 0;
+}
+
 static int parse(struct record *r, size_t n, const char *kind, struct err *err)
 {
     char *line = r->text, *next, *end = r->text + n;
@@ -111,14 +134,9 @@ static int parse(struct record *r, size_t n, const char *kind, struct err *err)
             break;
         *next++ = '\0';
         if (is_first) {
-            if (sscanf(line, "ssmd-record %9d %15s", &r->version, r->kind) != 2)
-                return err_set(err, ERR_CORRUPT, "record: no header line");
-            if (r->version > RECORD_VERSION)
-                return err_set(err, ERR_NEWER, "record: protocol version %d, this program knows %d",
-                               r->version, RECORD_VERSION);
-            if (!str_eq(r->kind, kind))
-                return err_set(err, ERR_INVALID, "record: kind \"%s\" where \"%s\" was expected",
-                               r->kind, kind);
+            rc = parse_header(r, line, kind, err);
+            if (rc < 0)
+                return rc;
             is_first = false;
             continue;
         }
@@ -150,8 +168,7 @@ int record_parse(const char *bytes, size_t n, const char *kind, struct record *r
     rc = parse(&r, n, kind, err);
     if (rc < 0)
         return rc;
-    *ret_record = r;
-    r = (struct record){0};
+    *ret_record = TAKE_STRUCT(r);
     return 0;
 }
 

@@ -24,7 +24,7 @@ static void add_block(struct sha256 *s, const unsigned char *p)
 {
     uint32_t w[64], a = s->h[0], b = s->h[1], c = s->h[2], d = s->h[3], e = s->h[4], f = s->h[5],
                     g = s->h[6], h = s->h[7];
-    unsigned t;
+    size_t t;
 
     for (t = 0; t < 16; t++)
         w[t] = (uint32_t)p[4 * t] << 24 | (uint32_t)p[4 * t + 1] << 16 |

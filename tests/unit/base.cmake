@@ -1,0 +1,2 @@
+# base/: what is read from outside.
+ssmd_test(NAME test_base_text LABEL unit SOURCES ${CMAKE_CURRENT_SOURCE_DIR}/test_base_text.c LIBS base)

@@ -1,0 +1,118 @@
+/* What base/ reads from texts: times, the first line of a record, a buffer that is taken. */
+#include <check.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/record.h"
+
+static const struct {
+    const char *text;
+    int64_t unix_ms; /* below 0: refused */
+} times[] = {
+    {"1970-01-01T00:00:00Z", 0},
+    {"2024-05-04T17:07:28Z", 1714842448000},
+    {"2024-05-04T17:07:28.5Z", 1714842448500},
+    {"2024-05-04T17:07:28.0419Z", 1714842448041},
+    {"2024-05-04T17:07:60Z", 1714842480000},
+    {"", -1},
+    {"2024-05-04T17:07:28", -1},
+    {"2024-05-04T17:07:28.Z", -1},
+    {"2024-05-04T17:07:28Zx", -1},
+    {"2024-05-04 17:07:28Z", -1},
+    {"2024-5-04T17:07:28Z", -1},
+    {"2024-13-04T17:07:28Z", -1},
+    {"2024-05-04T24:07:28Z", -1},
+    {"2024-05-04T-1:07:28Z", -1},
+    {"2024-05-04T17:+7:28Z", -1},
+    {"2024-05-04T17:07: 8Z", -1},
+};
+
+START_TEST(a_time_is_digits_in_one_shape)
+{
+    int64_t got = -2;
+    int r = clock_parse_iso(times[_i].text, &got);
+
+    if (times[_i].unix_ms < 0) {
+        ck_assert_int_eq(r, ERR_INVALID);
+        ck_assert_int_eq(got, -2);
+    } else {
+        ck_assert_int_eq(r, 0);
+        ck_assert_int_eq(got, times[_i].unix_ms);
+    }
+}
+END_TEST
+
+static const struct {
+    const char *line;
+    int result;
+} headers[] = {
+    {"ssmd-record 1 exit", 0},
+    {"ssmd-record 1 started", ERR_INVALID},
+    {"ssmd-record 1 exit-of-a-name-that-is-long", ERR_INVALID},
+    {"ssmd-record 1 exit and more", ERR_INVALID},
+    {"ssmd-record 2 exit", ERR_NEWER},
+    {"ssmd-record 2 kinds-may-have-longer-names-then", ERR_NEWER},
+    {"ssmd-record 99999999999 exit", ERR_CORRUPT},
+    {"ssmd-record 0 exit", ERR_CORRUPT},
+    {"ssmd-record -1 exit", ERR_CORRUPT},
+    {"ssmd-record 1", ERR_CORRUPT},
+    {"ssmd-record  1 exit", ERR_CORRUPT},
+    {"ssmd-record x exit", ERR_CORRUPT},
+    {"another-record 1 exit", ERR_CORRUPT},
+    {"", ERR_CORRUPT},
+};
+
+START_TEST(a_record_begins_with_its_version_and_kind)
+{
+    AUTO(record_done) struct record record = {0};
+    AUTO(buf_done) struct buf b = {0};
+    struct err err = {0};
+
+    buf_init(&b, 1024);
+    ck_assert_int_eq(buf_printf(&b, "%s\ncode=7\nend\n", headers[_i].line), 0);
+    ck_assert_int_eq(record_parse(b.data, b.len, "exit", &record, &err), headers[_i].result);
+    if (headers[_i].result == 0)
+        ck_assert_str_eq(record_get(&record, "code"), "7");
+    else
+        ck_assert_ptr_null(record.text);
+}
+END_TEST
+
+START_TEST(taking_empties_a_buffer_that_can_be_used_again)
+{
+    AUTO(buf_done) struct buf b = {0};
+    AUTO(free) char *nothing = NULL, *something = NULL;
+
+    buf_init(&b, 8);
+    nothing = buf_take(&b);
+    ck_assert_ptr_nonnull(nothing);
+    ck_assert_str_eq(nothing, "");
+    ck_assert_int_eq(buf_add_str(&b, "eight by"), 0);
+    something = buf_take(&b);
+    ck_assert_str_eq(something, "eight by");
+    ck_assert_ptr_null(b.data);
+    ck_assert_uint_eq(b.len, 0);
+    ck_assert_int_eq(buf_add_char(&b, 'x'), 0);
+    ck_assert_str_eq(buf_str(&b), "x");
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("base text");
+    TCase *t = tcase_create("reading");
+    SRunner *runner;
+    int n_failed;
+
+    tcase_add_loop_test(t, a_time_is_digits_in_one_shape, 0, (int)ARRAY_LEN(times));
+    tcase_add_loop_test(t, a_record_begins_with_its_version_and_kind, 0, (int)ARRAY_LEN(headers));
+    tcase_add_test(t, taking_empties_a_buffer_that_can_be_used_again);
+    suite_add_tcase(s, t);
+    runner = srunner_create(s);
+    srunner_run_all(runner, CK_ENV);
+    n_failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return n_failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
