@@ -24,7 +24,7 @@ static int shortest_digits(double value, char digits[MAX_DIGITS + 1], int *ret_e
     for (p = text; *p != '\0' && *p != 'e'; p++)
         if (*p >= '0' && *p <= '9' && n < MAX_DIGITS)
             digits[n++] = *p;
-    *ret_exponent = *p == 'e' ? atoi(p + 1) : 0;
+    *ret_exponent = *p == 'e' ? (int)strtol(p + 1, NULL, 10) : 0; /* what %e printed: in range */
     digits[n] = '\0';
     return n;
 }
@@ -165,7 +165,7 @@ static void emit_object(struct buf *b, const struct form *form, const cJSON *obj
         return;
     }
     (void)buf_add_str(b, form->open_object);
-    for (i = 0; i < n; i++) {
+    for (i = 0; members != NULL && i < n; i++) {
         if (i > 0)
             (void)buf_add_str(b, form->separator);
         form->string(b, members[i]->string);

@@ -300,12 +300,12 @@ int reply_final(const struct reply_header *h, const struct reply_plugin *finishe
 
     if (r == 0 && status == NULL) {
         statuses = calloc(d.n_results + 1, sizeof(*statuses));
-        if (statuses == NULL)
-            r = err_set(err, ERR_NOMEM, "reply: out of memory");
-        for (i = 0; i < d.n_results && r == 0; i++)
+        for (i = 0; statuses != NULL && i < d.n_results; i++)
             statuses[i] = d.results[i].status;
-        if (r == 0)
+        if (statuses != NULL)
             d.status = reply_document_status(statuses, d.n_results);
+        else
+            r = err_set(err, ERR_NOMEM, "reply: out of memory");
     }
     if (d.n_results == 1)
         d.shown = &d.results[0];

@@ -86,7 +86,7 @@ static int ask(const struct expansion *x, const char *name, size_t n, const char
 static int resolve_text(struct expansion *x, const char *text, struct buf *b, struct err *err)
 {
     while (*text != '\0') {
-        const char *brace = strstr(text, "{{"), *name, *end, *type, *value;
+        const char *brace = strstr(text, "{{"), *name, *end, *type = "", *value = "";
         size_t n;
         int r;
 
@@ -153,7 +153,7 @@ static bool is_lone_reference(const char *text, const char **ret_name, size_t *r
 }
 
 /* Replace the element by one per comma-separated part. Its successor is the next to look at. */
-static int split_element(struct expansion *x, cJSON *list, cJSON *element, const char *value,
+static int split_element(struct expansion *x, cJSON *list, cJSON *whole, const char *value,
                          struct err *err)
 {
     const char *part = value;
@@ -161,28 +161,28 @@ static int split_element(struct expansion *x, cJSON *list, cJSON *element, const
     for (;;) {
         size_t n = strcspn(part, ",");
         AUTO(buf_done) struct buf b = {0};
-        cJSON *item;
+        cJSON *piece;
         int r;
 
         buf_init(&b, n);
         r = expansion_charge(x, n + sizeof(cJSON), err);
         if (r < 0)
             return r;
-        item = buf_add(&b, part, n) == 0 ? cJSON_CreateString(buf_str(&b)) : NULL;
-        if (item == NULL)
+        piece = buf_add(&b, part, n) == 0 ? cJSON_CreateString(buf_str(&b)) : NULL;
+        if (piece == NULL)
             return err_set(err, ERR_NOMEM, "parameters: out of memory");
         if (part[n] == '\0') { /* the last part takes the element's own place */
-            (void)cJSON_ReplaceItemViaPointer(list, element, item);
+            (void)cJSON_ReplaceItemViaPointer(list, whole, piece);
             return 0;
         }
         /* Insert before the element. cJSON keeps the tail in the first element's prev. */
-        item->next = element;
-        item->prev = element->prev;
-        if (list->child == element)
-            list->child = item;
+        piece->next = whole;
+        piece->prev = whole->prev;
+        if (list->child == whole)
+            list->child = piece;
         else
-            element->prev->next = item;
-        element->prev = item;
+            whole->prev->next = piece;
+        whole->prev = piece;
         part += n + 1;
     }
 }
@@ -193,7 +193,7 @@ static int resolve_list(struct expansion *x, cJSON *list, struct err *err)
     int r = 0;
 
     for (element = list->child; element != NULL && r == 0; element = next) {
-        const char *name, *type, *value;
+        const char *name, *type = "", *value = "";
         size_t n;
 
         next = element->next;

@@ -184,23 +184,20 @@ static int expand_members(struct expansion *x, const cJSON *from, cJSON *to, str
 
     cJSON_ArrayForEach(child, from)
     {
-        cJSON *copy = NULL;
+        AUTO(cJSON_Delete) cJSON *copy = NULL;
         int r = expand_tree(x, child, &copy, err);
 
         if (r == 0 && child->string != NULL)
             r = expansion_charge(x, strlen(child->string), err);
-        if (r == 0 && child->string != NULL) {
+        if (r < 0 || copy == NULL) /* the second never without the first */
+            return r;
+        if (child->string != NULL) {
             copy->string = cJSON_malloc(strlen(child->string) + 1);
             if (copy->string == NULL)
-                r = err_set(err, ERR_NOMEM, "parameters: out of memory");
-            else
-                memcpy(copy->string, child->string, strlen(child->string) + 1);
+                return err_set(err, ERR_NOMEM, "parameters: out of memory");
+            memcpy(copy->string, child->string, strlen(child->string) + 1);
         }
-        if (r < 0) {
-            cJSON_Delete(copy);
-            return r;
-        }
-        (void)cJSON_AddItemToArray(to, copy); /* fails for NULL only; keeps the key */
+        (void)cJSON_AddItemToArray(to, TAKE(copy)); /* fails for NULL only; keeps the key */
     }
     return 0;
 }
