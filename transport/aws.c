@@ -20,7 +20,7 @@
 
 #define CONTENT_TYPE "application/x-amz-json-1.1"
 #define MAX_BODY_BYTES (16u << 20)
-#define MAX_RETRY_DELAY_MS (300 * 1000)
+#define MAX_RETRY_DELAY_MS (INT64_C(5) * 60 * 1000)
 
 struct aws {
     uv_loop_t *loop;

@@ -140,7 +140,7 @@ static int set_secret(struct secret *s, struct span value, struct err *err)
 int credentials_parse_ini(const char *text, size_t n, const char *profile,
                           struct credentials *ret_credentials, struct err *err)
 {
-    struct found found = {0};
+    struct found found = {false, {"", 0}, {"", 0}, {"", 0}};
     AUTO(credentials_done) struct credentials c = {0};
     const char *p = text, *end = text + n;
     bool is_inside = false;
@@ -182,7 +182,6 @@ int credentials_parse_ini(const char *text, size_t n, const char *profile,
     if (r < 0)
         return r;
     memcpy(c.access_key, found.access_key.at, found.access_key.n);
-    *ret_credentials = c;
-    c = (struct credentials){0}; /* given away */
+    *ret_credentials = TAKE_STRUCT(c);
     return 0;
 }

@@ -9,6 +9,7 @@
 #define MAX_RESPONSE_HEADER_BYTES (64u << 10)
 #define DEFAULT_MAX_RESPONSE_BYTES (1u << 20)
 #define DEFAULT_TIMEOUT_MS 60000
+#define MAX_RETRY_AFTER_S INT64_C(86400) /* a day */
 #define BUFFER_BYTES 16384L
 #define KEEPALIVE_SECONDS 30L
 
@@ -405,7 +406,7 @@ int64_t http_retry_after_ms(const struct http_response *response)
     const char *value = http_response_header(response, "Retry-After");
     int64_t seconds;
 
-    if (value == NULL || !str_to_i64(value, 0, 24 * 3600, &seconds))
+    if (value == NULL || !str_to_i64(value, 0, MAX_RETRY_AFTER_S, &seconds))
         return -1;
     return seconds * 1000;
 }

@@ -18,7 +18,7 @@
 
 #define DEFAULT_STOP_TIMEOUT_MS 20000
 #define DEFAULT_BACKOFF_FIRST_MS 1000
-#define DEFAULT_BACKOFF_CAP_MS INT64_C(300000)
+#define DEFAULT_BACKOFF_CAP_MS (INT64_C(5) * 60 * 1000)
 #define DEFAULT_EMPTY_PAUSE_MS 2000
 #define QUICK_ROUND_MS 1000
 #define MAX_QUICK_ROUNDS                                                                           \

@@ -59,7 +59,7 @@ static int parse_credential(const char *s, size_t n, struct sigv4_authorization 
         s = slash + 1;
     }
     if ((size_t)(end - s) != sizeof(terminator) - 1 ||
-        memcmp(s, terminator, sizeof(terminator) - 1))
+        memcmp(s, terminator, sizeof(terminator) - 1) != 0)
         return err_set(err, ERR_INVALID,
                        "Authorization header: Credential does not end in /aws4_request");
     return 0;
