@@ -92,8 +92,7 @@ int access_keys_read(int dirfd, const char *path, struct access_keys *ret, struc
     if (c.n == 0)
         return err_set(err, ERR_INVALID,
                        "%s: no aws_access_key_id with aws_secret_access_key in it", path);
-    *ret = c;
-    c = (struct access_keys){0};
+    *ret = TAKE_STRUCT(c);
     return 0;
 }
 
@@ -161,8 +160,7 @@ int access_keys_from_environment(struct access_keys *ret, struct err *err)
     if (r < 0)
         return r;
     c.n = 1;
-    *ret = c;
-    c = (struct access_keys){0};
+    *ret = TAKE_STRUCT(c);
     return 0;
 }
 

@@ -164,7 +164,7 @@ static int list_of(struct call *call, const cJSON *object, const char *name, int
 int api_list(struct call *call, const char *name, int max_items, const cJSON **ret_list,
              struct err *err)
 {
-    const cJSON *list, *item;
+    const cJSON *list = NULL, *item;
     int r = list_of(call, call->in, name, max_items, &list, err);
 
     if (r < 0)
@@ -178,7 +178,7 @@ int api_list(struct call *call, const char *name, int max_items, const cJSON **r
 int api_str_list(struct call *call, const cJSON *object, const char *name, int max_items,
                  const cJSON **ret_list, struct err *err)
 {
-    const cJSON *list, *item;
+    const cJSON *list = NULL, *item;
     int r = list_of(call, object, name, max_items, &list, err);
 
     if (r < 0)

@@ -1,4 +1,5 @@
 /* SendCommand and CancelCommand: what operators ask for becomes messages for agents. */
+#include <assert.h>
 #include <inttypes.h>
 #include <string.h>
 
@@ -60,7 +61,7 @@ static int add_instance(struct call *call, struct order *order, const char *id, 
 
 static int read_targets(struct call *call, struct order *order, struct err *err)
 {
-    const cJSON *ids = NULL, *targets = NULL, *target, *values, *item;
+    const cJSON *ids = NULL, *targets = NULL, *target, *values = NULL, *item;
     int r = api_str_list(call, call->in, "InstanceIds", MAX_TARGETS, &ids, err);
 
     if (r == 0)
@@ -314,6 +315,7 @@ static int send_document(struct call *call, const struct order *order,
     struct command_row row;
     int i, r;
 
+    assert(document->json != NULL); /* a row of the store */
     r = json_parse(document->json, strlen(document->json), API_MAX_BODY_BYTES, JSON_REFUSE,
                    document->name, &content, err);
     if (r < 0)
@@ -370,7 +372,7 @@ static int send_document(struct call *call, const struct order *order,
 int api_send_command(struct call *call, struct err *err)
 {
     AUTO(cursor_done) struct cursor c = {0};
-    struct document_row document;
+    struct document_row document = {0};
     struct order order;
     int r = read_order(call, &order, err);
 

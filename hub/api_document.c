@@ -1,4 +1,5 @@
 /* Documents of type Command: made, changed and removed by operators. */
+#include <assert.h>
 #include <inttypes.h>
 #include <string.h>
 
@@ -68,21 +69,23 @@ static int read_content(struct call *call, struct document_row *ret_row, struct 
     return 0;
 }
 
-static int add_version(struct call *call, struct document_row *row, struct err *err)
+static int add_version(struct call *call, const struct document_row *row, struct err *err)
 {
+    struct document_row hashed = *row;
     char sha256[SHA256_HEX_SIZE];
 
+    assert(row->content != NULL); /* read_content() has put it there */
     sha256_hex_of(row->content, strlen(row->content), sha256);
-    row->sha256 = sha256;
+    hashed.sha256 = sha256;
     (void)snprintf(call->note, sizeof(call->note), "%.70s version %" PRId64, row->name,
                    row->version);
-    return store_document_add(call->hub->store, row, err);
+    return store_document_add(call->hub->store, &hashed, err);
 }
 
 int api_create_document(struct call *call, struct err *err)
 {
     AUTO(buf_done) struct buf json = {0};
-    struct document_row row, found;
+    struct document_row row = {0}, found;
     const char *name = NULL;
     struct cursor c;
     int r = api_str(call, &rule_own_name, &name, err);
@@ -115,7 +118,7 @@ int api_update_document(struct call *call, struct err *err)
     AUTO(cursor_done) struct cursor c = {0};
     AUTO(buf_done) struct buf json = {0};
     const char *name = NULL, *version = "$LATEST", *ignored = NULL;
-    struct document_row row, old;
+    struct document_row row = {0}, old = {0};
     int r = api_str(call, &rule_own_name, &name, err);
 
     buf_init(&json, API_MAX_BODY_BYTES);
@@ -147,7 +150,7 @@ int api_update_document_default_version(struct call *call, struct err *err)
         .name = "DocumentVersion", .pattern = "[1-9][0-9]*", .is_required = true};
     AUTO(cursor_done) struct cursor c = {0};
     const char *name = NULL, *version = NULL;
-    struct document_row row;
+    struct document_row row = {0};
     int r = api_str(call, &rule_own_name, &name, err);
 
     if (r == 0)
@@ -171,7 +174,7 @@ int api_delete_document(struct call *call, struct err *err)
 {
     AUTO(cursor_done) struct cursor c = {0};
     const char *name = NULL, *version = NULL, *version_name = NULL;
-    struct document_row row;
+    struct document_row row = {0};
     bool is_default;
     int64_t number;
     int r = api_str(call, &rule_own_name, &name, err);

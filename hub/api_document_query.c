@@ -1,5 +1,6 @@
 /* Documents shown to operators: DescribeDocument, GetDocument, ListDocuments, ListDocumentVersions.
  */
+#include <assert.h>
 #include <inttypes.h>
 #include <string.h>
 #include <strings.h>
@@ -27,7 +28,7 @@ int api_document_find(struct call *call, const char *name, const char *wanted,
                       const char *version_name, struct cursor *c, struct document_row *ret_row,
                       struct err *err)
 {
-    struct document_row row;
+    struct document_row row = {0};
     bool is_known = false;
     int r;
 
@@ -107,6 +108,7 @@ static void put_identity(struct buf *out, const struct document_row *row)
 {
     char number[24];
 
+    assert(row->version_name != NULL); /* a row of the store: "" for none */
     (void)snprintf(number, sizeof(number), "%" PRId64, row->version);
     out_str(out, "Name", row->name);
     out_time(out, "CreatedDate", row->created_ms);
@@ -156,7 +158,7 @@ int api_document_describe(struct call *call, const char *key, const char *name, 
                           const char *version_name, struct err *err)
 {
     AUTO(cursor_done) struct cursor c = {0};
-    struct document_row row;
+    struct document_row row = {0};
     int r = api_document_find(call, name, version, version_name, &c, &row, err);
 
     return r < 0 ? r : put_description(call, key, &row, err);
@@ -178,7 +180,7 @@ int api_get_document(struct call *call, struct err *err)
                                                 .pattern = "JSON|YAML|TEXT"};
     AUTO(cursor_done) struct cursor c = {0};
     const char *name = NULL, *version = "$DEFAULT", *version_name = NULL, *format = NULL;
-    struct document_row row;
+    struct document_row row = {0};
     int r = api_str(call, &rule_name, &name, err);
 
     if (r == 0)
@@ -289,8 +291,8 @@ int api_list_documents(struct call *call, struct err *err)
 {
     AUTO(cursor_done) struct cursor c = {0};
     const cJSON *filters = NULL;
-    struct document_row row;
-    struct page page;
+    struct document_row row = {0};
+    struct page page = {0};
     char last[256] = "";
     int64_t n = 0;
     int r = api_page(call, 1, 50, &page, err);
@@ -328,7 +330,7 @@ int api_list_document_versions(struct call *call, struct err *err)
 {
     AUTO(cursor_done) struct cursor c = {0};
     const char *name = NULL;
-    struct document_row row;
+    struct document_row row = {0};
     int n = 0, r = api_str(call, &rule_name, &name, err);
 
     if (r < 0)

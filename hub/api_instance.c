@@ -5,7 +5,7 @@
 #include "hub/api.h"
 #include "hub/json_out.h"
 
-#define ONLINE_MS (15 * 60 * 1000) /* three pings at the default interval of five minutes */
+#define ONLINE_MS (INT64_C(15) * 60 * 1000) /* three pings at the default interval of five minutes */
 
 /* Members that are kept and given back, under the same names. */
 static const struct {
@@ -184,7 +184,7 @@ int api_describe_instance_information(struct call *call, struct err *err)
     const cJSON *filters = NULL, *old_filters = NULL;
     char last[128] = "";
     struct instance_row row;
-    struct page page;
+    struct page page = {0};
     int64_t n = 0;
     int r = api_page(call, 5, 50, &page, err);
 

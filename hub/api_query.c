@@ -150,9 +150,9 @@ int api_list_commands(struct call *call, struct err *err)
     AUTO(cursor_done) struct cursor c = {0};
     const char *command_id = NULL, *instance_id = NULL;
     int64_t n = 0, last_seq = 0;
-    struct filters filters;
+    struct filters filters = {0};
     struct command_row row;
-    struct page page;
+    struct page page = {0};
     int r = read_ids(call, &command_id, &instance_id, err);
 
     if (r == 0)
@@ -288,8 +288,8 @@ int api_list_command_invocations(struct call *call, struct err *err)
     struct invocation_row row;
     struct command_row command;
     bool has_details = false;
-    struct filters filters;
-    struct page page;
+    struct filters filters = {0};
+    struct page page = {0};
     int r = read_ids(call, &command_id, &instance_id, err);
 
     if (r == 0)
@@ -319,7 +319,6 @@ int api_list_command_invocations(struct call *call, struct err *err)
             return r;
         last_seq = row.seq;
         n++;
-        r = 1;
     }
     if (r < 0)
         return r;

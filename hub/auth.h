@@ -10,7 +10,7 @@
 #include "hub/access_keys.h"
 #include "transport/sigv4.h"
 
-#define AUTH_MAX_SKEW_MS (5 * 60 * 1000) /* AWS lets a request be five minutes off */
+#define AUTH_MAX_SKEW_MS (INT64_C(5) * 60 * 1000) /* AWS lets a request be five minutes off */
 
 /* A POST of `body` to "/" with these headers, for `service`. 0, or ERR_AUTH with *ret_error_code
  * (static) the name AWS gives such a refusal; err->text is for the client then. Others: ERR_NOMEM,

@@ -121,10 +121,10 @@ static int serve(const struct options *o, struct hub *hub, struct access_keys *c
                  int dir_fd, struct err *err)
 {
     AUTO(buf_done) struct buf cert = {0}, key = {0};
-    AUTO(close_fd) int signal_fd = -1, listen_fd = -1;
+    AUTO(close_fd) int signal_fd = -1;
     AUTO(server_free) struct server *server = NULL;
     struct server_config config = {.hub = hub, .credentials = credentials};
-    struct listener listener;
+    AUTO(listener_done) struct listener listener = {.fd = -1};
     char url[80];
     int r;
 
@@ -144,7 +144,6 @@ static int serve(const struct options *o, struct hub *hub, struct access_keys *c
         r = listen_open(o->listen, &listener, err);
     if (r < 0)
         return r;
-    listen_fd = listener.fd;
     if (o->has_faults && !listener.is_loopback)
         return err_set(err, ERR_USAGE,
                        "--faults takes unsigned calls, so it needs a loopback address, not %s",
@@ -155,7 +154,7 @@ static int serve(const struct options *o, struct hub *hub, struct access_keys *c
     r = server_new(&config, &server, err);
     if (r < 0)
         return r;
-    listen_fd = -1; /* the server's now */
+    listener.fd = -1; /* the server's now */
     r = say_ready(o, &listener, url, err);
     if (r < 0)
         return r;

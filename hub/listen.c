@@ -72,12 +72,14 @@ static void describe(const struct sockaddr_storage *addr, struct listener *l)
 
 int listen_open(const char *text, struct listener *ret_listener, struct err *err)
 {
-    struct sockaddr_storage addr = {0};
+    struct sockaddr_storage addr;
     AUTO(close_fd) int fd = -1;
     struct listener l = {0};
-    socklen_t len;
-    int one = 1, r = parse(text, &addr, &len, err);
+    socklen_t len = sizeof(addr);
+    int one = 1, r;
 
+    memset(&addr, 0, sizeof(addr));
+    r = parse(text, &addr, &len, err);
     if (r < 0)
         return r;
     fd = socket(addr.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);

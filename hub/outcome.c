@@ -113,7 +113,7 @@ int outcome_of_reply(struct store *s, const char *message_id, const char *reply_
     struct outcome outcome = {.verdict = "unreadable"};
     AUTO(cJSON_Delete) cJSON *reply = NULL;
     enum hub_status said = HUB_IN_PROGRESS;
-    struct target target;
+    struct target target = {0};
     const char *trace;
     bool is_changed;
     struct err why;
@@ -153,7 +153,7 @@ int outcome_of_reply(struct store *s, const char *message_id, const char *reply_
 
 int outcome_of_delivery(struct store *s, const char *message_id, int64_t now_ms, struct err *err)
 {
-    struct target target;
+    struct target target = {0};
     bool is_changed;
     int r = find_target(s, message_id, &target, err);
 
@@ -165,7 +165,7 @@ int outcome_of_delivery(struct store *s, const char *message_id, int64_t now_ms,
 int outcome_of_refusal(struct store *s, const char *message_id, const char *why, int64_t now_ms,
                        struct err *err)
 {
-    struct target target;
+    struct target target = {0};
     bool is_changed;
     int r = find_target(s, message_id, &target, err);
 
