@@ -97,7 +97,7 @@ static const char *ledger_problem(sqlite3_stmt *q, const struct ledger_walk *w)
 
 static int walk_ledger(struct audit *a, struct ledger_walk *w, struct err *err)
 {
-    sqlite3_stmt *q;
+    sqlite3_stmt *q = NULL;
     int r = db_query(a->db, SQL_LEDGER, DB_ARGS(DB_I(INT64_MIN)), &q, err);
 
     while (r == 0 && (r = db_step(a->db, q, "read ledger", err)) == 1) {
@@ -155,7 +155,7 @@ static int read_head(struct audit *a, struct ledger_walk *w, struct err *err)
 
 static int read_checkpoint(struct audit *a, struct ledger_walk *w, struct err *err)
 {
-    sqlite3_stmt *q;
+    sqlite3_stmt *q = NULL;
     int r = db_query(a->db, SQL_CHECKPOINT, DB_NO_ARGS, &q, err);
 
     w->n = 0;
@@ -193,7 +193,7 @@ static int audit_ledger(struct audit *a, struct err *err)
 /* One page. *ret_last: the last seq of it; unchanged when there was none. */
 static int audit_page(struct audit *a, int64_t *ret_last, bool *ret_has_more, struct err *err)
 {
-    sqlite3_stmt *q;
+    sqlite3_stmt *q = NULL;
     int64_t n = 0;
     int r = db_query(a->db, SQL_AUDIT_INSTANCES, DB_ARGS(DB_I(*ret_last), DB_I(PAGE)), &q, err);
 

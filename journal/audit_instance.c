@@ -55,7 +55,7 @@ static const char *transition_problem(const char *id, sqlite3_stmt *q, const str
 
 static int walk_transitions(struct audit *a, const char *id, struct walked *w, struct err *err)
 {
-    sqlite3_stmt *q;
+    sqlite3_stmt *q = NULL;
     int r = db_query(a->db, SQL_TRANSITIONS, DB_ARGS(DB_T(id)), &q, err);
 
     *w = (struct walked){.n = -1};
@@ -103,7 +103,7 @@ static int find_machine(struct audit *a, const char *name, struct audit_machine 
                         struct err *err)
 {
     struct audit_machine *m;
-    sqlite3_stmt *q;
+    sqlite3_stmt *q = NULL;
     size_t i;
     int r;
 
@@ -290,7 +290,7 @@ static int check_ledger_row(struct audit *a, sqlite3_stmt *row, struct err *err)
     const char *id = db_column(row, INSTANCE_ID);
     bool has_ended = sqlite3_column_type(row, INSTANCE_ENDED) != SQLITE_NULL, is_known;
     bool is_end = is_terminal(a, row, &is_known);
-    sqlite3_stmt *q;
+    sqlite3_stmt *q = NULL;
     int r;
 
     if (is_known && is_end != has_ended) {
@@ -318,7 +318,7 @@ static int check_message(struct audit *a, sqlite3_stmt *row, struct err *err)
     const char *id = db_column(row, INSTANCE_ID), *sha256;
     char got[SHA256_HEX_SIZE], message_id[256] = "", wanted[256] = "";
     bool is_ledgered = false;
-    sqlite3_stmt *q;
+    sqlite3_stmt *q = NULL;
     int r = db_query(a->db, SQL_MESSAGE, DB_ARGS(DB_T(id)), &q, err);
 
     if (r == 0)

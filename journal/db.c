@@ -162,7 +162,7 @@ int db_step(struct db *db, sqlite3_stmt *q, const char *what, struct err *err)
 int db_run(struct db *db, int which, const struct db_arg *args, size_t n_args, int64_t *ret_changed,
            struct err *err)
 {
-    sqlite3_stmt *q;
+    sqlite3_stmt *q = NULL;
     int r = db_query(db, which, args, n_args, &q, err);
 
     if (r == 0)
@@ -179,7 +179,7 @@ int db_run(struct db *db, int which, const struct db_arg *args, size_t n_args, i
 int db_number(struct db *db, int which, const struct db_arg *args, size_t n_args, int64_t otherwise,
               int64_t *ret_value, struct err *err)
 {
-    sqlite3_stmt *q;
+    sqlite3_stmt *q = NULL;
     int r = db_query(db, which, args, n_args, &q, err);
 
     if (r == 0)

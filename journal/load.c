@@ -12,7 +12,7 @@ static int renamed(struct db *db, const struct fsm_machine *m, const char *what,
                    int (*by_name)(const struct fsm_machine *, const char *), int *ret_number,
                    struct err *err)
 {
-    sqlite3_stmt *q;
+    sqlite3_stmt *q = NULL;
     int r;
 
     *ret_number = by_name(m, old);
@@ -36,7 +36,7 @@ static int renamed(struct db *db, const struct fsm_machine *m, const char *what,
 static int load_effects(struct db *db, struct fsm_instance *inst, struct err *err)
 {
     static const char *const what = "read effects";
-    sqlite3_stmt *q;
+    sqlite3_stmt *q = NULL;
     int r = db_query(db, SQL_OPEN_EFFECTS, DB_ARGS(DB_T(inst->id)), &q, err);
 
     while (r == 0 && (r = db_step(db, q, what, err)) == 1) {

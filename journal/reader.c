@@ -142,7 +142,7 @@ void reader_instance_done(struct reader_instance *i)
 static int get_text(struct reader *r, int which, const char *id, int column, char *ret_text,
                     size_t size, struct err *err)
 {
-    sqlite3_stmt *q;
+    sqlite3_stmt *q = NULL;
     int rc = db_query(&r->db, which, DB_ARGS(DB_T(id)), &q, err);
 
     if (rc == 0)
@@ -212,7 +212,7 @@ static int list(struct reader *r, const struct reader_filter *f,
 
     while (rc == 0 && (f->limit <= 0 || n < f->limit) &&
            (rc = db_step(&r->db, q, "list instances", err)) == 1) {
-        struct reader_instance i;
+        struct reader_instance i = {0};
 
         rc = read_instance(r, q, &i, err);
         if (rc < 0)
@@ -239,7 +239,7 @@ int reader_list(struct reader *r, const struct reader_filter *f,
 static int get(struct reader *r, const char *prefix, struct reader_instance *ret_instance,
                struct err *err)
 {
-    struct reader_instance i;
+    struct reader_instance i = {0};
     sqlite3_stmt *q = NULL;
     int rc = db_query(&r->db, SQL_BY_PREFIX, DB_ARGS(DB_T(prefix)), &q, err);
 

@@ -89,7 +89,7 @@ static int one_row(struct sqlite_journal *sj, int which, struct db_arg arg, sqli
 static int get_bytes(struct sqlite_journal *sj, int which, const char *key, struct buf *ret_bytes,
                      struct err *err)
 {
-    sqlite3_stmt *q;
+    sqlite3_stmt *q = NULL;
     const void *bytes;
     int r = one_row(sj, which, DB_T(key), &q, err);
 
@@ -116,7 +116,7 @@ int sqlite_get_fact(struct journal *j, const char *key, struct buf *ret_value, s
 int sqlite_get_message_id(struct journal *j, const char *instance_id, char *ret_message_id,
                           size_t size, struct err *err)
 {
-    sqlite3_stmt *q;
+    sqlite3_stmt *q = NULL;
     int r = one_row(sqlite_of(j), SQL_MESSAGE_ID, DB_T(instance_id), &q, err);
 
     if (r < 0)
@@ -131,7 +131,7 @@ int sqlite_get_message_id(struct journal *j, const char *instance_id, char *ret_
 static int get_reply(struct sqlite_journal *sj, int which, struct db_arg arg,
                      struct journal_reply *ret_reply, struct err *err)
 {
-    sqlite3_stmt *q;
+    sqlite3_stmt *q = NULL;
     int r = one_row(sj, which, arg, &q, err);
 
     if (r < 0)
@@ -159,7 +159,7 @@ int sqlite_last_effect_id(struct journal *j, int64_t *ret_id, struct err *err)
 {
     struct sqlite_journal *sj = sqlite_of(j);
     int64_t last = 0, floor_id = 0;
-    sqlite3_stmt *q;
+    sqlite3_stmt *q = NULL;
     int r = sqlite_ready(sj, err);
 
     if (r == 0)
@@ -200,7 +200,7 @@ int sqlite_ledger_end(struct sqlite_journal *sj, int64_t *ret_n, char ret_hash[S
     size_t i;
 
     for (i = 0; i < ARRAY_LEN(looks); i++) {
-        sqlite3_stmt *q;
+        sqlite3_stmt *q = NULL;
         bool fits;
         int r = db_query(&sj->db, looks[i].which, DB_NO_ARGS, &q, err);
 

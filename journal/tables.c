@@ -306,7 +306,7 @@ static int put_row(struct machine_table *mt, struct db *db, const struct fsm_ins
 {
     static const char *const what = "write the machine's row";
     const struct fsm_machine *m = mt->m;
-    sqlite3_stmt *q;
+    sqlite3_stmt *q = NULL;
     int r;
 
     if (!is_new && m->n_fields == 0)
