@@ -33,7 +33,7 @@ int proc_read(pid_t pid, struct proc *ret_proc, struct err *err)
     /* Field 2 is the program's name in parentheses and may hold anything, ')' too. */
     rest = strrchr(text, ')');
     if (rest == NULL ||
-        sscanf(rest + 1,
+        sscanf(rest + 1, /* NOLINT(cert-err34-c): the kernel's numbers fit their types */
                " %c %d %*d %d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %" SCNu64,
                &p.state, &p.ppid, &p.session, &p.start_time) != 4)
         return err_set(err, ERR_IO, "process %ld: /proc gives no usable status", (long)pid);
@@ -43,7 +43,7 @@ int proc_read(pid_t pid, struct proc *ret_proc, struct err *err)
 
 bool proc_is_alive(pid_t pid, uint64_t start_time)
 {
-    struct proc p;
+    struct proc p = {0};
 
     return pid > 0 && proc_read(pid, &p, NULL) == 0 && p.start_time == start_time &&
            p.state != 'Z' && p.state != 'X';
@@ -138,8 +138,7 @@ int proc_table_read(struct proc_table *ret_table, struct err *err)
         return r;
     if (t.n > 0)
         qsort(t.items, t.n, sizeof(t.items[0]), compare_pids);
-    *ret_table = t;
-    t = (struct proc_table){0};
+    *ret_table = TAKE_STRUCT(t);
     return 0;
 }
 

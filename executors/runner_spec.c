@@ -41,7 +41,7 @@ int run_read_spec(struct run *run, struct err *err)
     AUTO(buf_done) struct buf text = {0};
     const struct record *r = &run->spec;
     const char *prefix, *boot_id;
-    int64_t cap;
+    int64_t cap = 0;
     int rc;
 
     buf_init(&text, RECORD_MAX_BYTES);

@@ -50,8 +50,8 @@ struct shell_request {
 struct shell_spec;
 
 /* ERR_NOMEM, ERR_LIMIT (a path that is too long). The caller owns *ret_spec: shell_spec_free(). */
-int shell_make_spec(const struct shell_request *request, struct shell_spec **ret_spec,
-                    struct err *err) MUST_CHECK;
+int shell_make_spec(const struct shell_request *q, struct shell_spec **ret_spec, struct err *err)
+    MUST_CHECK;
 void shell_spec_free(struct shell_spec *s);
 /* Everything but key and boot_id, which are the caller's to fill. Valid as long as `s`. */
 void shell_spec_fill(const struct shell_spec *s, struct step_spec *ret_spec);

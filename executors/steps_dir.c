@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
@@ -263,10 +264,9 @@ int step_dir_holder(int dirfd, pid_t *ret_pid, uint64_t *ret_start_time, struct 
 {
     AUTO(close_fd)
     int fd = openat(dirfd, STEP_FILE_LOCK, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
-    char text[64];
-    uint64_t start_time;
+    int64_t pid, start_time;
+    char text[64], *space, *newline;
     ssize_t n;
-    long pid;
 
     if (fd < 0)
         return err_sys(err, ERR_IO, errno, "open the step's %s", STEP_FILE_LOCK);
@@ -274,11 +274,15 @@ int step_dir_holder(int dirfd, pid_t *ret_pid, uint64_t *ret_start_time, struct 
     if (n < 0)
         return err_sys(err, ERR_IO, errno, "read the step's %s", STEP_FILE_LOCK);
     text[n] = '\0';
-    if (sscanf(text, "%ld %" SCNu64 "\n", &pid, &start_time) != 2 || text[n - 1] != '\n' ||
-        pid <= 1)
+    space = strchr(text, ' ');
+    newline = strchr(text, '\n');
+    if (space != NULL && newline != NULL && newline[1] == '\0')
+        *space = *newline = '\0'; /* else neither part is a number */
+    if (space == NULL || !str_to_i64(text, 2, INT_MAX, &pid) ||
+        !str_to_i64(space + 1, 0, INT64_MAX, &start_time))
         return err_set(err, ERR_NOT_FOUND, "the step's lock does not name its holder");
     *ret_pid = (pid_t)pid;
-    *ret_start_time = start_time;
+    *ret_start_time = (uint64_t)start_time;
     return 0;
 }
 
