@@ -172,6 +172,8 @@ static int put_belongings(struct engine *e, struct job *job, const struct fsm_ef
     int r;
 
     for (i = 0; i < n; i++) {
+        if (job->inst.machine == &command_machine && opens[i].kind == COMMAND_FX_SPAWN)
+            fx_prepare_spawn(e, job, &opens[i]);
         if (job->inst.machine == &command_machine && opens[i].kind == COMMAND_FX_REBOOT)
             r = fx_put_reboot_intent(e, job, err);
         else

@@ -202,6 +202,9 @@ bool fx_is_reboot_pending(const struct engine *e);
  */
 void fx_release_held(struct engine *e);
 void fx_hold_timer(uv_timer_t *timer);
+/* Within the transaction that promises a start: its directory, so that one that is missing later
+ * was removed. */
+void fx_prepare_spawn(struct engine *e, const struct job *job, const struct fsm_effect *fx);
 /* Within the transaction that asks for a reboot: who asked, in which boot. */
 int fx_put_reboot_intent(struct engine *e, const struct job *job, struct err *err) MUST_CHECK;
 

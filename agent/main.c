@@ -215,6 +215,21 @@ static void on_job_ended(void *ctx)
         upkeep_note_end(a->upkeep);
 }
 
+/* First of all: a SIGTERM in the middle of the start is answered like any other, once the loop
+ * runs. */
+static int catch_signals(struct agent *a, struct err *err)
+{
+    int r;
+
+    (void)uv_signal_init(&a->loop, &a->term); /* these cannot fail on a fresh loop */
+    (void)uv_signal_init(&a->loop, &a->interrupt);
+    a->term.data = a->interrupt.data = a;
+    r = uv_signal_start(&a->term, on_signal, SIGTERM);
+    if (r == 0)
+        r = uv_signal_start(&a->interrupt, on_signal, SIGINT);
+    return r < 0 ? err_set(err, ERR_SYSTEM, "signals: %s", uv_strerror(r)) : 0;
+}
+
 static int open_journal(struct agent *a, struct err *err)
 {
     const struct journal_options jo = {
@@ -254,11 +269,6 @@ static int start(struct agent *a, struct err *err)
     if ((r = engine_start(a->engine, err)) < 0 || (r = ctl_server_new(&co, &a->ctl, err)) < 0 ||
         (r = upkeep_new(&a->loop, a->journal, &a->config, &a->paths, &a->upkeep, err)) < 0)
         return r;
-    (void)uv_signal_init(&a->loop, &a->term); /* these cannot fail on a fresh loop */
-    (void)uv_signal_init(&a->loop, &a->interrupt);
-    a->term.data = a->interrupt.data = a;
-    (void)uv_signal_start(&a->term, on_signal, SIGTERM);
-    (void)uv_signal_start(&a->interrupt, on_signal, SIGINT);
     service_start(a->service);
     return 0;
 }
@@ -277,6 +287,8 @@ static int run(struct agent *a)
     if (r < 0)
         (void)err_set(&err, ERR_SYSTEM, "event loop: %s", uv_strerror(r));
     else
+        r = catch_signals(a, &err);
+    if (r == 0)
         r = start(a, &err);
     if (r < 0) {
         log_error("%s", err.text);

@@ -4,6 +4,7 @@
 #define LOG_MODULE "replies"
 #include "agent/engine_internal.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,6 +27,8 @@ struct texts {
     struct buf shown_out, shown_error; /* as they are sent */
     struct buf output;
     struct buf prefix;
+    struct err shortage; /* code not 0: output could not be read for want of descriptors or memory;
+                            to be tried again */
 };
 
 static void texts_init(struct texts *t)
@@ -97,6 +100,10 @@ static void add_attempt(struct engine *e, const struct step_key *key, bool is_st
             continue;
         if (steps_read_output(e->steps, key, i == 0 ? STEP_STDOUT : STEP_STDERR, limits[i], into[i],
                               &err) < 0) {
+            if (err.code == ERR_NOMEM || err.sys_errno == EMFILE || err.sys_errno == ENFILE) {
+                t->shortage = err;
+                continue;
+            }
             log_error("%s: output of step %d.%d: %s", key->job_id, key->step, key->attempt,
                       err.text);
             (void)buf_printf(&t->error, "[output could not be read: %s]", err.text);
@@ -313,6 +320,7 @@ static int build(struct engine *e, struct job *job, const struct fsm_effect *fx,
     int r;
 
     texts_init(&t);
+    t.shortage.code = 0;
     if (fx->kind == COMMAND_FX_REPLY && fx->arg == COMMAND_REPLY_RECEIPT)
         return reply_document_level(&h, "InProgress", "", payload, err);
     if (c->n_plugins == 0)
@@ -338,10 +346,14 @@ static int build(struct engine *e, struct job *job, const struct fsm_effect *fx,
     n = p;
     if (fx->kind == COMMAND_FX_REPLY && fx->arg >= 0) {
         fill_texts(e, job, (size_t)fx->arg, &t, &results[fx->arg]);
+        if (t.shortage.code != 0)
+            return err_set(err, t.shortage.code, "%s", t.shortage.text);
         return reply_plugin_level(&h, results, n, payload, err);
     }
     if (is_one_result(d, n))
         fill_texts(e, job, n - 1, &t, &results[n - 1]);
+    if (t.shortage.code != 0)
+        return err_set(err, t.shortage.code, "%s", t.shortage.text);
     return reply_final(&h, results, n, command_document_status(&job->inst), payload, err);
 }
 

@@ -327,9 +327,13 @@ void service_add_status(struct service *s, struct buf *b)
 {
     AUTO(buf_done) struct buf sources = {0};
     struct mds_state m;
+    size_t i;
 
     buf_init(&sources, 4096);
     credentials_describe(s->credentials, &sources);
+    for (i = 0; i < sources.len; i++) /* lines of sources, for one line of status */
+        if (sources.data[i] == '\n')
+            sources.data[i] = i + 1 < sources.len ? ';' : ' ';
     mds_get_state(s->mds, &m);
     (void)buf_add_str(b, "\"endpoints\":{");
     add_text(b, "ssm", aws_endpoint(s->aws, AWS_SSM)->url);

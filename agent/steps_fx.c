@@ -185,9 +185,10 @@ static void tell_loss(struct engine *e, const struct step_key *key, const struct
     reboot_owner(e, boot, owner);
     (void)snprintf(ret_text, size,
                    "%s%s in boot %s; it began %s and had run for at least %" PRId64 " s",
-                   str_eq(boot, e->boot_id) ? "its runner ended without a result"
-                   : owner[0] != '\0'       ? "the reboot that was asked for by command "
-                                            : "the machine went down under it",
+                   str_eq(boot, e->boot_id)
+                       ? (o->text[0] != '\0' ? o->text : "its runner ended without a result")
+                   : owner[0] != '\0' ? "the reboot that was asked for by command "
+                                      : "the machine went down under it",
                    str_eq(boot, e->boot_id) ? "" : owner, boot, since,
                    seen > started ? (seen - started) / 1000 : 0);
 }
@@ -224,6 +225,15 @@ static void start_failed(struct engine *e, struct job *job, const struct fsm_eff
     try_again_later(e);
 }
 
+/* Its directory was made before its start was promised. In the boot of that promise it cannot be
+ * missing by itself; after a loss of power it can, and then it was never begun, since a runner
+ * syncs it first. */
+static bool is_removed(struct engine *e, const struct job *job, const struct step_key *key)
+{
+    return str_eq(command_unit_at(&job->inst, (size_t)key->step)->boot_id, e->boot_id) &&
+           !steps_has_dir(e->steps, key);
+}
+
 void fx_step_ended(void *ctx, const struct step_key *key, enum step_answer answer,
                    const struct step_outcome *outcome)
 {
@@ -239,6 +249,13 @@ void fx_step_ended(void *ctx, const struct step_key *key, enum step_answer answe
     }
     switch (answer) {
     case STEP_NOT_BEGUN:
+        if (job->start_effect != fx->id && is_removed(e, job, key)) {
+            it = new_result(job, fx->id, COMMAND_EV_LOST);
+            if (it != NULL)
+                (void)str_copy(it->text, sizeof(it->text),
+                               "its directory was removed, and with it all evidence");
+            break;
+        }
         if (job->start_effect != fx->id || job->n_start_tries == 0) { /* an earlier process's */
             fx_spawn(e, job, fx);
             return;
@@ -358,6 +375,16 @@ void fx_spawn(struct engine *e, struct job *job, const struct fsm_effect *fx)
         return;
     if (r < 0)
         start_failed(e, job, fx, &err);
+}
+
+void fx_prepare_spawn(struct engine *e, const struct job *job, const struct fsm_effect *fx)
+{
+    const struct step_key key = {
+        .job_id = job->inst.id, .step = (int)fx->arg, .attempt = (int)fx->arg2};
+    struct err err;
+
+    if (steps_prepare(e->steps, &key, &err) < 0) /* the start will say so, or find room again */
+        log_debug("%s: step %d: %s", job->inst.id, key.step, err.text);
 }
 
 void fx_probe_spawn(struct engine *e, struct job *job, const struct fsm_effect *fx)

@@ -38,7 +38,7 @@ struct upkeep {
     const struct paths *paths;
     uv_timer_t head_timer, prune_timer;
     uv_work_t work;
-    bool is_working, is_stopping;
+    bool is_working, is_stopping, was_loss_told;
     int64_t job_bytes; /* what the last measuring found */
     struct buf
         names; /* NUL-terminated, one after another: of all directories, then of those to remove */
@@ -187,14 +187,28 @@ static void log_head(const struct upkeep *u)
                  record_get(&head, "hash"));
 }
 
+static bool has_lost_rows(const struct upkeep *u, char *ret_path, size_t size)
+{
+    (void)snprintf(ret_path, size, "%s" JOURNAL_LOST_HEAD_SUFFIX, u->paths->ledger_head);
+    return access(ret_path, F_OK) == 0;
+}
+
 void upkeep_publish(struct upkeep *u)
 {
+    char lost[PATH_MAX + sizeof(JOURNAL_LOST_HEAD_SUFFIX)];
     struct err err;
 
     if (u->journal->ops->publish_head(u->journal, &err) < 0)
         log_warning("the ledger's head could not be written beside the journal: %s", err.text);
     else
         log_head(u);
+    if (!u->was_loss_told && has_lost_rows(u, lost, sizeof(lost))) {
+        log_error("the ledger had more rows once: %s vouches for them; the journal was removed, "
+                  "replaced or "
+                  "cut off. Remove that file when this is known",
+                  lost);
+        u->was_loss_told = true;
+    }
 }
 
 static void on_head(uv_timer_t *timer)

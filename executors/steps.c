@@ -97,7 +97,7 @@ int steps_probe(struct steps *s, const struct step_key *key, enum step_answer *r
         *ret_answer = STEP_NOT_BEGUN;
         return 0;
     }
-    if (r < 0 || (r = step_dir_look(dirfd, &answer, &o, &lock_fd, err)) < 0)
+    if (r < 0 || step_dir_look(dirfd, &answer, &o, &lock_fd, err) < 0)
         return err_wrap(err, "step %.150s/%d.%d", key->job_id, key->step, key->attempt);
     *ret_answer = answer;
     if (ret_outcome != NULL)
@@ -171,6 +171,23 @@ static int check_spec(const struct step_spec *spec, struct err *err)
     return 0;
 }
 
+int steps_prepare(struct steps *s, const struct step_key *key, struct err *err)
+{
+    AUTO(close_fd) int dirfd = -1;
+    int r = step_dir_check_key(key, err);
+
+    return r < 0 ? r : step_dir_make(s->jobs_fd, key, &dirfd, err);
+}
+
+bool steps_has_dir(struct steps *s, const struct step_key *key)
+{
+    AUTO(close_fd) int dirfd = -1;
+    struct err err;
+
+    return step_dir_check_key(key, &err) == 0 &&
+           step_dir_open(s->jobs_fd, key, &dirfd, &err) != ERR_NOT_FOUND;
+}
+
 int steps_start(struct steps *s, const struct step_spec *spec, struct err *err)
 {
     AUTO(close_fd) int dirfd = -1;
@@ -180,14 +197,14 @@ int steps_start(struct steps *s, const struct step_spec *spec, struct err *err)
     pid_t pid = 0;
     int r;
 
-    if ((r = steps_path(s, key, path, sizeof(path), err)) < 0 || (r = check_spec(spec, err)) < 0)
+    if (steps_path(s, key, path, sizeof(path), err) < 0 || check_spec(spec, err) < 0)
         return err_wrap(err, "start step %.150s/%d.%d", key->job_id, key->step, key->attempt);
     if (watch_find(s, key) != NULL)
         return err_set(err, ERR_EXISTS, "start step %s/%d.%d: it is watched already", key->job_id,
                        key->step, key->attempt);
-    if ((r = step_dir_make(s->jobs_fd, key, &dirfd, err)) < 0 ||
-        (r = step_dir_write_spec(dirfd, spec, s->child_nofile, err)) < 0 ||
-        (r = watch_add(s, key, &w, err)) < 0) /* before the spawn: after it nothing may fail */
+    if (step_dir_make(s->jobs_fd, key, &dirfd, err) < 0 ||
+        step_dir_write_spec(dirfd, spec, s->child_nofile, err) < 0 ||
+        watch_add(s, key, &w, err) < 0) /* before the spawn: after it nothing may fail */
         return err_wrap(err, "start step %s/%d.%d", key->job_id, key->step, key->attempt);
     crashpoint("step.spawn.before");
     r = spawn_runner(s, path, &pid, err);
@@ -235,8 +252,8 @@ static int write_void(int dirfd, struct err *err)
 static int cancel(int dirfd, enum step_stop_reason reason, struct err *err)
 {
     AUTO(buf_done) struct buf b = {0};
-    uint64_t start_time;
-    pid_t pid;
+    uint64_t start_time = 0;
+    pid_t pid = 0;
     int r;
 
     buf_init(&b, 1024);
@@ -270,7 +287,7 @@ int steps_stop(struct steps *s, const struct step_key *key, enum step_stop_reaso
             answer = STEP_VOID;
         }
     }
-    if (r < 0)
+    if (r != 0)
         return err_wrap(err, "stop step %.150s/%d.%d", key->job_id, key->step, key->attempt);
     *ret_answer = answer;
     return 0;

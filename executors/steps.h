@@ -7,6 +7,7 @@
 #ifndef SSMD_EXECUTORS_STEPS_H
 #define SSMD_EXECUTORS_STEPS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <uv.h>
@@ -116,6 +117,13 @@ size_t steps_n_running(const struct steps *s);
  * (key), ERR_IO, ERR_NEWER (a later version's records). */
 int steps_probe(struct steps *s, const struct step_key *key, enum step_answer *ret_answer,
                 struct step_outcome *ret_outcome, struct err *err) MUST_CHECK;
+
+/* Make a step's directory, empty, before it is promised that the step will be started. From then on
+ * a directory that is not there in the same boot was removed by somebody: steps_has_dir() tells the
+ * two apart. */
+int steps_prepare(struct steps *s, const struct step_key *key, struct err *err) MUST_CHECK;
+/* False only when it is certain that there is none. */
+bool steps_has_dir(struct steps *s, const struct step_key *key);
 
 /* Write directory, script and spec, start the runner, watch it. ERR_EXISTS: that step is watched
  * already. On any failure nothing runs. A step that has begun before is not run again: its end is

@@ -170,6 +170,9 @@ struct journal {
     const struct journal_ops *ops;
 };
 
+/* A side file that vouched for more rows than the ledger had is kept beside it under this suffix. */
+#define JOURNAL_LOST_HEAD_SUFFIX ".lost"
+
 struct journal_options {
     const char *path;      /* the database; its directory must exist and be ours */
     const char *head_path; /* side file of the ledger's head, or NULL */

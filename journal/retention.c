@@ -1,6 +1,7 @@
 /* Forgetting: whole finished and reported jobs by age and by size, the ledger at its old end by its
  * own age. And the ledger's head for the side file, which is what survives a forger of the journal.
  */
+#include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -40,7 +41,7 @@ static int add_victim(struct victims *v, const char *id, struct err *err)
 static int find_victims(struct sqlite_journal *sj, int64_t cutoff, int64_t limit, struct victims *v,
                         struct err *err)
 {
-    sqlite3_stmt *q;
+    sqlite3_stmt *q = NULL;
     int r = db_query(&sj->db, SQL_PRUNABLE, DB_ARGS(DB_I(cutoff), DB_I(limit)), &q, err);
 
     v->n = 0;
@@ -66,7 +67,7 @@ static int pragma_number(struct sqlite_journal *sj, const char *sql, int64_t *re
 static int count_excess(struct sqlite_journal *sj, int64_t max_bytes, int64_t job_dirs_bytes,
                         int64_t *ret_n, struct err *err)
 {
-    struct journal_counts c;
+    struct journal_counts c = {0};
     int64_t page_size = 0, n_pages = 0, n_free = 0, used, n_jobs;
     int r = pragma_number(sj, "PRAGMA page_size", &page_size, err);
 
@@ -133,7 +134,7 @@ static int cut_ledger(struct sqlite_journal *sj, int64_t cutoff, int64_t now_uni
 {
     char hash[80];
     int64_t n = 0;
-    sqlite3_stmt *q;
+    sqlite3_stmt *q = NULL;
     int r = db_query(&sj->db, SQL_LEDGER_OLDEST, DB_ARGS(DB_I(MAX_LEDGER_ROWS_PER_CALL)), &q, err);
 
     while (r == 0 && (r = db_step(&sj->db, q, "read ledger", err)) == 1) {
@@ -224,6 +225,31 @@ static int write_head(const char *path, const struct buf *text, struct err *err)
     return r < 0 ? r : fs_write_atomic(dir_fd, slash + 1, text->data, text->len, 0600, true, err);
 }
 
+/* What the side file vouched for when it was last written; 0 when there is none, or it cannot be
+ * read. */
+static int64_t read_head(const char *path)
+{
+    AUTO(buf_done) struct buf text = {0};
+    AUTO(record_done) struct record head = {0};
+
+    buf_init(&text, RECORD_MAX_BYTES);
+    return fs_read_file(AT_FDCWD, path, &text, NULL) == 0 &&
+                   record_parse(buf_str(&text), text.len, "ledger-head", &head, NULL) == 0
+               ? record_get_i64_or(&head, "n", 0)
+               : 0;
+}
+
+/* A side file that knows of more rows than there are is evidence that rows were lost: it is not
+ * written over. */
+static int keep_lost_head(const char *path, struct err *err)
+{
+    char kept[PATH_MAX];
+
+    if (snprintf(kept, sizeof(kept), "%s" JOURNAL_LOST_HEAD_SUFFIX, path) >= (int)sizeof(kept))
+        return err_set(err, ERR_LIMIT, "%s: the path is too long", path);
+    return rename(path, kept) < 0 ? err_sys(err, ERR_IO, errno, "keep %s as %s", path, kept) : 0;
+}
+
 int sqlite_publish_head(struct journal *j, struct err *err)
 {
     struct sqlite_journal *sj = sqlite_of(j);
@@ -238,6 +264,10 @@ int sqlite_publish_head(struct journal *j, struct err *err)
         return err_set(err, ERR_STATE, "%s: the ledger's head inside a transaction", sj->path);
     r = sqlite_ledger_end(sj, &n, hash, err);
     if (r < 0 || str_eq(hash, sj->published))
+        return r;
+    if (sj->published[0] == '\0' && read_head(sj->head_path) > n)
+        r = keep_lost_head(sj->head_path, err);
+    if (r < 0)
         return r;
     buf_init(&text, RECORD_MAX_BYTES);
     record_begin(&text, "ledger-head");

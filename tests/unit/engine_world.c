@@ -20,12 +20,15 @@ static void answer_all(uv_idle_t *idle)
 {
     struct engine_world *w = idle->data;
     size_t i, n = w->n_waiting;
-    struct err err = w->answer;
-
     (void)uv_idle_stop(idle);
     w->n_waiting = 0;
-    for (i = 0; i < n; i++)
+    for (i = 0; i < n; i++) {
+        struct err err = w->waiting[i].is_acknowledge && w->acknowledge_answer.code != 0
+                             ? w->acknowledge_answer
+                             : w->answer;
+
         w->waiting[i].done(w->waiting[i].ctx, err.code != 0 ? &err : NULL);
+    }
 }
 
 static int tell(struct engine_world *w, const char *what, const char *message_id,
@@ -44,6 +47,7 @@ static int tell(struct engine_world *w, const char *what, const char *message_id
         (void)str_copy(t->status, sizeof(t->status), parsed.document_status);
     }
     w->waiting[w->n_waiting].done = done;
+    w->waiting[w->n_waiting].is_acknowledge = str_eq(what, "acknowledge");
     w->waiting[w->n_waiting++].ctx = ctx;
     (void)uv_idle_start(&w->answers, answer_all);
     return 0;
@@ -172,6 +176,16 @@ void engine_world_done(struct engine_world *w)
     for (i = 0; i < w->n_told; i++)
         free(w->told[i].payload);
     ck_assert_msg(fs_remove_tree(AT_FDCWD, w->dir, &err) == 0, "%s", err.text);
+}
+
+void engine_world_crash(struct engine_world *w)
+{
+    close_all(w);
+}
+
+void engine_world_start(struct engine_world *w, const char *boot_id)
+{
+    open_all(w, boot_id);
 }
 
 void engine_world_restart(struct engine_world *w, const char *boot_id)

@@ -32,17 +32,21 @@ struct engine_world {
     struct {
         link_done_fn done;
         void *ctx;
+        bool is_acknowledge;
     } waiting[ENGINE_WORLD_MAX];
     size_t n_waiting;
-    bool is_open;      /* as the engine last said */
-    struct err answer; /* what the service says to the next calls; code 0: taken */
-    const char *vfs;   /* for the journal, or NULL */
+    bool is_open;                  /* as the engine last said */
+    struct err answer;             /* what the service says to the next calls; code 0: taken */
+    struct err acknowledge_answer; /* the same for acknowledgements, where they differ */
+    const char *vfs;               /* for the journal, or NULL */
     struct journal_fault *fault;
 };
 
 void engine_world_init(struct engine_world *w, const char *vfs, struct journal_fault *fault);
 void engine_world_done(struct engine_world *w);
 /* As a crash and a start: the engine and the journal are closed without a word and opened again. */
+void engine_world_crash(struct engine_world *w);
+void engine_world_start(struct engine_world *w, const char *boot_id);
 void engine_world_restart(struct engine_world *w, const char *boot_id);
 
 /* A send message for a document of n steps; each runs `script`. Returns its message id in a static

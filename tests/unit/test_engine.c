@@ -3,10 +3,13 @@
 #include "engine_world.h"
 
 #include <check.h>
+#include <fcntl.h>
+#include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/fs.h"
 #include "base/str.h"
 
 static struct engine_world w;
@@ -155,6 +158,84 @@ START_TEST(a_restart_under_a_script_reports_its_true_end)
 }
 END_TEST
 
+START_TEST(a_step_whose_directory_was_removed_is_lost_and_not_run_again)
+{
+    char script[300];
+    struct err err;
+
+    (void)snprintf(script, sizeof(script),
+                   "echo ran >> %s/mark; while [ ! -e %s/go ]; do sleep 0.05; done", w.dir, w.dir);
+    (void)engine_world_send(&w, 1, 1, script);
+    engine_world_until(&w, is_marked);
+    engine_world_crash(&w);
+    ck_assert_int_eq(fs_remove_tree(AT_FDCWD, w.paths.jobs_dir, &err), 0);
+    engine_world_start(&w, "boot-1");
+    engine_world_until(&w, has_ended);
+    ck_assert_uint_eq(n_lines(engine_world_file(&w, "mark")), 1);
+    ck_assert_ptr_nonnull(strstr(w.told[w.n_told - 1].payload, "\"code\":1000"));
+    ck_assert_ptr_nonnull(strstr(w.told[w.n_told - 1].payload, "directory was removed"));
+    (void)snprintf(script, sizeof(script), "%s/go", w.dir);
+    fclose(fopen(script, "w"));
+}
+END_TEST
+
+START_TEST(a_command_that_was_not_begun_before_a_loss_of_power_is_run)
+{
+    struct err err;
+
+    w.config.command_workers = 0; /* accepted, and not started */
+    (void)engine_world_send(&w, 1, 1, marking("exit 0"));
+    engine_world_turns(&w, 3);
+    engine_world_crash(&w);
+    ck_assert_int_eq(fs_remove_tree(AT_FDCWD, w.paths.jobs_dir, &err), 0);
+    w.config.command_workers = 5;
+    engine_world_start(&w, "boot-2");
+    engine_world_until(&w, has_ended);
+    ck_assert_uint_eq(n_lines(engine_world_file(&w, "mark")), 1);
+    ck_assert_uint_eq(engine_world_count(&w, "reply", "Success"), 1);
+}
+END_TEST
+
+static bool has_terminal(struct engine_world *world)
+{
+    return engine_world_count(world, "reply", "Success") > 0;
+}
+
+START_TEST(a_result_passes_an_acknowledgement_that_is_never_taken)
+{
+    (void)err_set(&w.acknowledge_answer, ERR_AUTH, "AccessDeniedException");
+    (void)engine_world_send(&w, 1, 1, "exit 0");
+    engine_world_until(&w, has_terminal);
+    engine_world_until(&w, has_ended);
+    ck_assert_uint_ge(engine_world_count(&w, "acknowledge", NULL), 3);
+}
+END_TEST
+
+START_TEST(one_unreadable_job_does_not_stop_the_others)
+{
+    sqlite3 *db;
+    char script[300];
+
+    (void)snprintf(script, sizeof(script),
+                   "echo ran >> %s/mark; while [ ! -e %s/go ]; do sleep 0.05; done", w.dir, w.dir);
+    (void)engine_world_send(&w, 1, 1, script);
+    engine_world_until(&w, is_marked);
+    engine_world_crash(&w);
+    ck_assert_int_eq(sqlite3_open(w.paths.journal, &db), SQLITE_OK);
+    ck_assert_int_eq(
+        sqlite3_exec(db, "UPDATE inbox SET payload = CAST('not json' AS BLOB)", NULL, NULL, NULL),
+        SQLITE_OK);
+    ck_assert_int_eq(sqlite3_close(db), SQLITE_OK);
+    engine_world_start(&w, "boot-1");
+    (void)snprintf(script, sizeof(script), "%s/go", w.dir);
+    fclose(fopen(script, "w"));
+    (void)engine_world_send(&w, 2, 1, "exit 0");
+    engine_world_until(&w, has_terminal);
+    engine_world_until(&w, has_ended);
+    ck_assert(w.is_open);
+}
+END_TEST
+
 START_TEST(a_reply_that_is_not_taken_is_sent_again_with_its_id)
 {
     size_t first;
@@ -266,6 +347,10 @@ int main(void)
     tcase_add_test(t, a_document_that_is_refused_is_reported_and_never_acknowledged);
     tcase_add_test(t, an_unknown_topic_is_failed);
     tcase_add_test(t, a_restart_under_a_script_reports_its_true_end);
+    tcase_add_test(t, a_step_whose_directory_was_removed_is_lost_and_not_run_again);
+    tcase_add_test(t, a_command_that_was_not_begun_before_a_loss_of_power_is_run);
+    tcase_add_test(t, a_result_passes_an_acknowledgement_that_is_never_taken);
+    tcase_add_test(t, one_unreadable_job_does_not_stop_the_others);
     tcase_add_test(t, a_reply_that_is_not_taken_is_sent_again_with_its_id);
     tcase_add_test(t, a_reply_that_is_refused_for_good_ends_the_command);
     tcase_add_test(t, nothing_is_started_while_a_reboot_is_awaited);
