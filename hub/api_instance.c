@@ -5,7 +5,7 @@
 #include "hub/api.h"
 #include "hub/json_out.h"
 
-#define ONLINE_MS (INT64_C(15) * 60 * 1000) /* three pings at the default interval of five minutes */
+#define ONLINE_MS (INT64_C(15) * 60 * 1000) /* three pings at the default of five minutes */
 
 /* Members that are kept and given back, under the same names. */
 static const struct {
