@@ -2,11 +2,14 @@
 # What the scripts share: packages from the distribution, and the build. Sourced.
 # Written for Debian 12 and Ubuntu LTS.
 
-BUILD_PACKAGES="gcc libc6-dev cmake ninja-build pkg-config libuv1-dev libcurl4-openssl-dev libssl-dev
-  libsqlite3-dev libcjson-dev libmicrohttpd-dev libpcre2-dev"
-TRY_PACKAGES="awscli"
-TEST_PACKAGES="check clang clang-format clang-tidy cppcheck llvm python3 python3-botocore awscli nginx-light
-  openssl curl git procps iproute2 sqlite3 man-db shellcheck ccache"
+# shellcheck disable=SC2034 # used by the scripts that source this
+{
+  BUILD_PACKAGES=(gcc libc6-dev cmake ninja-build pkg-config libuv1-dev libcurl4-openssl-dev libssl-dev
+    libsqlite3-dev libcjson-dev libmicrohttpd-dev libpcre2-dev)
+  TRY_PACKAGES=(awscli)
+  TEST_PACKAGES=(check clang clang-format clang-tidy cppcheck llvm python3 python3-botocore awscli nginx-light
+    openssl curl git procps iproute2 sqlite3 man-db shellcheck ccache)
+}
 
 say() { printf '%s\n' "$*"; }
 die() { printf '%s\n' "$*" >&2; exit 1; }
@@ -14,33 +17,33 @@ die() { printf '%s\n' "$*" >&2; exit 1; }
 missing_packages() {
   local p
   for p in "$@"; do
-    dpkg-query -W -f='${Status}\n' "$p" 2>/dev/null | grep -q '^install ok installed$' || printf '%s ' "$p"
+    dpkg-query -W -f='${Status}\n' "$p" 2>/dev/null | grep -q '^install ok installed$' || printf '%s\n' "$p"
   done
 }
 
 # ensure_packages PACKAGE...: install what is missing; without root or sudo, say what that is.
 ensure_packages() {
-  local missing as_root=()
+  local missing=() as_root=()
   command -v dpkg-query >/dev/null 2>&1 ||
     die "This script installs what it needs with apt, on Debian and Ubuntu. On another system, build by hand: see README.md."
-  missing=$(missing_packages "$@")
-  [ -n "$missing" ] || return 0
+  mapfile -t missing < <(missing_packages "$@")
+  [ ${#missing[@]} -gt 0 ] || return 0
   if [ "$(id -u)" -ne 0 ]; then
     if command -v sudo >/dev/null 2>&1 && sudo -n true 2>/dev/null; then
       as_root=(sudo -n)
     else
       die "These packages are missing, and neither root nor sudo is at hand to install them:
-  $missing
-Ask an administrator for:  apt-get install --no-install-recommends $missing"
+  ${missing[*]}
+Ask an administrator for:  apt-get install --no-install-recommends ${missing[*]}"
     fi
   fi
-  say "installing: $missing"
+  say "installing: ${missing[*]}"
   # Services that a package would start are not wanted here: policy-rc.d is the distribution's way to say so.
   "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 sh -c '
     apt-get update -qq >/dev/null 2>&1 || apt-get update || exit 1
     apt-get install -y -qq --no-install-recommends "$@" >/dev/null 2>&1 ||
-      apt-get install -y --no-install-recommends "$@"' sh $missing ||
-    die "apt-get could not install: $missing"
+      apt-get install -y --no-install-recommends "$@"' sh "${missing[@]}" ||
+    die "apt-get could not install: ${missing[*]}"
 }
 
 # The compiler's sanitizer runtimes are packaged by version.
@@ -52,10 +55,11 @@ clang_runtime_package() {
 
 # build PRESET [TARGET...]: configure and build, quiet unless it fails.
 build() {
-  local preset=$1 log
+  local preset=$1 log targets=()
   shift
+  [ $# -eq 0 ] || targets=(--target "$@")
   mkdir -p build
   log=build/$preset.log
-  { cmake --preset "$preset" && cmake --build --preset "$preset" ${*:+--target "$@"}; } >"$log" 2>&1 ||
+  { cmake --preset "$preset" && cmake --build --preset "$preset" "${targets[@]}"; } >"$log" 2>&1 ||
     { tail -n 60 "$log" >&2; die "the $preset build failed; all of it is in $log"; }
 }

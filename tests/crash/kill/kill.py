@@ -332,10 +332,14 @@ def print_table(table):
 def main():
     parser = argparse.ArgumentParser(usage=__doc__)
     parser.add_argument("--long", action="store_true")
+    parser.add_argument("--list", action="store_true", help="names of the scenarios")
     parser.add_argument("--json")
     parser.add_argument("-j", type=int, default=4)
     parser.add_argument("scenario", nargs="*")
     options = parser.parse_args()
+    if options.list:
+        print("\n".join(s.name for s in SCENARIOS))
+        return 0
     wanted = [s for s in [*SCENARIOS, RUNNER_SCENARIO] if not options.scenario or s.name in options.scenario]
     if not wanted:
         sys.exit("no such scenario; there are: " + ", ".join(s.name for s in [*SCENARIOS, RUNNER_SCENARIO]))
