@@ -126,7 +126,7 @@ int proc_table_read(struct proc_table *ret_table, struct err *err)
     if (dir == NULL)
         return err_sys(err, ERR_IO, errno, "list /proc");
     while (r == 0 && (entry = readdir(dir)) != NULL) {
-        struct proc p;
+        struct proc p = {0};
 
         if (!isdigit((unsigned char)entry->d_name[0]))
             continue;

@@ -37,7 +37,7 @@ enum reply_status reply_status_of(const char *name);
 bool reply_status_is_terminal(const char *name);
 
 /* The final status of a document (section 7.3). */
-const char *reply_document_status(const char *const *statuses, size_t n);
+const char *reply_document_status(const char *const *names, size_t n);
 /* Two results of one plugin (section 7.4). Names that are not known lose against known ones. */
 const char *reply_merge_status(const char *a, const char *b);
 /* The status of a script by its exit code (section 7.2). is_stopping: the machine or the agent goes
