@@ -170,7 +170,8 @@ struct journal {
     const struct journal_ops *ops;
 };
 
-/* A side file that vouched for more rows than the ledger had is kept beside it under this suffix. */
+/* A side file that vouched for more rows than the ledger had is kept beside it under this suffix.
+ */
 #define JOURNAL_LOST_HEAD_SUFFIX ".lost"
 
 struct journal_options {
