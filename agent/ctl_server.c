@@ -251,7 +251,7 @@ static int ask_run(struct client *c, const cJSON *request, struct err *err)
 
 static int serve(struct client *c, const cJSON *request, struct err *err)
 {
-    const char *op;
+    const char *op = NULL;
     int r = json_want_object(request, "request", err);
 
     if (r == 0)

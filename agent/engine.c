@@ -140,9 +140,6 @@ void engine_set_deadline(const struct engine *e, struct fsm_instance *inst, int6
     inst->deadline.boottime_ms = clock_boottime_ms() + after_ms;
 }
 
-void engine_perform(struct engine *e, struct job *job, const struct fsm_effect *fx,
-                    bool is_restart);
-
 /* Give the opened effects their ids and put what they need into the journal. */
 static int adopt_effects(struct engine *e, struct job *job, struct err *err)
 {

@@ -3,6 +3,7 @@
 #define LOG_MODULE "intake"
 #include "agent/engine_internal.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -117,11 +118,11 @@ static int apply_send(struct engine *e, struct message_item *it, struct err *err
     AUTO(buf_done) struct buf trace = {0};
     struct fsm_instance inst;
     struct fsm_event ev;
-    struct job *job;
+    struct job *job = NULL;
     struct err why = {0};
     int r;
 
-    buf_init(&trace, 64 * 1024);
+    buf_init(&trace, 65536);
     r = task_new(it->m.payload, it->m.payload != NULL ? strlen(it->m.payload) : 0, &task, &trace,
                  &why);
     if (r == ERR_NOMEM) { /* ours, not the document's */
@@ -142,6 +143,7 @@ static int apply_send(struct engine *e, struct message_item *it, struct err *err
         fsm_instance_done(&inst);
         return r;
     }
+    assert(job != NULL); /* engine_add_job returned 0 */
     if (task != NULL) {
         job->task = TAKE(task);
         ev = engine_event(e, COMMAND_EV_ACCEPT, 0, NULL);
@@ -160,7 +162,7 @@ static int apply_delivery(struct engine *e, struct message_item *it, const char 
     struct fsm_instance inst;
     struct fsm_event ev = engine_event(e, event, 0, text);
     struct delivery *d;
-    struct job *job;
+    struct job *job = NULL;
     int r = fsm_instance_init(&inst, &delivery_machine, it->job_id, 0, clock_wall_ms(), err);
 
     if (r < 0)
@@ -185,7 +187,7 @@ static int apply_cancel(struct engine *e, struct message_item *it, struct err *e
     char target[FSM_ID_SIZE];
     const char *what;
     struct fsm_event ev;
-    struct job *job;
+    struct job *job = NULL;
     struct err why;
     int r = cancel_payload_parse(it->m.payload, it->m.payload != NULL ? strlen(it->m.payload) : 0,
                                  &p, &why);

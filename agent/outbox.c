@@ -445,7 +445,7 @@ static int send_receipt_again(struct again *a, struct err *err)
     char reply_id[UUID_SIZE];
     int r;
 
-    buf_init(&receipt, 16 * 1024);
+    buf_init(&receipt, 16384);
     ids_uuid4(reply_id);
     r = replies_build_receipt(a->e, &receipt, err);
     return r < 0 ? r

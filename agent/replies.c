@@ -17,7 +17,7 @@
 #include "schema/texts.h"
 
 #define READ_BYTES (REPLY_STREAM_BYTES + 1)
-#define STREAM_MAX (4 * REPLY_STREAM_BYTES)
+#define STREAM_MAX ((size_t)4 * REPLY_STREAM_BYTES)
 #define PAYLOAD_MAX (1u << 20)
 
 /* The texts of one result while its reply is made. */

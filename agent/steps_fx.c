@@ -355,12 +355,12 @@ void fx_spawn(struct engine *e, struct job *job, const struct fsm_effect *fx)
         job->has_held_spawn = true; /* released by the turn in which the reboot is given up */
         return;
     }
-    buf_init(&failure, 64 * 1024);
+    buf_init(&failure, 65536);
     r = task_load(e, job, &err);
     unit = r == 0 ? task_unit(job->task, &job->inst, (size_t)fx->arg) : NULL;
     if (r == 0 && unit == NULL)
         r = err_set(&err, ERR_CORRUPT, "step %" PRId64 " is not in the document", fx->arg);
-    if (r == 0 && script_inputs_parse(unit->inputs, &inputs, &failure, &err) < 0) {
+    if (r == 0 && unit != NULL && script_inputs_parse(unit->inputs, &inputs, &failure, &err) < 0) {
         fail_step(e, job, fx, STEP_OUTCOME_INVALID_INPUT, err.text);
         return;
     }

@@ -24,9 +24,9 @@
 #include "base/record.h"
 #include "base/str.h"
 
-#define HEAD_MS 1000              /* at most so often; a cut-off tail of that age goes unnoticed */
-#define PRUNE_MS (15 * 60 * 1000) /* as the reference (spec 03, section 11.6) */
-#define FIRST_PRUNE_MS (60 * 1000)
+#define HEAD_MS 1000 /* at most so often; a cut-off tail of that age goes unnoticed */
+#define PRUNE_MS (UINT64_C(15) * 60 * 1000) /* as the reference (spec 03, section 11.6) */
+#define FIRST_PRUNE_MS (UINT64_C(60) * 1000)
 #define JOBS_PER_PRUNE 100
 #define MAX_DEPTH 4
 #define MAX_NAMES_BYTES (1u << 20) /* of one round; the rest is for the next */

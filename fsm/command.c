@@ -9,11 +9,11 @@
 #include "base/str.h"
 
 /* The runner keeps a step's limit. Only if it is still there long after, ours is used. */
-#define LIMIT_MARGIN_MS (15 * 60 * 1000)
-#define REBOOT_OVERDUE_MS (5 * 60 * 1000)
+#define LIMIT_MARGIN_MS (INT64_C(15) * 60 * 1000)
+#define REBOOT_OVERDUE_MS (INT64_C(5) * 60 * 1000)
 /* Beyond the grace: the runner gives up 5 s after SIGKILL, and a busy machine may be slow to tell.
  */
-#define STOP_OVERDUE_MS (60 * 1000)
+#define STOP_OVERDUE_MS (INT64_C(60) * 1000)
 #define MAX_REBOOT_TRIES 2
 
 /* What a unit ends as, once the document's onFailure has been applied. */
@@ -672,7 +672,7 @@ const struct fsm_machine command_machine = {
     .n_child_fields = ARRAY_LEN(unit_fields),
     .child_size = sizeof(struct command_unit),
     .initial = COMMAND_RECEIVED,
-    .max_transitions = 3 * FSM_MAX_CHILDREN * (COMMAND_DEFAULT_MAX_REBOOTS + 1),
+    .max_transitions = INT64_C(3) * FSM_MAX_CHILDREN * (COMMAND_DEFAULT_MAX_REBOOTS + 1),
     .runaway = COMMAND_EV_RUNAWAY,
     .status = command_document_status,
     .describe = describe,

@@ -152,7 +152,7 @@ enum fsm_verdict fsm_step(struct fsm_instance *inst, const struct fsm_event *ev,
         (ev->effect_id != 0 && fsm_find_effect(inst, ev->effect_id) == NULL))
         return FSM_STALE;
     /* A state that ignores the runaway event is on its way out: it must still be able to end. */
-    if (inst->n_transitions >= m->max_transitions && ev->kind != m->runaway &&
+    if (inst->n_transitions >= m->max_transitions && (int)ev->kind != (int)m->runaway &&
         (m->states[inst->state].ignored & BIT(m->runaway)) == 0)
         return FSM_RUNAWAY;
     for (r = m->rules; r < end; r++)
