@@ -1,5 +1,6 @@
 ssmd_test(NAME test_engine LABEL unit TIMEOUT 300
   SOURCES ${CMAKE_CURRENT_SOURCE_DIR}/test_engine.c ${CMAKE_CURRENT_SOURCE_DIR}/engine_world.c
+          ${CMAKE_CURRENT_SOURCE_DIR}/../lib/count_vfs.c
   LIBS agent SQLite::SQLite3)
 add_dependencies(test_engine ssmd-runner)
 set_property(TEST test_engine APPEND PROPERTY ENVIRONMENT "SSMD_RUNNER=$<TARGET_FILE:ssmd-runner>")
