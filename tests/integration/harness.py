@@ -57,6 +57,7 @@ def wait_for(what, ask, timeout=DEADLINE_S, every=0.02):
         answer = ask()
         if answer:
             return answer
+        check(not World.is_last, "the test was stopped")
         if time.monotonic() > end:
             what = what() if callable(what) else what
             raise Failure(f"waited {timeout} s for {what}; the last answer was {answer!r}")
@@ -64,6 +65,8 @@ def wait_for(what, ask, timeout=DEADLINE_S, every=0.02):
 
 
 def program(folder, name):
+    """The path of one of ours, for whoever is about to start it."""
+    check(not World.is_last, "the test was stopped")
     path = os.path.join(BUILD, folder, name)
     if not os.access(path, os.X_OK):
         sys.exit(f"{path} is not there: set SSMD_BUILD_DIR to a directory where ssmd was built")
@@ -94,13 +97,13 @@ def marked_processes(mark):
 
 def kill_marked(mark):
     """As a loss of power would: until none is left."""
-    def none_left():
-        pids = list(marked_processes(mark))
+    end = time.monotonic() + DEADLINE_S
+    while pids := list(marked_processes(mark)):
         for pid in pids:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        return not pids
-    wait_for("the end of everything that was killed", none_left)
+        check(time.monotonic() < end, f"processes {pids} do not end when they are killed")
+        time.sleep(0.005)
 
 
 class Refused(Exception):
@@ -438,6 +441,8 @@ class Agent:
 class World:
     """A temporary directory with what was started in it."""
 
+    is_last = False  # the test was stopped: nothing is started or waited for any more
+
     def __init__(self, parent=None):
         self.dir = tempfile.mkdtemp(prefix="ssmd-", dir=parent)
         self.hubs = []
@@ -493,6 +498,17 @@ class World:
         for agent in self.agents:
             for line in agent.log().splitlines()[-n_lines:]:
                 yield f"{os.path.basename(agent.root)}: {line}"
+
+
+def stop(number, frame):
+    """The test is stopped: whoever waits gives up, and worlds end as they do after a failure."""
+    del frame
+    World.is_last = True
+    raise SystemExit(128 + number)
+
+
+signal.signal(signal.SIGINT, stop)
+signal.signal(signal.SIGTERM, stop)
 
 
 class Suite:

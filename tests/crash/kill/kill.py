@@ -22,7 +22,7 @@ import time
 import uuid
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../integration"))
-from harness import Failure, World, document, marked_processes, program  # noqa: E402
+from harness import Failure, World, check, document, marked_processes, program  # noqa: E402
 from scenarios import RUNNER_SCENARIO, SCENARIOS  # noqa: E402
 
 DEADLINE_S = 30
@@ -172,6 +172,7 @@ class Run:
             self.scenario.tick(self)
             if is_so():
                 return
+            check(not World.is_last, "the test was stopped")
             if time.monotonic() > end:
                 raise Crime("lost", f"waited {DEADLINE_S} s for {what}: it is {self.agent.job_state(self.message)},"
                                     f" the hub has {self.message and self.record().sequence}")
