@@ -323,17 +323,28 @@ static void add_text(struct buf *b, const char *name, const char *value)
     (void)buf_add_char(b, ',');
 }
 
+/* Lines of sources, for one line of status. */
+static void on_one_line(const struct buf *lines, struct buf *ret_line)
+{
+    const char *p = buf_str(lines);
+
+    while (*p != '\0') {
+        size_t n = strcspn(p, "\n");
+
+        (void)buf_printf(ret_line, "%s%.*s", ret_line->len > 0 ? "; " : "", (int)n, p);
+        p += n + (p[n] == '\n' ? 1 : 0);
+    }
+}
+
 void service_add_status(struct service *s, struct buf *b)
 {
     AUTO(buf_done) struct buf sources = {0};
+    AUTO(buf_done) struct buf line = {0};
     struct mds_state m;
-    size_t i;
 
     buf_init(&sources, 4096);
+    buf_init(&line, 8192);
     credentials_describe(s->credentials, &sources);
-    for (i = 0; i < sources.len; i++) /* lines of sources, for one line of status */
-        if (sources.data[i] == '\n')
-            sources.data[i] = i + 1 < sources.len ? ';' : ' ';
     mds_get_state(s->mds, &m);
     (void)buf_add_str(b, "\"endpoints\":{");
     add_text(b, "ssm", aws_endpoint(s->aws, AWS_SSM)->url);
@@ -350,6 +361,7 @@ void service_add_status(struct service *s, struct buf *b)
                      m.is_connected ? "true" : "false", m.pause_reasons != 0 ? "true" : "false",
                      m.last_success_unix_ms, m.n_failures, m.next_try_unix_ms, m.n_messages);
     (void)buf_add_str(b, "\"text\":");
-    (void)buf_add_json_str(b, buf_str(&sources), sources.len);
+    on_one_line(&sources, &line);
+    (void)buf_add_json_str(b, buf_str(&line), line.len);
     (void)buf_printf(b, "},\"clock_offset_ms\":%" PRId64 ",", aws_clock_offset_ms(s->aws));
 }
