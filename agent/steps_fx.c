@@ -250,6 +250,9 @@ void fx_step_ended(void *ctx, const struct step_key *key, enum step_answer answe
     switch (answer) {
     case STEP_NOT_BEGUN:
         if (job->start_effect != fx->id && is_removed(e, job, key)) {
+            if (steps_kill_orphans(e->steps, key) > 0)
+                log_warning("%s: step %d ran on without its directory: killed", key->job_id,
+                            key->step);
             it = new_result(job, fx->id, COMMAND_EV_LOST);
             if (it != NULL)
                 (void)str_copy(it->text, sizeof(it->text),

@@ -4,6 +4,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -177,6 +179,37 @@ int steps_prepare(struct steps *s, const struct step_key *key, struct err *err)
     int r = step_dir_check_key(key, err);
 
     return r < 0 ? r : step_dir_make(s->jobs_fd, key, &dirfd, err);
+}
+
+/* Is this "<runner> <directory>"? Only a process of our own user can be read and killed; another
+ * one's is not ours. */
+static bool is_runner_of(const struct steps *s, pid_t pid, const char *dir)
+{
+    AUTO(buf_done) struct buf words = {0};
+    char name[64];
+    size_t n = strlen(s->runner_path) + 1;
+
+    buf_init(&words, 2 * PATH_MAX);
+    (void)snprintf(name, sizeof(name), "/proc/%ld/cmdline", (long)pid);
+    return fs_read_file(AT_FDCWD, name, &words, NULL) == 0 && words.len == n + strlen(dir) + 1 &&
+           memcmp(words.data, s->runner_path, n) == 0 && strcmp(words.data + n, dir) == 0;
+}
+
+size_t steps_kill_orphans(struct steps *s, const struct step_key *key)
+{
+    AUTO(proc_table_done) struct proc_table table = {0};
+    char dir[PATH_MAX];
+    struct err err;
+    size_t i;
+
+    if (steps_path(s, key, dir, sizeof(dir), &err) < 0 || proc_table_read(&table, &err) < 0)
+        return 0;
+    for (i = 0; i < table.n; i++)
+        if (is_runner_of(s, table.items[i].pid, dir)) {
+            proc_table_choose(&table, table.items[i].pid);
+            proc_table_choose_below(&table, table.items[i].pid);
+        }
+    return proc_table_signal(&table, SIGKILL);
 }
 
 bool steps_has_dir(struct steps *s, const struct step_key *key)

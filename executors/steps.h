@@ -124,6 +124,9 @@ int steps_probe(struct steps *s, const struct step_key *key, enum step_answer *r
 int steps_prepare(struct steps *s, const struct step_key *key, struct err *err) MUST_CHECK;
 /* False only when it is certain that there is none. */
 bool steps_has_dir(struct steps *s, const struct step_key *key);
+/* A step whose directory was removed can only be found by its runner's command line: SIGKILL to it
+ * and all below it. Returns how many processes there were. */
+size_t steps_kill_orphans(struct steps *s, const struct step_key *key);
 
 /* Write directory, script and spec, start the runner, watch it. ERR_EXISTS: that step is watched
  * already. On any failure nothing runs. A step that has begun before is not run again: its end is

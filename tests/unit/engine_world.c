@@ -2,6 +2,7 @@
 #include "engine_world.h"
 
 #include <check.h>
+#include <dirent.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -272,6 +273,32 @@ int64_t engine_world_commits(struct engine_world *w)
 
     ck_assert_int_eq(w->journal->ops->counts(w->journal, &c, NULL), 0);
     return c.n_commits;
+}
+
+size_t engine_world_processes(const struct engine_world *w)
+{
+    DIR *dir = opendir("/proc");
+    struct dirent *entry;
+    size_t n = 0;
+
+    ck_assert_ptr_nonnull(dir);
+    while ((entry = readdir(dir)) != NULL) {
+        AUTO(buf_done) struct buf words = {0};
+        char name[300];
+        size_t i;
+
+        buf_init(&words, 1 << 20);
+        (void)snprintf(name, sizeof(name), "/proc/%s/cmdline", entry->d_name);
+        if (entry->d_name[0] < '1' || entry->d_name[0] > '9' ||
+            fs_read_file(AT_FDCWD, name, &words, NULL) < 0)
+            continue;
+        for (i = 0; i < words.len; i++)
+            if (words.data[i] == '\0')
+                words.data[i] = ' ';
+        n += strstr(buf_str(&words), w->dir) != NULL;
+    }
+    (void)closedir(dir);
+    return n;
 }
 
 const char *engine_world_file(struct engine_world *w, const char *name)

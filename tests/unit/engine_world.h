@@ -61,6 +61,8 @@ void engine_world_turns(struct engine_world *w, int n); /* n rounds of the loop,
 size_t engine_world_count(const struct engine_world *w, const char *what, const char *status);
 bool engine_world_is_idle(struct engine_world *w); /* no open jobs */
 int64_t engine_world_commits(struct engine_world *w);
+/* Runners and scripts of this world that are still there, zombies not counted. */
+size_t engine_world_processes(const struct engine_world *w);
 /* The content of a file that scripts made in the world's directory, "" when it is not there; static
  * buffer. */
 const char *engine_world_file(struct engine_world *w, const char *name);

@@ -38,10 +38,31 @@ static void end(void)
 /* A script that writes a line into the world's file "mark" and then does the rest. */
 static const char *marking(const char *rest)
 {
-    static char script[512];
+    static char script[640];
 
     (void)snprintf(script, sizeof(script), "echo ran >> %s/mark; %s", w.dir, rest);
     return script;
+}
+
+/* A script that marks, waits for go() or the end of the world, and does the rest. */
+static const char *waiting(const char *rest)
+{
+    char loop[400];
+
+    (void)snprintf(loop, sizeof(loop), "while [ -d %s ] && [ ! -e %s/go ]; do sleep 0.05; done; %s",
+                   w.dir, w.dir, rest);
+    return marking(loop);
+}
+
+static void go(void)
+{
+    char name[128];
+    FILE *f;
+
+    (void)snprintf(name, sizeof(name), "%s/go", w.dir);
+    f = fopen(name, "w");
+    ck_assert_ptr_nonnull(f);
+    (void)fclose(f);
 }
 
 static size_t n_lines(const char *text)
@@ -163,16 +184,11 @@ END_TEST
 
 START_TEST(a_restart_under_a_script_reports_its_true_end)
 {
-    char script[256];
 
-    (void)snprintf(script, sizeof(script),
-                   "echo ran >> %s/mark; while [ ! -e %s/go ]; do sleep 0.05; done; exit 9", w.dir,
-                   w.dir);
-    (void)engine_world_send(&w, 1, 1, script);
+    (void)engine_world_send(&w, 1, 1, waiting("exit 9"));
     engine_world_until(&w, is_marked);
     engine_world_restart(&w, "boot-1");
-    (void)snprintf(script, sizeof(script), "%s/go", w.dir);
-    fclose(fopen(script, "w"));
+    go();
     engine_world_until(&w, has_ended);
     ck_assert_uint_eq(n_lines(engine_world_file(&w, "mark")), 1);
     ck_assert_uint_eq(engine_world_count(&w, "reply", "Failed"), 1);
@@ -182,12 +198,9 @@ END_TEST
 
 START_TEST(a_step_whose_directory_was_removed_is_lost_and_not_run_again)
 {
-    char script[300];
     struct err err;
 
-    (void)snprintf(script, sizeof(script),
-                   "echo ran >> %s/mark; while [ ! -e %s/go ]; do sleep 0.05; done", w.dir, w.dir);
-    (void)engine_world_send(&w, 1, 1, script);
+    (void)engine_world_send(&w, 1, 1, waiting("exit 0"));
     engine_world_until(&w, is_marked);
     engine_world_crash(&w);
     ck_assert_int_eq(fs_remove_tree(AT_FDCWD, w.paths.jobs_dir, &err), 0);
@@ -196,8 +209,7 @@ START_TEST(a_step_whose_directory_was_removed_is_lost_and_not_run_again)
     ck_assert_uint_eq(n_lines(engine_world_file(&w, "mark")), 1);
     ck_assert_ptr_nonnull(strstr(w.told[w.n_told - 1].payload, "\"code\":1000"));
     ck_assert_ptr_nonnull(strstr(w.told[w.n_told - 1].payload, "directory was removed"));
-    (void)snprintf(script, sizeof(script), "%s/go", w.dir);
-    fclose(fopen(script, "w"));
+    ck_assert_uint_eq(engine_world_processes(&w), 0);
 }
 END_TEST
 
@@ -236,11 +248,8 @@ END_TEST
 START_TEST(one_unreadable_job_does_not_stop_the_others)
 {
     sqlite3 *db;
-    char script[300];
 
-    (void)snprintf(script, sizeof(script),
-                   "echo ran >> %s/mark; while [ ! -e %s/go ]; do sleep 0.05; done", w.dir, w.dir);
-    (void)engine_world_send(&w, 1, 1, script);
+    (void)engine_world_send(&w, 1, 1, waiting("exit 0"));
     engine_world_until(&w, is_marked);
     engine_world_crash(&w);
     ck_assert_int_eq(sqlite3_open(w.paths.journal, &db), SQLITE_OK);
@@ -249,8 +258,7 @@ START_TEST(one_unreadable_job_does_not_stop_the_others)
         SQLITE_OK);
     ck_assert_int_eq(sqlite3_close(db), SQLITE_OK);
     engine_world_start(&w, "boot-1");
-    (void)snprintf(script, sizeof(script), "%s/go", w.dir);
-    fclose(fopen(script, "w"));
+    go();
     (void)engine_world_send(&w, 2, 1, "exit 0");
     engine_world_until(&w, has_terminal);
     engine_world_until(&w, has_ended);
