@@ -51,7 +51,6 @@ static const struct key keys[] = {
     TEXT("Mds", "Endpoint", mds_endpoint),
     TEXT("Ssm", "Endpoint", ssm_endpoint),
     NUMBER("Mds", "CommandWorkersLimit", command_workers, 1, 1000000),
-    NUMBER("Mds", "CommandRetryLimit", command_retry_limit, 1, 100),
     NUMBER("Mds", "StopTimeoutMillis", mds_stop_timeout_ms, 10000, 1000000),
     NUMBER("Ssm", "HealthFrequencyMinutes", health_frequency_minutes, 5, 60),
     NUMBER("Ssm", "RunCommandLogsRetentionDurationHours", log_retention_hours, 8,
@@ -70,6 +69,7 @@ static const struct key keys[] = {
     TEXT("Ssmd", "BootIdFile", boot_id_file),
     /* Keys of the reference that have no effect here yet; read so that they are not called unknown.
      */
+    UNUSED_KEY("Mds", "CommandRetryLimit"), /* nothing is resumed by running it again */
     UNUSED_KEY("Mds", "CommandWorkerBufferLimit"),
     UNUSED_KEY("Ssm", "AssociationFrequencyMinutes"),
     UNUSED_KEY("Ssm", "AssociationRetryLimit"),
@@ -105,6 +105,7 @@ struct reading {
     const char *text; /* the file, to find a key's line */
     config_warn_fn warn;
     void *ctx;
+    bool tells_unused;
 };
 
 void config_init(struct config *c, const char *program_dir)
@@ -119,7 +120,6 @@ void config_init(struct config *c, const char *program_dir)
     (void)str_copy(c->os_name, sizeof(c->os_name), "linux");
     (void)str_copy(c->os_version, sizeof(c->os_version), "1");
     c->command_workers = 5;
-    c->command_retry_limit = 15;
     c->mds_stop_timeout_ms = 20000;
     c->health_frequency_minutes = 5;
     c->log_retention_hours = 336;
@@ -296,6 +296,8 @@ static void read_key(const struct reading *rd, const char *section, const cJSON 
             read_text(rd, k, value);
         else if (k->type == KEY_NUMBER)
             read_number(rd, k, value);
+        else if (rd->tells_unused)
+            warn(rd, section, value->string, "has no effect in this version");
         return;
     }
     warn(rd, section, value->string, "unknown key; it is ignored");
@@ -307,8 +309,11 @@ static void read_section(const struct reading *rd, const cJSON *section)
     size_t i;
 
     for (i = 0; i < ARRAY_LEN(silent_sections); i++)
-        if (str_eq_nocase(section->string, silent_sections[i]))
+        if (str_eq_nocase(section->string, silent_sections[i])) {
+            if (rd->tells_unused)
+                warn(rd, section->string, NULL, "this section has no effect in this version");
             return;
+        }
     for (i = 0; i < ARRAY_LEN(keys); i++)
         if (str_eq_nocase(section->string, keys[i].section))
             break;
@@ -332,7 +337,8 @@ int config_read(struct config *c, const char *path, bool is_required, config_war
 {
     AUTO(buf_done) struct buf text = {0};
     AUTO(cJSON_Delete) cJSON *root = NULL;
-    struct reading rd = {.config = c, .path = path, .warn = warn_fn, .ctx = ctx};
+    struct reading rd = {
+        .config = c, .path = path, .warn = warn_fn, .ctx = ctx, .tells_unused = c->tells_unused};
     char real[PATH_MAX];
     const cJSON *section;
     int r;

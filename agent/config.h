@@ -23,7 +23,6 @@ struct config {
     char availability_zone[64], availability_zone_id[64];
     char mds_endpoint[CONFIG_MAX_TEXT], ssm_endpoint[CONFIG_MAX_TEXT];
     int64_t command_workers;
-    int64_t command_retry_limit;
     int64_t mds_stop_timeout_ms;
     int64_t health_frequency_minutes;
     int64_t log_retention_hours; /* of finished Run Command jobs */
@@ -40,6 +39,8 @@ struct config {
     char runner_path[CONFIG_MAX_TEXT];
     char boot_id_file[CONFIG_MAX_TEXT];
     char reboot_words[CONFIG_MAX_ARGV][CONFIG_MAX_TEXT];
+    bool tells_unused; /* set before config_read: also warn of keys that are known and have no
+                          effect */
     const char *reboot_argv[CONFIG_MAX_ARGV + 1]; /* into reboot_words; NULL-terminated */
 };
 

@@ -37,7 +37,7 @@ static const char usage[] =
     "  --root DIR       keep everything below DIR: DIR/var/lib/ssmd, DIR/run/ssmd, DIR/etc/ssmd\n"
     "  --config FILE    in place of /etc/ssmd/ssmd.json or /etc/amazon/ssm/amazon-ssm-agent.json\n"
     "  --log LEVELS     error, warning, info or debug, also by module: info,engine:debug\n"
-    "  --check-config   read the configuration, say what will not do what it says, and end\n"
+    "  --check-config   read the configuration, say what in it has no effect, and end\n"
     "\n"
     "See ssmd(8), ssmd.json(5), and ssmctl(1) for what it is doing.\n";
 
@@ -141,6 +141,7 @@ static int read_config(struct agent *a, const struct options *o, int *ret_n_warn
 
     program_dir(dir, sizeof(dir));
     config_init(&a->config, dir);
+    a->config.tells_unused = o->is_check;
     (void)snprintf(theirs, sizeof(theirs), "%s/etc/amazon/ssm/amazon-ssm-agent.json",
                    a->paths.root);
     if (o->config == NULL && stat(path, &st) < 0 && stat(theirs, &st) == 0)

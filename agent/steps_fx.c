@@ -293,6 +293,16 @@ void fx_step_ended(void *ctx, const struct step_key *key, enum step_answer answe
 
 /* ---- start ---- */
 
+/* Where the output goes to S3, it is kept whole until then. */
+static uint64_t output_cap(const struct engine *e, const struct job *job)
+{
+    uint64_t cap = (uint64_t)e->config->output_cap_mib << 20;
+
+    return command_of(&job->inst)->output_bucket[0] != '\0' && cap < SHELL_SPOOL_CAP_BYTES
+               ? SHELL_SPOOL_CAP_BYTES
+               : cap;
+}
+
 static int start(struct engine *e, struct job *job, const struct step_key *key,
                  const struct script_inputs *inputs, struct err *err)
 {
@@ -311,7 +321,7 @@ static int start(struct engine *e, struct job *job, const struct step_key *key,
         .step_dir = step_dir,
         .downloads_dir = downloads,
         .is_noexec = e->is_noexec,
-        .cap_bytes = (uint64_t)e->config->output_cap_mib << 20,
+        .cap_bytes = output_cap(e, job),
         .grace_ms = e->config->kill_grace_ms,
         .base_environment = (const char *const *)environ,
         .command_id = job->inst.id,

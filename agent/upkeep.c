@@ -1,12 +1,8 @@
 /* Retention and the ledger's head. What walks over directories runs on the thread pool: it may take
- * long. One round:
- *
- *   pool: measure the job directories, list their names
- *   loop: let the journal remove what retention allows; of the names, pick those that no job owns
- * any more pool: remove their directories
- *
- * A directory whose removal was cut short by a crash is found by the next round like any other
- * without a job. */
+ * long. A round measures the job directories and lists their names (pool); lets the journal remove
+ * what retention allows and picks the names that no job owns any more (loop); and removes those
+ * directories (pool). One whose removal was cut short by a crash is found by the next round like
+ * any other without a job. */
 #define LOG_MODULE "upkeep"
 #include "agent/upkeep.h"
 

@@ -149,7 +149,6 @@ void status_live_print_facts(const cJSON *status, FILE *f)
     describe_endpoints(&b, json_get_exact(status, "endpoints"));
     put_fact(f, "endpoints", &b);
     buf_clear(&b);
-    add_part(&b, "", text_of(credentials, "source"));
     add_part(&b, "", text_of(credentials, "text"));
     put_fact(f, "credentials", &b);
     buf_clear(&b);

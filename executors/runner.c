@@ -175,7 +175,17 @@ int main(int argc, char **argv)
     struct err err;
     int r;
 
-    if (argc != 2) {
+    if (argc == 2 && strcmp(argv[1], "--version") == 0) {
+        (void)dprintf(STDOUT_FILENO, "ssmd-runner %s, records of version %d\n", SSMD_VERSION,
+                      RECORD_VERSION);
+        return RUNNER_DONE;
+    }
+    if (argc == 2 && strcmp(argv[1], "--help") == 0) {
+        (void)dprintf(STDOUT_FILENO, "usage: ssmd-runner <step directory>\n"
+                                     "Started by ssmd, one for each step; see ssmd-runner(8).\n");
+        return RUNNER_DONE;
+    }
+    if (argc != 2 || argv[1][0] == '-') {
         (void)dprintf(STDERR_FILENO, "usage: ssmd-runner <step directory>\n");
         return RUNNER_USAGE;
     }

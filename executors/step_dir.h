@@ -97,7 +97,8 @@ enum step_end {
         STEP_END_COUNT_
 };
 
-/* Exit statuses of the runner. For all but RUNNER_DONE it executed nothing. */
+/* Exit statuses of the runner. For all but RUNNER_DONE and RUNNER_DIR_GONE it executed
+ * nothing. */
 enum runner_status {
     RUNNER_DONE = 0,        /* `exit` is written */
     RUNNER_HELD = 3,        /* another runner holds the lock */

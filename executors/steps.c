@@ -189,7 +189,7 @@ static bool is_runner_of(const struct steps *s, pid_t pid, const char *dir)
     char name[64];
     size_t n = strlen(s->runner_path) + 1;
 
-    buf_init(&words, 2 * PATH_MAX);
+    buf_init(&words, (size_t)2 * PATH_MAX);
     (void)snprintf(name, sizeof(name), "/proc/%ld/cmdline", (long)pid);
     return fs_read_file(AT_FDCWD, name, &words, NULL) == 0 && words.len == n + strlen(dir) + 1 &&
            memcmp(words.data, s->runner_path, n) == 0 && strcmp(words.data + n, dir) == 0;
