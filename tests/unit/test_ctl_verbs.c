@@ -311,7 +311,7 @@ static const char live_answer[] =
     "\"channel\":{\"name\":\"ec2messages\",\"is_connected\":false,\"last_success_unix_ms\":"
     "1767323000000,"
     "\"n_failures\":4,\"text\":\"no route\",\"next_try_unix_ms\":1767323060000},"
-    "\"credentials\":{\"source\":\"role\",\"text\":\"\"},\"n_running\":1,\"n_queued\":1,"
+    "\"credentials\":{\"text\":\"role\"},\"n_running\":1,\"n_queued\":1,"
     "\"n_reporting\":1,\"reboot_pending\":true,\"clock_offset_ms\":-5000,"
     "\"last_errors\":[{\"at_unix_ms\":1767323000000,\"text\":\"poll: no\\u001b route\"}]}}";
 

@@ -9,9 +9,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../lib/count_vfs.h"
 #include "base/fs.h"
 #include "base/str.h"
+#include "tests/lib/count_vfs.h"
 
 static struct engine_world w;
 
