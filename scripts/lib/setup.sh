@@ -6,8 +6,8 @@
 {
   BUILD_PACKAGES=(gcc libc6-dev cmake ninja-build pkg-config libuv1-dev libcurl4-openssl-dev libssl-dev
     libsqlite3-dev libcjson-dev libmicrohttpd-dev libpcre2-dev)
-  TRY_PACKAGES=(awscli)
-  TEST_PACKAGES=(check clang clang-format clang-tidy cppcheck llvm python3 python3-botocore awscli nginx-light
+  TRY_PACKAGES=('?awscli')
+  TEST_PACKAGES=(check clang clang-format clang-tidy cppcheck llvm python3 python3-botocore '?awscli' nginx-light
     openssl curl git procps iproute2 sqlite3 man-db shellcheck ccache)
 }
 
@@ -17,13 +17,14 @@ die() { printf '%s\n' "$*" >&2; exit 1; }
 missing_packages() {
   local p
   for p in "$@"; do
-    dpkg-query -W -f='${Status}\n' "$p" 2>/dev/null | grep -q '^install ok installed$' || printf '%s\n' "$p"
+    dpkg-query -W -f='${Status}\n' "${p#\?}" 2>/dev/null | grep -q '^install ok installed$' || printf '%s\n' "$p"
   done
 }
 
-# ensure_packages PACKAGE...: install what is missing; without root or sudo, say what that is.
+# ensure_packages PACKAGE...: install what is missing; without root or sudo, say what that is. "?name" is left out where
+# the distribution does not have it.
 ensure_packages() {
-  local missing=() as_root=()
+  local missing=() wanted=() as_root=() p
   command -v dpkg-query >/dev/null 2>&1 ||
     die "This script installs what it needs with apt, on Debian and Ubuntu. On another system, build by hand: see README.md."
   mapfile -t missing < <(missing_packages "$@")
@@ -33,17 +34,22 @@ ensure_packages() {
       as_root=(sudo -n)
     else
       die "These packages are missing, and neither root nor sudo is at hand to install them:
-  ${missing[*]}
-Ask an administrator for:  apt-get install --no-install-recommends ${missing[*]}"
+  ${missing[*]#\?}
+Ask an administrator for:  apt-get install --no-install-recommends ${missing[*]#\?}"
     fi
   fi
-  say "installing: ${missing[*]}"
-  # Services that a package would start are not wanted here: policy-rc.d is the distribution's way to say so.
+  "${as_root[@]}" apt-get update -qq >/dev/null 2>&1 || "${as_root[@]}" apt-get update ||
+    say "apt-get update failed; trying with the lists that are there"
+  for p in "${missing[@]}"; do
+    if [ "${p#\?}" = "$p" ] || apt-cache show "${p#\?}" >/dev/null 2>&1; then wanted+=("${p#\?}"); fi
+  done
+  [ ${#wanted[@]} -gt 0 ] || return 0
+  say "installing: ${wanted[*]}"
+  # RUNLEVEL=1: services that a package brings are not started (where the distribution asks invoke-rc.d).
   "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 sh -c '
-    apt-get update -qq >/dev/null 2>&1 || apt-get update || exit 1
     apt-get install -y -qq --no-install-recommends "$@" >/dev/null 2>&1 ||
-      apt-get install -y --no-install-recommends "$@"' sh "${missing[@]}" ||
-    die "apt-get could not install: ${missing[*]}"
+      apt-get install -y --no-install-recommends "$@"' sh "${wanted[@]}" ||
+    die "apt-get could not install: ${wanted[*]}"
 }
 
 # The compiler's sanitizer runtimes are packaged by version.
