@@ -334,20 +334,18 @@ static struct shell_result result_of_code(int code)
     static const struct {
         int code;
         const char *status;
-        bool skips_the_rest;
     } known[] = {
-        {0, "Success", false},
-        {CODE_REBOOT, "SuccessAndReboot", false},
-        {CODE_SUCCESS_AND_EXIT, "Success", true},
-        {CODE_FAILURE_AND_EXIT, "Failed", true},
-        {CODE_STOPPED, "TimedOut", false}, /* by itself: kept as users of the reference know it */
+        {0, "Success"},
+        {CODE_REBOOT, "SuccessAndReboot"},
+        {CODE_SUCCESS_AND_EXIT, "Success"},
+        {CODE_FAILURE_AND_EXIT, "Failed"},
+        {CODE_STOPPED, "TimedOut"}, /* by itself: kept as users of the reference know it */
     };
     size_t i;
 
     for (i = 0; i < ARRAY_LEN(known); i++)
         if (known[i].code == code)
-            return (struct shell_result){
-                .status = known[i].status, .code = code, .skips_the_rest = known[i].skips_the_rest};
+            return (struct shell_result){.status = known[i].status, .code = code};
     return (struct shell_result){.status = "Failed", .code = code};
 }
 

@@ -68,7 +68,6 @@ struct shell_result {
     int code;              /* as sent: may be -1 */
     uint64_t stdout_bytes; /* of the files: the part that belongs into a reply */
     uint64_t stderr_bytes;
-    bool skips_the_rest; /* 168, 169: the following steps are skipped (spec 04, section 4) */
 };
 
 /* For a STEP_ENDED outcome. */

@@ -40,9 +40,6 @@ bool reply_status_is_terminal(const char *name);
 const char *reply_document_status(const char *const *names, size_t n);
 /* Two results of one plugin (section 7.4). Names that are not known lose against known ones. */
 const char *reply_merge_status(const char *a, const char *b);
-/* The status of a script by its exit code (section 7.2). is_stopping: the machine or the agent goes
- * down; is_cancelled: a cancel was asked for. */
-const char *reply_status_of_exit(int64_t exit_code, bool is_cancelled, bool is_stopping);
 
 /* ---- Texts ---- */
 

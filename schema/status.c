@@ -71,20 +71,3 @@ const char *reply_merge_status(const char *a, const char *b)
         y = STATUS_NONE;
     return statuses[x > y ? x : y].name;
 }
-
-const char *reply_status_of_exit(int64_t exit_code, bool is_cancelled, bool is_stopping)
-{
-    switch (exit_code) {
-    case 0:
-    case 168: /* ends the document with success */
-        return statuses[STATUS_SUCCESS].name;
-    case 194:
-        return statuses[STATUS_SUCCESS_AND_REBOOT].name;
-    case 137: /* 128 + SIGKILL: stopped by us, or taken for it */
-        if (is_stopping)
-            return statuses[STATUS_FAILED].name;
-        return statuses[is_cancelled ? STATUS_CANCELLED : STATUS_TIMED_OUT].name;
-    default:
-        return statuses[STATUS_FAILED].name;
-    }
-}

@@ -412,27 +412,6 @@ START_TEST(merging_takes_the_greater_status)
 }
 END_TEST
 
-static const struct {
-    int64_t code;
-    bool is_cancelled, is_stopping;
-    const char *status;
-} exits[] = {
-    {0, false, false, "Success"},    {1, false, false, "Failed"},
-    {-1, false, false, "Failed"},    {168, false, false, "Success"},
-    {169, false, false, "Failed"},   {194, false, false, "SuccessAndReboot"},
-    {137, false, false, "TimedOut"}, {137, true, false, "Cancelled"},
-    {137, false, true, "Failed"},    {137, true, true, "Failed"},
-    {143, true, false, "Failed"},    {0, true, false, "Success"},
-};
-
-START_TEST(an_exit_code_gives_a_status)
-{
-    ck_assert_str_eq(
-        reply_status_of_exit(exits[_i].code, exits[_i].is_cancelled, exits[_i].is_stopping),
-        exits[_i].status);
-}
-END_TEST
-
 START_TEST(terminal_statuses_are_four)
 {
     enum reply_status s;
@@ -556,7 +535,6 @@ static Suite *reply_suite(void)
     tcase_add_loop_test(status, a_documents_status_follows_from_its_steps, 0,
                         (int)ARRAY_LEN(documents));
     tcase_add_test(status, merging_takes_the_greater_status);
-    tcase_add_loop_test(status, an_exit_code_gives_a_status, 0, (int)ARRAY_LEN(exits));
     tcase_add_test(status, terminal_statuses_are_four);
     tcase_add_test(back, what_is_written_can_be_read_back);
     tcase_add_test(back, results_of_a_reply_are_sorted_by_id);
