@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/str.h"
+#include "schema/parameter_store.h"
 
 #define MAX_REQUEST_BYTES (64u << 10)
 
@@ -60,6 +61,37 @@ int ssm_update_instance_information(struct aws *aws, const struct ssm_instance_i
     return aws_start(aws,
                      &(struct aws_request){.service = AWS_SSM,
                                            .operation = "UpdateInstanceInformation",
+                                           .body = body.data,
+                                           .body_len = body.len,
+                                           .n_retries = AWS_RETRIES},
+                     done, ctx, ret_call, err);
+}
+
+int ssm_get_parameters(struct aws *aws, const char *const *names, size_t n, bool with_decryption,
+                       aws_done_fn done, void *ctx, struct aws_call **ret_call, struct err *err)
+{
+    AUTO(buf_done) struct buf body = {0};
+    size_t i;
+    int r;
+
+    if (n == 0 || n > PARAMETER_MAX_PER_CALL)
+        return err_set(err, ERR_INVALID,
+                       "GetParameters: %zu names; 1 to %u can be asked for at once", n,
+                       PARAMETER_MAX_PER_CALL);
+    buf_init(&body, MAX_REQUEST_BYTES);
+    (void)buf_add_str(&body, "{\"Names\":[");
+    for (i = 0; i < n; i++) {
+        if (i > 0)
+            (void)buf_add_char(&body, ',');
+        (void)buf_add_json_str(&body, names[i], strlen(names[i]));
+    }
+    (void)buf_printf(&body, "],\"WithDecryption\":%s}", with_decryption ? "true" : "false");
+    r = buf_error(&body, "GetParameters", err);
+    if (r < 0)
+        return r;
+    return aws_start(aws,
+                     &(struct aws_request){.service = AWS_SSM,
+                                           .operation = "GetParameters",
                                            .body = body.data,
                                            .body_len = body.len,
                                            .n_retries = AWS_RETRIES},

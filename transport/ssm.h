@@ -1,4 +1,5 @@
-/* The ssm service: this node's registration data (spec 02, section 3). Loop thread only. */
+/* The ssm service: this node's registration data (spec 02, section 3), Parameter Store (04, section
+ * 2.5). Loop thread only. */
 #ifndef SSMD_TRANSPORT_SSM_H
 #define SSMD_TRANSPORT_SSM_H
 
@@ -22,5 +23,13 @@ struct ssm_instance_information {
 int ssm_update_instance_information(struct aws *aws, const struct ssm_instance_information *info,
                                     aws_done_fn done, void *ctx, struct aws_call **ret_call,
                                     struct err *err) MUST_CHECK;
+
+/* GetParameters of 1 to PARAMETER_MAX_PER_CALL different names, each as it is to be asked for (a
+ * name or ARN, with or without version or label). The body of a success is for
+ * parameter_answer_parse(); with decryption it holds secrets, so it must not be logged. *ret_call
+ * may be NULL. ERR_INVALID, ERR_NOMEM, ERR_LIMIT. */
+int ssm_get_parameters(struct aws *aws, const char *const *names, size_t n, bool with_decryption,
+                       aws_done_fn done, void *ctx, struct aws_call **ret_call, struct err *err)
+    MUST_CHECK;
 
 #endif

@@ -487,6 +487,29 @@ START_TEST(instance_information_leaves_out_what_is_empty)
 }
 END_TEST
 
+START_TEST(parameters_are_asked_for_by_name_at_most_ten_at_once)
+{
+    static const char *const names[11] = {"/app/x:3", "a \"b\"", "c", "d", "e", "f",
+                                          "g",        "h",       "i", "j", "k"};
+    struct err err = {0};
+
+    ck_assert_int_eq(ssm_get_parameters(client.aws, names, 2, false, on_done, NULL, NULL, &err), 0);
+    script_run_until(&loop, &seen.is_done);
+    ck_assert_msg(seen.code == 0, "%s", seen.text);
+    ck_assert_str_eq(last_target, "AmazonSSM.GetParameters");
+    ck_assert_str_eq(last_body,
+                     "{\"Names\":[\"/app/x:3\",\"a \\\"b\\\"\"],\"WithDecryption\":false}");
+    seen.is_done = false;
+    ck_assert_int_eq(ssm_get_parameters(client.aws, names, 1, true, on_done, NULL, NULL, &err), 0);
+    script_run_until(&loop, &seen.is_done);
+    ck_assert_str_eq(last_body, "{\"Names\":[\"/app/x:3\"],\"WithDecryption\":true}");
+    ck_assert_int_eq(ssm_get_parameters(client.aws, names, 0, true, on_done, NULL, NULL, &err),
+                     ERR_INVALID);
+    ck_assert_int_eq(ssm_get_parameters(client.aws, names, 11, true, on_done, NULL, NULL, &err),
+                     ERR_INVALID);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("aws");
@@ -503,6 +526,7 @@ int main(void)
                         (int)ARRAY_LEN(outcomes));
     tcase_add_test(calls, a_refusal_says_what_the_service_said);
     tcase_add_test(calls, instance_information_leaves_out_what_is_empty);
+    tcase_add_test(calls, parameters_are_asked_for_by_name_at_most_ten_at_once);
     tcase_add_loop_test(clocks, a_wrong_clock_heals_within_the_first_call, 0,
                         (int)ARRAY_LEN(clock_errors_ms));
     tcase_add_test(clocks, the_clock_is_repaired_once_per_call);
