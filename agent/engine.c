@@ -170,8 +170,8 @@ static int put_belongings(struct engine *e, struct job *job, const struct fsm_ef
 
     for (i = 0; i < n; i++) {
         if (job->inst.machine == &command_machine && opens[i].kind == COMMAND_FX_SPAWN)
-            fx_prepare_spawn(e, job, &opens[i]);
-        if (job->inst.machine == &command_machine && opens[i].kind == COMMAND_FX_REBOOT)
+            r = room_prepare(e, job, &opens[i], err);
+        else if (job->inst.machine == &command_machine && opens[i].kind == COMMAND_FX_REBOOT)
             r = fx_put_reboot_intent(e, job, err);
         else
             r = replies_put(e, job, &opens[i], err);
@@ -208,10 +208,11 @@ static int journal_move(struct engine *e, struct job *job, const struct fsm_even
 
     if (r < 0)
         return r;
-    log_info("%s %s: %s --%s--> %s%s%.*s", inst->machine->name, inst->id, t.from, t.event,
-             fsm_state_name(inst), t.detail[0] != '\0' ? "  " : "", (int)strcspn(t.detail, ";"),
-             t.detail); /* hashes are for the journal */
-    return put_belongings(e, job, out->opens, out->n_opens, err);
+    story_add(e, LOG_INFO, "%s %s: %s --%s--> %s%s%.*s", inst->machine->name, inst->id, t.from,
+              t.event, fsm_state_name(inst), t.detail[0] != '\0' ? "  " : "",
+              (int)strcspn(t.detail, ";"), t.detail); /* hashes are for the journal */
+    r = room_tidy(e, job, err);
+    return r < 0 ? r : put_belongings(e, job, out->opens, out->n_opens, err);
 }
 
 int engine_deliver(struct engine *e, struct job *job, const struct fsm_event *ev, struct err *err)
@@ -243,8 +244,8 @@ int engine_deliver(struct engine *e, struct job *job, const struct fsm_event *ev
         log_debug("%s %s: late %s", inst->machine->name, inst->id, inst->machine->events[ev->kind]);
         return 0;
     case FSM_RUNAWAY:
-        log_error("%s %s: %" PRId64 " transitions: ended", inst->machine->name, inst->id,
-                  inst->n_transitions);
+        story_add(e, LOG_ERROR, "%s %s: %" PRId64 " transitions: ended", inst->machine->name,
+                  inst->id, inst->n_transitions);
         runaway = engine_event(e, (uint8_t)inst->machine->runaway, 0, NULL);
         return engine_deliver(e, job, &runaway, err);
     case FSM_UNEXPECTED:
@@ -393,12 +394,14 @@ void engine_turn(struct engine *e)
     }
     if (r < 0) {
         e->journal->ops->rollback(e->journal);
+        story_drop(e);
         blame(e, &err);
         finish_items(e, done, &err);
         engine_suspend(e, &err);
         return;
     }
     backoff_clear(&e->revive);
+    story_tell(e);
     finish_items(e, done, NULL);
     for (i = 0; i < e->n_todo; i++)
         if (fsm_find_effect(&e->todo[i].job->inst, e->todo[i].effect.id) != NULL)

@@ -3,6 +3,7 @@
 #define SSMD_AGENT_ENGINE_INTERNAL_H
 
 #include "agent/engine.h"
+#include "base/log.h"
 #include "executors/reboot.h"
 #include "executors/steps.h"
 #include "fsm/command.h"
@@ -48,6 +49,7 @@ struct job {
     bool has_unasked_stop; /* its runner could not be told to stop yet */
     int64_t start_effect;  /* the spawn that n_start_tries counts for */
     unsigned n_start_tries; /* by this process */
+    int64_t unmade_effect; /* the open spawn whose directory could not be made yet, or 0 (room.c) */
     /* sending (outbox.c) */
     struct lane lanes[2];
     bool is_sending, is_waiting;
@@ -108,6 +110,8 @@ struct engine {
     struct fsm_out out;
     struct performance *todo; /* owned; effects of this turn */
     size_t n_todo, cap_todo;
+    struct buf story; /* what this turn has to tell when it is committed (story.c) */
+    size_t n_untold;  /* what it had no room for */
     /* outbox */
     struct job *wait_first, *wait_last;
     size_t n_sending, n_again;
@@ -159,6 +163,12 @@ void engine_ask_suspend(struct engine *e, const struct err *why);
 struct link *engine_link_of(const struct engine *e, const struct job *job); /* NULL: local */
 const char *engine_channel_of(const struct job *job);
 
+/* story.c: the log's lines about what a turn changed wait for its commit */
+void story_init(struct engine *e);
+void story_add(struct engine *e, enum log_level level, const char *fmt, ...) PRINTF_LIKE(3, 4);
+void story_tell(struct engine *e); /* it is committed */
+void story_drop(struct engine *e); /* it has not happened */
+
 /* intake.c */
 int intake_queue(struct engine *e, const struct engine_message *m, engine_accepted_fn done,
                  void *ctx, struct err *err) MUST_CHECK;
@@ -202,11 +212,22 @@ bool fx_is_reboot_pending(const struct engine *e);
  */
 void fx_release_held(struct engine *e);
 void fx_hold_timer(uv_timer_t *timer);
-/* Within the transaction that promises a start: its directory, so that one that is missing later
- * was removed. */
-void fx_prepare_spawn(struct engine *e, const struct job *job, const struct fsm_effect *fx);
 /* Within the transaction that asks for a reboot: who asked, in which boot. */
 int fx_put_reboot_intent(struct engine *e, const struct job *job, struct err *err) MUST_CHECK;
+
+/* room.c: a step's directory is made before its start is promised */
+/* Within the transaction that promises a start. Where there is no room for the directory, that is
+ * journaled instead. ERR_x: the journal's. */
+int room_prepare(struct engine *e, struct job *job, const struct fsm_effect *fx, struct err *err)
+    MUST_CHECK;
+/* Within a transaction, when effects were closed: the journal forgets what no start needs now. */
+int room_tidy(struct engine *e, struct job *job, struct err *err) MUST_CHECK;
+/* After a load: is the directory of this open spawn one that could not be made? */
+int room_load(struct engine *e, struct job *job, const struct fsm_effect *fx, struct err *err)
+    MUST_CHECK;
+/* Make the directory now; its start follows when the journal knows. */
+int room_make(struct engine *e, struct job *job, const struct fsm_effect *fx, struct err *err)
+    MUST_CHECK;
 
 /* replies.c */
 /* Build the payload of a reply effect and put it into the outbox, within the transaction. */

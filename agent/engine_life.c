@@ -234,6 +234,7 @@ int engine_new(const struct engine_options *o, struct engine **ret_engine, struc
     e->ended_ctx = o->ctx;
     (void)str_copy(e->boot_id, sizeof(e->boot_id), o->boot_id);
     e->tail = &e->head;
+    story_init(e);
     (void)uv_prepare_init(e->loop, &e->prepare); /* these cannot fail */
     (void)uv_timer_init(e->loop, &e->lazy_timer);
     (void)uv_timer_init(e->loop, &e->deadline_timer);
@@ -296,5 +297,6 @@ void engine_free(struct engine *e)
     outbox_free_calls(e);
     fsm_out_done(&e->out);
     free(e->todo);
+    buf_done(&e->story);
     free(e);
 }

@@ -148,7 +148,7 @@ static int apply_send(struct engine *e, struct message_item *it, struct err *err
         job->task = TAKE(task);
         ev = engine_event(e, COMMAND_EV_ACCEPT, 0, NULL);
     } else {
-        log_warning("command %s is refused: %s", it->job_id, why.text);
+        story_add(e, LOG_WARNING, "command %s is refused: %s", it->job_id, why.text);
         ev = engine_event(e, COMMAND_EV_REJECT, 0, trace.len > 0 ? buf_str(&trace) : why.text);
     }
     return engine_deliver(e, job, &ev, err);

@@ -225,12 +225,14 @@ static void start_failed(struct engine *e, struct job *job, const struct fsm_eff
     try_again_later(e);
 }
 
-/* Its directory was made before its start was promised. In the boot of that promise it cannot be
- * missing by itself; after a loss of power it can, and then it was never begun, since a runner
- * syncs it first. */
-static bool is_removed(struct engine *e, const struct job *job, const struct step_key *key)
+/* Its directory was made before its start was promised, or the journal knows that it was not. In
+ * the boot of that promise it cannot be missing by itself; after a loss of power it can, and then
+ * it was never begun, since a runner syncs it first. */
+static bool is_removed(struct engine *e, const struct job *job, const struct fsm_effect *fx,
+                       const struct step_key *key)
 {
-    return str_eq(command_unit_at(&job->inst, (size_t)key->step)->boot_id, e->boot_id) &&
+    return job->unmade_effect != fx->id &&
+           str_eq(command_unit_at(&job->inst, (size_t)key->step)->boot_id, e->boot_id) &&
            !steps_has_dir(e->steps, key);
 }
 
@@ -249,7 +251,7 @@ void fx_step_ended(void *ctx, const struct step_key *key, enum step_answer answe
     }
     switch (answer) {
     case STEP_NOT_BEGUN:
-        if (job->start_effect != fx->id && is_removed(e, job, key)) {
+        if (job->start_effect != fx->id && is_removed(e, job, fx, key)) {
             if (steps_kill_orphans(e->steps, key) > 0)
                 log_warning("%s: step %d ran on without its directory: killed", key->job_id,
                             key->step);
@@ -381,6 +383,8 @@ void fx_spawn(struct engine *e, struct job *job, const struct fsm_effect *fx)
         job->start_effect = fx->id;
         job->n_start_tries = 0;
     }
+    if (r == 0 && job->unmade_effect == fx->id && (r = room_make(e, job, fx, &err)) == 0)
+        return; /* started when the journal knows of its directory */
     job->n_start_tries++;
     if (r == 0)
         r = start(e, job, &key, &inputs, &err);
@@ -390,23 +394,18 @@ void fx_spawn(struct engine *e, struct job *job, const struct fsm_effect *fx)
         start_failed(e, job, fx, &err);
 }
 
-void fx_prepare_spawn(struct engine *e, const struct job *job, const struct fsm_effect *fx)
-{
-    const struct step_key key = {
-        .job_id = job->inst.id, .step = (int)fx->arg, .attempt = (int)fx->arg2};
-    struct err err;
-
-    if (steps_prepare(e->steps, &key, &err) < 0) /* the start will say so, or find room again */
-        log_debug("%s: step %d: %s", job->inst.id, key.step, err.text);
-}
-
 void fx_probe_spawn(struct engine *e, struct job *job, const struct fsm_effect *fx)
 {
     const struct step_key key = {
         .job_id = job->inst.id, .step = (int)fx->arg, .attempt = (int)fx->arg2};
     struct err err;
-    int r = steps_attach(e->steps, &key, &err); /* whatever became of it is told by the event */
+    int r = room_load(e, job, fx, &err);
 
+    if (r < 0) {
+        engine_ask_suspend(e, &err);
+        return;
+    }
+    r = steps_attach(e->steps, &key, &err); /* whatever became of it is told by the event */
     if (r == 0 || r == ERR_EXISTS)
         return;
     log_error("%s: step %d.%d cannot be looked up: %s", job->inst.id, key.step, key.attempt,
