@@ -15,10 +15,9 @@
 #include "base/str.h"
 #include "schema/message.h"
 #include "transport/aws_classify.h"
+#include "transport/aws_sign.h"
 #include "transport/backoff.h"
-#include "transport/sigv4.h"
 
-#define CONTENT_TYPE "application/x-amz-json-1.1"
 #define MAX_BODY_BYTES (16u << 20)
 #define MAX_RETRY_DELAY_MS (INT64_C(5) * 60 * 1000)
 
@@ -44,8 +43,10 @@ struct aws_call {
     struct buf body;
     int64_t timeout_ms;
     size_t max_response_bytes;
-    unsigned n_retries, n_tried; /* allowed; used */
-    bool is_unsigned, is_clock_repaired, are_credentials_repaired;
+    unsigned n_retries, n_tried;              /* allowed; used */
+    struct credentials_provider *credentials; /* NULL: none are used */
+    const struct aws_key *key;
+    bool is_clock_repaired, are_credentials_repaired;
     char access_key[CREDENTIALS_ACCESS_KEY_SIZE]; /* that signed the last try */
     aws_done_fn done;
     void *ctx;
@@ -57,6 +58,8 @@ static void free_call(uv_handle_t *handle)
 {
     struct aws_call *call = container_of((uv_timer_t *)(void *)handle, struct aws_call, timer);
 
+    if (call->body.data != NULL)
+        explicit_bzero(call->body.data, call->body.len); /* may hold an activation code */
     buf_done(&call->body);
     free(call);
 }
@@ -151,9 +154,9 @@ static bool repair(struct aws_call *call, const struct aws_verdict *v, bool is_c
         call->is_clock_repaired = true;
         return true;
     }
-    if (v->may_be_credentials && !call->is_unsigned && !call->are_credentials_repaired) {
+    if (v->may_be_credentials && call->credentials != NULL && !call->are_credentials_repaired) {
         call->are_credentials_repaired = true;
-        return credentials_reject(call->aws->credentials, call->access_key);
+        return credentials_reject(call->credentials, call->access_key);
     }
     return false;
 }
@@ -222,47 +225,24 @@ static int send_request(struct aws_call *call, const struct credentials *c, stru
 {
     struct aws *aws = call->aws;
     const struct endpoint *e = &aws->endpoints[call->service];
-    char date[SIGV4_DATE_SIZE], length[24], target[192];
-    struct header headers[8];
-    size_t n = 0, n_sent;
-    AUTO(buf_done) struct buf authorization = {0};
-    int r;
+    const struct aws_sign sign = {.endpoint = e,
+                                  .service = call->service,
+                                  .operation = call->operation,
+                                  .region = aws->signing_region,
+                                  .now_ms = aws_now_ms(aws),
+                                  .body = call->body.data,
+                                  .body_len = call->body.len,
+                                  .credentials = c,
+                                  .key = call->key};
+    AUTO(aws_headers_done) struct aws_headers headers = {.n = 0};
+    int r = aws_headers_make(&sign, &headers, err);
 
-    buf_init(&authorization, 8192);
-    sigv4_format_date(aws_now_ms(aws), date);
-    (void)snprintf(length, sizeof(length), "%zu", call->body.len);
-    (void)snprintf(target, sizeof(target), "%s%s", aws_service_target_prefix(call->service),
-                   call->operation);
-    headers[n++] = (struct header){"Host", e->host};
-    headers[n++] = (struct header){"Content-Type", CONTENT_TYPE};
-    headers[n++] = (struct header){"X-Amz-Target", target};
-    n_sent = n;
-    if (c != NULL) {
-        const struct sigv4_scope scope = {date, aws->signing_region,
-                                          aws_service_name(call->service)};
-        struct sigv4_request request = {.method = "POST",
-                                        .path = e->path,
-                                        .headers = headers,
-                                        .body = call->body.data,
-                                        .body_len = call->body.len};
-
-        headers[n++] = (struct header){"X-Amz-Date", date};
-        if (secret_is_set(&c->session_token))
-            headers[n++] =
-                (struct header){"X-Amz-Security-Token", secret_reveal(&c->session_token)};
-        n_sent = n;
-        headers[n++] = (struct header){"Content-Length", length}; /* libcurl sends it itself */
-        request.n_headers = n;
-        r = sigv4_sign(&request, &scope, c->access_key, secret_reveal(&c->secret_key),
-                       &authorization, err);
-        if (r < 0)
-            return r;
-        headers[n_sent++] = (struct header){"Authorization", authorization.data};
-    }
+    if (r < 0)
+        return r;
     const struct http_request request = {.method = "POST",
                                          .url = e->url,
-                                         .headers = headers,
-                                         .n_headers = n_sent,
+                                         .headers = headers.list,
+                                         .n_headers = headers.n,
                                          .body = call->body.data,
                                          .body_len = call->body.len,
                                          .timeout_ms = call->timeout_ms,
@@ -276,11 +256,11 @@ static void attempt(struct aws_call *call)
     struct err err = {0};
     int r = 0;
 
-    if (!call->is_unsigned) {
-        r = credentials_get(call->aws->credentials, &c, &err);
+    if (call->credentials != NULL) {
+        r = credentials_get(call->credentials, &c, &err);
         if (r == ERR_BUSY) {
             if (call->waiter.provider == NULL)
-                credentials_wait(call->aws->credentials, &call->waiter);
+                credentials_wait(call->credentials, &call->waiter);
             return;
         }
     }
@@ -361,7 +341,9 @@ int aws_start(struct aws *aws, const struct aws_request *request, aws_done_fn do
     call->timeout_ms = request->timeout_ms;
     call->max_response_bytes = request->max_response_bytes;
     call->n_retries = request->n_retries;
-    call->is_unsigned = request->is_unsigned;
+    call->key = request->key;
+    if (!request->is_unsigned)
+        call->credentials = request->credentials != NULL ? request->credentials : aws->credentials;
     call->done = done;
     call->ctx = ctx;
     call->waiter = (struct credentials_waiter){.wake = wake, .ctx = call};

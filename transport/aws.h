@@ -12,6 +12,7 @@
 #include "transport/credentials.h"
 #include "transport/endpoint.h"
 #include "transport/http.h"
+#include "transport/rsa_key.h"
 
 #define AWS_RETRIES 3 /* of the reference's general calls */
 #define AWS_ERROR_CODE_SIZE 128
@@ -37,6 +38,13 @@ int aws_new(uv_loop_t *loop, const struct aws_options *options, struct aws **ret
  * be called from a done callback. */
 void aws_close(struct aws *aws);
 
+/* The key of a managed node. Without credentials it signs alone, as `instance_id` (a hybrid node:
+ * spec 01, section 6.2); with them it signs in addition (Default Host Management: section 8). */
+struct aws_key {
+    const struct rsa_key *rsa;
+    const char *instance_id;
+};
+
 struct aws_request {
     enum aws_service service;
     const char *operation; /* SendReply */
@@ -45,7 +53,10 @@ struct aws_request {
     int64_t timeout_ms;        /* of each try; 0: 60 s */
     unsigned n_retries;        /* AWS_RETRIES, or 0 */
     size_t max_response_bytes; /* 0: 1 MiB */
-    bool is_unsigned;          /* RegisterManagedInstance */
+    bool is_unsigned;          /* RegisterManagedInstance with an activation; or signed by `key` */
+    const struct aws_key *key; /* NULL: none. Borrowed until the call is over */
+    /* Sign with these; NULL: those of the aws. Borrowed until the call is over. */
+    struct credentials_provider *credentials;
 };
 
 /* Borrowed for the duration of the callback. */
