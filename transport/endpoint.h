@@ -12,7 +12,8 @@
     X(AWS_EC2MESSAGES, "ec2messages", "EC2WindowsMessageDeliveryService.")                         \
     X(AWS_SSMMESSAGES, "ssmmessages", "")                                                          \
     X(AWS_LOGS, "logs", "Logs_20140328.")                                                          \
-    X(AWS_KMS, "kms", "TrentService.")
+    X(AWS_KMS, "kms", "TrentService.")                                                             \
+    X(AWS_S3, "s3", "")
 
 enum aws_service {
 #define AWS_SERVICE_ENUM_(id, name, target) id,

@@ -38,14 +38,31 @@ int http_new(uv_loop_t *loop, const struct http_options *options, struct http **
  * run until its handles are closed. NULL is allowed. May be called from a done callback. */
 void http_close(struct http *http);
 
+/* A run of a regular file's bytes, read as they are sent. The descriptor stays the caller's and
+ * must be open until the call is over; its file offset is not used. */
+struct http_file {
+    int fd;
+    int64_t offset, len;
+};
+
+/* Takes the body of an answer with a status of 2xx as it comes; such a body has no maximum and is
+ * not kept. 0, or negative to end the request with ERR_IO and the text of *err. */
+typedef int (*http_sink_fn)(void *ctx, const void *bytes, size_t n, struct err *err);
+
 struct http_request {
     const char *method; /* GET, POST, PUT, HEAD ... */
-    const char *url;    /* http:// or https:// only */
+    const char *url;    /* http:// or https:// only; its path is sent as it is written */
     const struct header *headers;
     size_t n_headers;
     const void *body; /* copied */
     size_t body_len;
-    int64_t timeout_ms;        /* of the whole request; 0: 60 s */
+    const struct http_file *file; /* instead of `body`; copied. NULL: none */
+    http_sink_fn sink;            /* NULL: the body is kept for the callback */
+    void *sink_ctx;
+    int64_t timeout_ms; /* of the whole request; 0: 60 s */
+    /* Not 0: there is no limit to the whole, but the request ends with ERR_TIMEOUT when nothing
+     * moved for so long. For large bodies. */
+    int64_t stall_timeout_ms;
     size_t max_response_bytes; /* 0: 1 MiB */
     int max_redirects;         /* 0: a redirect is an answer like any other. Followed ones never go
                                   from https to http. */

@@ -1,4 +1,5 @@
 /* One request: how the easy handle is set up, what is kept of the answer, how its end is told. */
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -18,7 +19,51 @@ static size_t on_body(char *bytes, size_t size, size_t n, void *ctx)
     struct http_call *call = ctx;
 
     (void)size; /* always 1 */
+    if (call->sink != NULL) {
+        long status = 0;
+
+        (void)curl_easy_getinfo(call->easy, CURLINFO_RESPONSE_CODE, &status);
+        if (status >= 200 && status < 300)
+            return call->sink(call->sink_ctx, bytes, n, &call->io_err) == 0 ? n : 0;
+    }
     return buf_add(&call->body, bytes, n) == 0 ? n : 0;
+}
+
+static size_t on_read(char *bytes, size_t size, size_t n, void *ctx)
+{
+    struct http_call *call = ctx;
+    int64_t left = call->file.len - call->file_sent;
+    ssize_t k;
+
+    (void)size; /* always 1 */
+    if ((int64_t)n > left)
+        n = (size_t)left;
+    if (n == 0)
+        return 0;
+    do {
+        k = pread(call->file.fd, bytes, n, (off_t)(call->file.offset + call->file_sent));
+    } while (k < 0 && errno == EINTR);
+    if (k <= 0) {
+        if (k < 0)
+            (void)err_sys(&call->io_err, ERR_IO, errno, "read the file to send");
+        else
+            (void)err_set(&call->io_err, ERR_IO, "read the file to send: it became shorter");
+        return CURL_READFUNC_ABORT;
+    }
+    call->file_sent += k;
+    return (size_t)k;
+}
+
+/* A proxy that wants other credentials, or a kept connection that had died, make libcurl begin the
+ * body again. */
+static int on_seek(void *ctx, curl_off_t offset, int origin)
+{
+    struct http_call *call = ctx;
+
+    if (origin != SEEK_SET || offset < 0 || offset > call->file.len)
+        return CURL_SEEKFUNC_FAIL;
+    call->file_sent = offset;
+    return CURL_SEEKFUNC_OK;
 }
 
 /* Each status line begins a new response: of an interim answer, of a redirect that is followed. */
@@ -177,12 +222,25 @@ static int set_tls(struct http *http, CURL *easy, struct err *err)
     return 0;
 }
 
-static CURLcode set_method(CURL *easy, const struct http_request *request)
+static CURLcode set_file(CURL *easy, struct http_call *call, const char *method)
+{
+    (void)curl_easy_setopt(easy, CURLOPT_UPLOAD, 1L);
+    (void)curl_easy_setopt(easy, CURLOPT_INFILESIZE_LARGE, (curl_off_t)call->file.len);
+    (void)curl_easy_setopt(easy, CURLOPT_READFUNCTION, on_read);
+    (void)curl_easy_setopt(easy, CURLOPT_READDATA, call);
+    (void)curl_easy_setopt(easy, CURLOPT_SEEKFUNCTION, on_seek);
+    (void)curl_easy_setopt(easy, CURLOPT_SEEKDATA, call);
+    return str_eq(method, "PUT") ? CURLE_OK : curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, method);
+}
+
+static CURLcode set_method(CURL *easy, struct http_call *call, const struct http_request *request)
 {
     bool has_body =
         request->body_len > 0 || str_eq(request->method, "POST") || str_eq(request->method, "PUT");
     CURLcode code = CURLE_OK;
 
+    if (call->file.fd >= 0)
+        return set_file(easy, call, request->method);
     if (has_body) {
         (void)curl_easy_setopt(easy, CURLOPT_POST, 1L);
         (void)curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)request->body_len);
@@ -232,7 +290,14 @@ static int configure(struct http_call *call, const struct http_request *request,
     /* Version 1.1: ALPN would choose 2, whose windows and tables cost memory that nothing here
      * gains from. */
     (void)curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
-    (void)curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)timeout_ms);
+    (void)curl_easy_setopt(easy, CURLOPT_PATH_AS_IS, 1L);
+    if (request->stall_timeout_ms > 0) {
+        (void)curl_easy_setopt(easy, CURLOPT_LOW_SPEED_LIMIT, 1L);
+        (void)curl_easy_setopt(easy, CURLOPT_LOW_SPEED_TIME,
+                               (long)((request->stall_timeout_ms + 999) / 1000));
+    } else {
+        (void)curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)timeout_ms);
+    }
     (void)curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)http->connect_timeout_ms);
     (void)curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
     (void)curl_easy_setopt(easy, CURLOPT_TCP_KEEPIDLE, KEEPALIVE_SECONDS);
@@ -258,7 +323,7 @@ static int configure(struct http_call *call, const struct http_request *request,
         curl_easy_setopt(easy, CURLOPT_USERAGENT, http->user_agent) != CURLE_OK ||
         curl_easy_setopt(easy, CURLOPT_PROXY, proxy != NULL ? proxy : "") != CURLE_OK ||
         curl_easy_setopt(easy, CURLOPT_NOPROXY, "") != CURLE_OK ||
-        set_method(easy, request) != CURLE_OK)
+        set_method(easy, call, request) != CURLE_OK)
         return err_set(err, ERR_NOMEM, "request to %s: out of memory", call->origin);
     return 0;
 }
@@ -274,6 +339,9 @@ int http_call_new(struct http *http, const struct http_request *request, http_do
     call->http = http;
     call->done = done;
     call->ctx = ctx;
+    call->file = request->file != NULL ? *request->file : (struct http_file){.fd = -1};
+    call->sink = request->sink;
+    call->sink_ctx = request->sink_ctx;
     (void)str_copy(call->method, sizeof(call->method), request->method); /* for texts */
     buf_init(&call->body, request->max_response_bytes > 0 ? request->max_response_bytes
                                                           : DEFAULT_MAX_RESPONSE_BYTES);
@@ -315,7 +383,11 @@ static int code_of(const struct http_call *call, CURLcode code)
         return ERR_TIMEOUT;
     case CURLE_OUT_OF_MEMORY:
         return ERR_NOMEM;
+    case CURLE_ABORTED_BY_CALLBACK:
+        return ERR_IO;
     case CURLE_WRITE_ERROR: /* one of our own callbacks refused more bytes */
+        if (call->io_err.code != 0)
+            return ERR_IO;
         return call->body.failed == ERR_NOMEM || call->response_headers.failed == ERR_NOMEM
                    ? ERR_NOMEM
                    : ERR_PROTOCOL;
@@ -338,7 +410,9 @@ static void describe(const struct http_call *call, CURLcode code, struct err *er
     int e = code_of(call, code);
 
     (void)curl_easy_getinfo(call->easy, CURLINFO_HTTP_CONNECTCODE, &connect_status);
-    if (code == CURLE_WRITE_ERROR && e == ERR_PROTOCOL)
+    if (call->io_err.code != 0)
+        (void)snprintf(detail, sizeof(detail), "%.399s", call->io_err.text);
+    else if (code == CURLE_WRITE_ERROR && e == ERR_PROTOCOL)
         (void)snprintf(detail, sizeof(detail), "the answer's %s larger than %zu bytes",
                        call->body.failed != 0 ? "body is" : "headers are",
                        call->body.failed != 0 ? call->body.max : call->response_headers.max);

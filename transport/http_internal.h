@@ -36,7 +36,12 @@ struct http_call {
     http_done_fn done;
     void *ctx;
     struct buf body;
-    struct buf response_headers;  /* as received, of the last response only */
+    struct buf response_headers; /* as received, of the last response only */
+    struct http_file file;       /* fd -1: the body is not read from a file */
+    int64_t file_sent;           /* bytes of it that libcurl has taken */
+    http_sink_fn sink;
+    void *sink_ctx;
+    struct err io_err;            /* why the file could not be read, or the sink refused */
     char method[16], origin[300]; /* what error texts name; the path may hold secrets */
     char proxy[300];              /* without its password; "" when there is none */
     char error_text[CURL_ERROR_SIZE];

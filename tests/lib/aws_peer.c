@@ -36,28 +36,38 @@ static const char *secret_of(void *ctx, const char *access_key, const char **ret
 }
 
 /* NULL, or AWS's name of what is wrong with the signature. */
-static const char *check_signature(struct aws_peer *peer, const char *raw)
+static const char *check_signature(struct aws_peer *peer, const char *raw, size_t n,
+                                   struct sigv4_authorization *parts)
 {
     char *copy = strdup(raw), *line, *save = NULL, *body;
     struct header headers[32];
-    struct sigv4_request request = {.method = "POST", .path = "/", .headers = headers};
-    struct sigv4_authorization parts;
+    struct sigv4_request request = {.headers = headers};
+    char *target, *query;
     const char *code = NULL;
     const struct sigv4_check check = {.secret = secret_of,
                                       .ctx = peer,
                                       .now_unix_ms = clock_wall_ms() + peer->clock_offset_ms,
                                       .max_skew_ms = 300 * 1000,
-                                      .region = "us-east-1"};
+                                      .region = peer->region};
     struct err err = {0};
 
     ck_assert_ptr_nonnull(copy);
     body = strstr(copy, "\r\n\r\n");
     ck_assert_ptr_nonnull(body);
     *body = '\0';
-    request.body = body + 4;
-    request.body_len = strlen(body + 4);
+    request.body = raw + (body + 4 - copy);
+    request.body_len = n - (size_t)(body + 4 - copy);
     line = strtok_r(copy, "\r\n", &save);
-    ck_assert_msg(str_has_prefix(line, "POST / HTTP/1.1"), "%s", line);
+    target = strchr(line, ' ');
+    ck_assert_msg(target != NULL && strstr(target, " HTTP/1.1") != NULL, "%s", line);
+    *target++ = '\0';
+    *strchr(target, ' ') = '\0';
+    query = strchr(target, '?');
+    if (query != NULL)
+        *query++ = '\0';
+    request.method = line;
+    request.path = target;
+    request.query = query;
     while ((line = strtok_r(NULL, "\r\n", &save)) != NULL) {
         char *colon = strchr(line, ':');
 
@@ -66,7 +76,7 @@ static const char *check_signature(struct aws_peer *peer, const char *raw)
         *colon = '\0';
         headers[request.n_headers++] = (struct header){line, colon + 1 + strspn(colon + 1, " ")};
     }
-    if (sigv4_verify(&request, &check, &parts, &code, &err) == 0)
+    if (sigv4_verify(&request, &check, parts, &code, &err) == 0)
         code = NULL;
     free(copy);
     return code;
@@ -77,19 +87,22 @@ static void on_request(void *ctx, struct script_conn *conn, const char *raw, siz
 {
     struct aws_peer *peer = ctx;
     struct aws_peer_request request = {.number = number, .raw = raw, .body = script_body(raw)};
+    struct sigv4_authorization parts = {0};
     char target[128];
 
-    (void)n;
     script_header(raw, "X-Amz-Target", target, sizeof(target));
     request.target = target;
     request.operation = strrchr(target, '.') != NULL ? strrchr(target, '.') + 1 : "";
-    request.refusal = check_signature(peer, raw);
+    request.refusal = check_signature(peer, raw, n, &parts);
+    request.body_len = n - (size_t)(request.body - raw);
+    request.region = parts.region;
     peer->on_request(peer->ctx, conn, &request);
 }
 
 void aws_peer_start(struct aws_peer *peer, uv_loop_t *loop)
 {
     memset(peer, 0, sizeof(*peer));
+    peer->region = "us-east-1";
     (void)str_copy(peer->access_key, sizeof(peer->access_key), "AKIDPEER");
     (void)str_copy(peer->secret, sizeof(peer->secret), "peer-secret");
     script_server_start(&peer->server, loop, on_request, peer);

@@ -13,6 +13,8 @@ struct aws_peer_request {
     const char *operation; /* the part of X-Amz-Target behind the dot */
     const char *target;
     const char *body;
+    size_t body_len;
+    const char *region; /* that it was signed for; "" without a signature */
     const char *raw;
     const char *refusal; /* NULL: the signature holds; else AWS's name of the refusal */
 };
@@ -21,6 +23,7 @@ struct aws_peer {
     struct script_server server;
     int64_t clock_offset_ms;         /* of the peer's clock against this machine's */
     char access_key[64], secret[64]; /* that it accepts */
+    const char *region;              /* that it accepts; NULL: any */
     void (*on_request)(void *ctx, struct script_conn *conn, const struct aws_peer_request *request);
     void *ctx;
 };

@@ -189,9 +189,11 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
         return;
     }
     while (conn->in_len > 0 && (k = whole_request(conn)) > 0) {
-        char *request = strndup(conn->in, k);
+        char *request = malloc(k + 1); /* a body may hold NULs */
 
         ck_assert_ptr_nonnull(request);
+        memcpy(request, conn->in, k);
+        request[k] = '\0';
         memmove(conn->in, conn->in + k, conn->in_len - k + 1);
         conn->in_len -= k;
         s->on_request(s->ctx, conn, request, k, ++s->n_requests);
