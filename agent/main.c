@@ -112,12 +112,15 @@ static int parse_options(int argc, char **argv, struct options *o, bool *ret_is_
     return EXIT_OK;
 }
 
-static void warn_config(void *ctx, const char *warning)
+static void warn_config(void *ctx, enum config_severity severity, const char *line)
 {
     int *n = ctx;
 
-    (*n)++;
-    log_warning("%s", warning);
+    *n += severity == CONFIG_WARNING;
+    if (severity == CONFIG_WARNING)
+        log_warning("%s", line);
+    else
+        log_debug("%s", line);
 }
 
 static void program_dir(char *ret_dir, size_t size)
@@ -141,7 +144,6 @@ static int read_config(struct agent *a, const struct options *o, int *ret_n_warn
 
     program_dir(dir, sizeof(dir));
     config_init(&a->config, dir);
-    a->config.tells_unused = o->is_check;
     (void)snprintf(theirs, sizeof(theirs), "%s/etc/amazon/ssm/amazon-ssm-agent.json",
                    a->paths.root);
     if (o->config == NULL && stat(path, &st) < 0 && stat(theirs, &st) == 0)

@@ -6,6 +6,8 @@
 #include <string.h>
 #include <strings.h>
 
+#define MAX_DISTANCE_LEN 40
+
 bool str_eq(const char *a, const char *b)
 {
     return a == b || (a != NULL && b != NULL && strcmp(a, b) == 0);
@@ -169,4 +171,30 @@ bool str_is_safe_name(const char *s, size_t max)
             return false;
     }
     return true;
+}
+
+size_t str_distance(const char *a, const char *b, size_t cap)
+{
+    size_t na = strlen(a), nb = strlen(b), i, j, row[MAX_DISTANCE_LEN + 1];
+
+    if (na > MAX_DISTANCE_LEN || nb > MAX_DISTANCE_LEN)
+        return cap;
+    for (j = 0; j <= nb; j++)
+        row[j] = j;
+    for (i = 1; i <= na; i++) {
+        size_t diagonal = row[0];
+
+        row[0] = i;
+        for (j = 1; j <= nb; j++) {
+            size_t best = diagonal + (a[i - 1] != b[j - 1]);
+
+            diagonal = row[j];
+            if (row[j] + 1 < best)
+                best = row[j] + 1;
+            if (row[j - 1] + 1 < best)
+                best = row[j - 1] + 1;
+            row[j] = best;
+        }
+    }
+    return row[nb] < cap ? row[nb] : cap;
 }

@@ -30,6 +30,9 @@ void str_hex(const void *bytes, size_t n, char *ret_hex /* 2n+1 */);
 /* Decode exactly 2*n hexadecimal digits. */
 bool str_unhex(const char *hex, void *ret_bytes, size_t n) MUST_CHECK;
 
+/* How many letters must change to make one of the other; for suggestions. At most `cap`. */
+size_t str_distance(const char *a, const char *b, size_t cap);
+
 /* An id that may become a path component: 1..max of A-Z a-z 0-9 . _ -, not "." or "..", no leading
  * dot or dash. */
 bool str_is_safe_name(const char *s, size_t max);

@@ -72,7 +72,7 @@ static int unknown_option(const struct command_line *line, const char *word, siz
     for (pass = 0; pass < 2 && letter == '\0'; pass++)
         for (o = pass == 0 ? line->verb->options : ctl_global_options; o != NULL && o->name != NULL;
              o++) {
-            size_t d = text_distance(word + 2, o->name, best_distance);
+            size_t d = str_distance(word + 2, o->name, best_distance);
 
             if (d < best_distance) {
                 best_distance = d;

@@ -72,7 +72,7 @@ int ctl_unknown_verb(const char *const *words, size_t n, struct err *err)
                                choices);
     for (v = ctl_verbs; v->name != NULL; v++) {
         size_t d =
-            str_has_prefix(v->name, words[0]) ? 1 : text_distance(words[0], v->name, best_distance);
+            str_has_prefix(v->name, words[0]) ? 1 : str_distance(words[0], v->name, best_distance);
 
         if (d < best_distance) {
             best_distance = d;

@@ -20,7 +20,7 @@ static int unknown_name(const cJSON *declared, const char *name, struct err *err
     buf_init(&names, 300); /* for a text: cut when longer */
     cJSON_ArrayForEach(p, declared)
     {
-        size_t d = text_distance(name, p->string, best_distance);
+        size_t d = str_distance(name, p->string, best_distance);
 
         (void)buf_printf(&names, "%s%s", names.len > 0 ? ", " : "", p->string);
         if (d < best_distance) {

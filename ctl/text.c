@@ -8,8 +8,6 @@
 
 #include "base/str.h"
 
-#define MAX_DISTANCE_LEN 40
-
 /* One character from s[0..n), decoded; n > 0. 0xfffd for a byte that begins none. */
 static uint32_t next_char(const char *s, size_t n, size_t *ret_len)
 {
@@ -124,30 +122,4 @@ void text_duration(int64_t ms, char ret_text[TEXT_SHORT_SIZE])
         (void)snprintf(ret_text, TEXT_SHORT_SIZE, "%" PRId64 " h %" PRId64 " min", h, min % 60);
     else
         (void)snprintf(ret_text, TEXT_SHORT_SIZE, "%" PRId64 " d %" PRId64 " h", d, h % 24);
-}
-
-size_t text_distance(const char *a, const char *b, size_t cap)
-{
-    size_t na = strlen(a), nb = strlen(b), i, j, row[MAX_DISTANCE_LEN + 1];
-
-    if (na > MAX_DISTANCE_LEN || nb > MAX_DISTANCE_LEN)
-        return cap;
-    for (j = 0; j <= nb; j++)
-        row[j] = j;
-    for (i = 1; i <= na; i++) {
-        size_t diagonal = row[0];
-
-        row[0] = i;
-        for (j = 1; j <= nb; j++) {
-            size_t best = diagonal + (a[i - 1] != b[j - 1]);
-
-            diagonal = row[j];
-            if (row[j] + 1 < best)
-                best = row[j] + 1;
-            if (row[j - 1] + 1 < best)
-                best = row[j - 1] + 1;
-            row[j] = best;
-        }
-    }
-    return row[nb] < cap ? row[nb] : cap;
 }

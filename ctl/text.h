@@ -25,9 +25,6 @@ void text_size(int64_t bytes, char ret_text[TEXT_SHORT_SIZE]);
 /* "85 ms", "12.3 s", "4 min 10 s", "2 h 5 min", "3 d 4 h"; "-" when negative. */
 void text_duration(int64_t ms, char ret_text[TEXT_SHORT_SIZE]);
 
-/* How many letters must change to make one of the other; for suggestions. At most `cap`. */
-size_t text_distance(const char *a, const char *b, size_t cap);
-
 /* Rows of cells, printed with every column as wide as its widest cell. Numbers (TABLE_RIGHT) stand
  * to the right. The last column has no padding. */
 #define TABLE_MAX_COLUMNS 8

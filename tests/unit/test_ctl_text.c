@@ -131,8 +131,8 @@ static const struct {
 
 START_TEST(distance_counts_changed_letters)
 {
-    ck_assert_uint_eq(text_distance(distances[_i].a, distances[_i].b, 5), distances[_i].distance);
-    ck_assert_uint_eq(text_distance(distances[_i].b, distances[_i].a, 5), distances[_i].distance);
+    ck_assert_uint_eq(str_distance(distances[_i].a, distances[_i].b, 5), distances[_i].distance);
+    ck_assert_uint_eq(str_distance(distances[_i].b, distances[_i].a, 5), distances[_i].distance);
 }
 END_TEST
 
