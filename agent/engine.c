@@ -296,12 +296,13 @@ static size_t count_busy(const struct engine *e)
     const struct job *j;
 
     for (j = e->first; j != NULL; j = j->next)
-        n += j->inst.machine == &command_machine &&
+        n += j->inst.machine == &command_machine && !command_is_nested(&j->inst) &&
              (j->inst.state == COMMAND_RUNNING || j->inst.state == COMMAND_STOPPING);
     return n;
 }
 
-/* Within the transaction: waiting commands take the places that are free, oldest first. */
+/* Within the transaction: waiting commands take the places that are free, oldest first. A nested
+ * document has its parent's place. */
 static int start_waiting(struct engine *e, struct err *err)
 {
     size_t n_busy = count_busy(e);
@@ -310,16 +311,17 @@ static int start_waiting(struct engine *e, struct err *err)
 
     if (fx_is_reboot_pending(e) || e->is_stopping)
         return 0;
-    for (j = e->first; r == 0 && j != NULL && n_busy < (size_t)e->config->command_workers;
-         j = j->next) {
+    for (j = e->first; r == 0 && j != NULL; j = j->next) {
+        bool is_nested = j->inst.machine == &command_machine && command_is_nested(&j->inst);
         struct fsm_event ev;
 
         if (j->inst.machine != &command_machine || j->inst.state != COMMAND_QUEUED ||
+            (!is_nested && n_busy >= (size_t)e->config->command_workers) ||
             jobs_is_set_aside(e, j->inst.id))
             continue;
         ev = engine_event(e, COMMAND_EV_START, 0, NULL);
         r = engine_deliver(e, j, &ev, err);
-        n_busy += j->inst.state == COMMAND_RUNNING;
+        n_busy += !is_nested && j->inst.state == COMMAND_RUNNING;
     }
     return r;
 }
@@ -484,11 +486,13 @@ void engine_get_status(const struct engine *e, struct engine_status *ret_status)
     for (j = e->first; j != NULL; j = j->next) {
         if (j->inst.machine != &command_machine)
             continue;
+        ret_status->n_rebooting += j->inst.state == COMMAND_REBOOTING;
+        if (command_is_nested(&j->inst)) /* part of its parent */
+            continue;
         ret_status->n_running +=
             j->inst.state == COMMAND_RUNNING || j->inst.state == COMMAND_STOPPING;
         ret_status->n_queued += j->inst.state == COMMAND_QUEUED;
         ret_status->n_reporting += j->inst.state == COMMAND_REPORTING;
-        ret_status->n_rebooting += j->inst.state == COMMAND_REBOOTING;
     }
     ret_status->is_reboot_pending = fx_is_reboot_pending(e);
 }

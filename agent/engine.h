@@ -12,6 +12,7 @@
 
 #include "agent/config.h"
 #include "agent/link.h"
+#include "agent/lookup.h"
 #include "base/paths.h"
 #include "executors/platform.h"
 #include "journal/journal.h"
@@ -34,7 +35,8 @@ struct engine_options {
 /* The caller owns *ret_engine. engine_start() loads what is open and takes it up. */
 int engine_new(const struct engine_options *o, struct engine **ret_engine, struct err *err)
     MUST_CHECK;
-void engine_add_link(struct engine *e, struct link *link); /* borrowed; before engine_start */
+void engine_add_link(struct engine *e, struct link *link);       /* borrowed; before engine_start */
+void engine_set_lookup(struct engine *e, struct lookup *lookup); /* likewise */
 int engine_start(struct engine *e, struct err *err) MUST_CHECK;
 /* Commits what may wait, then lets go. Runners go on. Handles close with the loop's next turns. */
 void engine_stop(struct engine *e);

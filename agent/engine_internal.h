@@ -3,6 +3,7 @@
 #define SSMD_AGENT_ENGINE_INTERNAL_H
 
 #include "agent/engine.h"
+#include "agent/lookup.h"
 #include "base/log.h"
 #include "executors/reboot.h"
 #include "executors/steps.h"
@@ -13,7 +14,8 @@
 #include "transport/backoff.h"
 
 #define ENGINE_MAX_LINKS 4
-#define ENGINE_LOCAL_CHANNEL "local" /* jobs that ssmctl asked for */
+#define ENGINE_LOCAL_CHANNEL "local"   /* jobs that ssmctl asked for */
+#define ENGINE_NESTED_CHANNEL "nested" /* jobs that a step of another one made */
 #define ENGINE_BUCKETS 4096
 #define ENGINE_MAX_SENDING 32 /* answers on their way at once */
 #define ENGINE_MAX_SET_ASIDE 64
@@ -86,6 +88,7 @@ struct engine {
     char boot_id[BOOT_ID_SIZE];
     void (*ended)(void *ctx);
     void *ended_ctx;
+    struct lookup *lookup; /* borrowed; NULL: there is no service */
     struct steps *steps;
     bool is_noexec; /* nothing can be executed below the jobs directory */
     struct link *links[ENGINE_MAX_LINKS];
@@ -175,6 +178,18 @@ int intake_queue(struct engine *e, const struct engine_message *m, engine_accept
 /* The command id inside, or, where that is not a UUID, a name made from the message id's hash. */
 void intake_job_id(const char *message_id, char ret_job_id[FSM_ID_SIZE]);
 
+/* A document that a step of `parent` runs, as a job of its own: its message, its instance, its
+ * acceptance, within the transaction. Takes `task` over. */
+struct nested_command {
+    const struct job *parent;
+    int64_t unit, attempt;
+    const char *name; /* of the document */
+};
+int intake_add_nested(struct engine *e, const struct nested_command *n, const char *payload,
+                      struct task *task, struct err *err) MUST_CHECK;
+/* Before it: ERR_LIMIT when it has more steps than a job can have. */
+int intake_check_nested(const struct task *task, struct err *err) MUST_CHECK;
+
 /* broken.c: negative controls */
 #ifdef SSMD_BREAK_ACKNOWLEDGE_BEFORE_COMMIT
 void broken_acknowledge_early(struct engine *e, const struct engine_message *m, const char *job_id,
@@ -182,8 +197,8 @@ void broken_acknowledge_early(struct engine *e, const struct engine_message *m, 
 #endif
 
 /* task.c */
-int task_new(const char *payload, size_t n, struct task **ret_task, struct buf *trace,
-             struct err *err) MUST_CHECK;
+int task_new(const char *payload, size_t n, bool is_nested, struct task **ret_task,
+             struct buf *trace, struct err *err) MUST_CHECK;
 void task_free(struct task *t);
 /* Make sure that job->task is there. */
 int task_load(struct engine *e, struct job *job, struct err *err) MUST_CHECK;
@@ -196,6 +211,7 @@ DEFINE_AUTO(struct task *, task_free)
  * words. */
 #define STEP_OUTCOME_INVALID_INPUT "invalid_input"
 #define STEP_OUTCOME_NOT_STARTED "not_started"
+#define STEP_OUTCOME_NOT_PREPARED "not_prepared" /* why stands in its stderr, and in its text */
 
 /* steps_fx.c: the effects that concern a step, and the reboot */
 void fx_spawn(struct engine *e, struct job *job, const struct fsm_effect *fx);
@@ -229,7 +245,22 @@ int room_load(struct engine *e, struct job *job, const struct fsm_effect *fx, st
 int room_make(struct engine *e, struct job *job, const struct fsm_effect *fx, struct err *err)
     MUST_CHECK;
 
+/* What is kept of each of a step's output files. */
+uint64_t fx_output_cap(const struct engine *e, const struct job *job);
+
+/* nest.c, nest_output.c: steps that run another document */
+void nest_spawn(struct engine *e, struct job *job, const struct fsm_effect *fx,
+                const struct document_unit *unit);
+void nest_stop(struct engine *e, struct job *job, const struct fsm_effect *fx);
+/* False while a step above is being stopped: its order is on its way to this job. */
+bool nest_may_start(const struct engine *e, const struct job *job);
+/* In place of the terminal reply: gather the output, then end it and its parent's step. */
+void nest_report(struct engine *e, struct job *child, const struct fsm_effect *fx);
+
 /* replies.c */
+/* What is said of a unit beside its output, or in place of it: `note` stands for all of it, `error`
+ * follows its stderr. Its job's task is at hand. */
+void replies_add_words(const struct job *job, size_t i, struct buf *note, struct buf *error);
 /* Build the payload of a reply effect and put it into the outbox, within the transaction. */
 int replies_put(struct engine *e, struct job *job, const struct fsm_effect *fx, struct err *err)
     MUST_CHECK;
@@ -245,6 +276,9 @@ void outbox_forget(struct engine *e, struct job *job); /* it is about to be free
 void outbox_answer_again(struct engine *e, const char *channel, const char *message_id,
                          const char *job_id, enum journal_known known, bool is_unhandled);
 void outbox_retry_timer(uv_timer_t *timer);
+/* The head of a struct of `size` bytes, all zero; NULL: out of memory. */
+void *calls_new(struct engine *e, size_t size);
+void calls_free(struct engine *e, struct call *c);
 void outbox_free_calls(struct engine *e);
 
 #endif

@@ -259,6 +259,11 @@ void engine_add_link(struct engine *e, struct link *link)
         e->links[e->n_links++] = link;
 }
 
+void engine_set_lookup(struct engine *e, struct lookup *lookup)
+{
+    e->lookup = lookup;
+}
+
 int engine_start(struct engine *e, struct err *err)
 {
     int r = load(e, err);

@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "base/sha256.h"
 #include "base/str.h"
+#include "schema/plugin.h"
 #include "schema/script.h"
 
 struct message_item {
@@ -72,6 +73,7 @@ static void fill_unit(struct command_unit *u, const struct document *d, size_t p
               (p->succeeds_on_failure ? COMMAND_FLOW_SUCCEED_ON_FAILURE : 0) |
               (p->exits_on_success ? COMMAND_FLOW_EXIT_ON_SUCCESS : 0) |
               (p->is_finally ? COMMAND_FLOW_FINALLY : 0);
+    u->kind = str_eq(p->name, PLUGIN_RUN_DOCUMENT) ? COMMAND_UNIT_DOCUMENT : COMMAND_UNIT_PROCESS;
     if (p->disposition == DOCUMENT_RUN)
         u->limit_ms = limit_of(&d->units[p->first_unit + nth]);
 }
@@ -123,8 +125,8 @@ static int apply_send(struct engine *e, struct message_item *it, struct err *err
     int r;
 
     buf_init(&trace, 65536);
-    r = task_new(it->m.payload, it->m.payload != NULL ? strlen(it->m.payload) : 0, &task, &trace,
-                 &why);
+    r = task_new(it->m.payload, it->m.payload != NULL ? strlen(it->m.payload) : 0, false, &task,
+                 &trace, &why);
     if (r == ERR_NOMEM) { /* ours, not the document's */
         *err = why;
         return r;
@@ -151,6 +153,66 @@ static int apply_send(struct engine *e, struct message_item *it, struct err *err
         story_add(e, LOG_WARNING, "command %s is refused: %s", it->job_id, why.text);
         ev = engine_event(e, COMMAND_EV_REJECT, 0, trace.len > 0 ? buf_str(&trace) : why.text);
     }
+    return engine_deliver(e, job, &ev, err);
+}
+
+/* ---- documents that a step runs ---- */
+
+int intake_check_nested(const struct task *task, struct err *err)
+{
+    const struct document *d = task->document;
+    size_t p, n = 0;
+
+    for (p = 0; p < d->n_plugins; p++)
+        n += n_children_of(&d->plugins[p]);
+    return n <= FSM_MAX_CHILDREN
+               ? 0
+               : err_set(err, ERR_LIMIT, "it has %zu steps; at most %d are allowed", n,
+                         FSM_MAX_CHILDREN);
+}
+
+int intake_add_nested(struct engine *e, const struct nested_command *n, const char *payload,
+                      struct task *task, struct err *err)
+{
+    char message_id[FSM_ID_SIZE + sizeof(ENGINE_NESTED_CHANNEL)], now[ISO_MS_SIZE];
+    struct message_item it = {.m = {.channel = ENGINE_NESTED_CHANNEL,
+                                    .message_id = message_id,
+                                    .topic = "aws.ssm.sendCommand.nested",
+                                    .destination = ENGINE_NESTED_CHANNEL,
+                                    .created_date = now,
+                                    .payload = payload}};
+    AUTO(task_free) struct task *owned = task;
+    struct fsm_instance inst;
+    struct job *job = NULL;
+    struct command *c;
+    struct fsm_event ev;
+    int r;
+
+    if (!command_child_id(n->parent->inst.id, n->unit, n->attempt, it.job_id))
+        return err_set(err, ERR_LIMIT, "document of %s: its id would be too long",
+                       n->parent->inst.id);
+    (void)snprintf(message_id, sizeof(message_id), ENGINE_NESTED_CHANNEL ".%s",
+                   it.job_id); /* fits */
+    clock_format_iso_ms(clock_wall_ms(), now);
+    r = make_command(e, &it, owned, &inst, err);
+    if (r < 0)
+        return r;
+    c = command_of(&inst);
+    (void)str_copy(c->document_name, sizeof(c->document_name), n->name); /* cut: it is for people */
+    (void)str_copy(c->parent_id, sizeof(c->parent_id), n->parent->inst.id); /* fits: it is an id */
+    c->parent_unit = n->unit;
+    c->parent_attempt = n->attempt;
+    c->depth = command_of(&n->parent->inst)->depth + 1;
+    r = put_message(e, &it, err);
+    if (r == 0)
+        r = engine_add_job(e, &inst, message_id, &job, err);
+    if (r < 0) {
+        fsm_instance_done(&inst);
+        return r;
+    }
+    assert(job != NULL); /* engine_add_job returned 0 */
+    job->task = TAKE(owned);
+    ev = engine_event(e, COMMAND_EV_ACCEPT, 0, NULL);
     return engine_deliver(e, job, &ev, err);
 }
 

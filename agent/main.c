@@ -269,6 +269,7 @@ static int start(struct agent *a, struct err *err)
     if ((r = service_new(&so, &a->service, err)) < 0)
         return r;
     engine_add_link(a->engine, service_link(a->service));
+    engine_set_lookup(a->engine, service_lookup(a->service));
     if ((r = engine_start(a->engine, err)) < 0 || (r = ctl_server_new(&co, &a->ctl, err)) < 0 ||
         (r = upkeep_new(&a->loop, a->journal, &a->config, &a->paths, &a->upkeep, err)) < 0)
         return r;

@@ -133,7 +133,7 @@ static void finish_sent(struct engine *e, struct item *item, const struct err *e
 
 /* ---- calls under way ---- */
 
-static void *new_call(struct engine *e, size_t size)
+void *calls_new(struct engine *e, size_t size)
 {
     struct call *c = calloc(1, size);
 
@@ -146,7 +146,7 @@ static void *new_call(struct engine *e, size_t size)
     return c;
 }
 
-static void free_call(struct engine *e, struct call *c)
+void calls_free(struct engine *e, struct call *c)
 {
     if (c->prev != NULL)
         c->prev->next = c->next;
@@ -162,7 +162,7 @@ static void free_call(struct engine *e, struct call *c)
 void outbox_free_calls(struct engine *e)
 {
     while (e->calls != NULL)
-        free_call(e, e->calls);
+        calls_free(e, e->calls);
 }
 
 /* ---- the line of those that wait ---- */
@@ -309,7 +309,7 @@ static void on_done(void *ctx, const struct err *err)
             try_later(e, job, s->lane, err);
         outbox_kick(e, job);
     }
-    free_call(e, &s->call);
+    calls_free(e, &s->call);
     serve_line(e);
 }
 
@@ -344,11 +344,16 @@ void outbox_kick(struct engine *e, struct job *job)
 
     if (job->is_sending || job->is_waiting || (fx == NULL && until == INT64_MAX))
         return;
+    if (fx != NULL && job->inst.machine == &command_machine && command_is_nested(&job->inst)) {
+        job->is_sending = true; /* it ends with this: nothing else is to be sent */
+        nest_report(e, job, fx);
+        return;
+    }
     if (fx == NULL || e->n_sending >= ENGINE_MAX_SENDING) {
         wait_in_line(e, job);
         return;
     }
-    s = new_call(e, sizeof(*s));
+    s = calls_new(e, sizeof(*s));
     if (s == NULL) {
         (void)err_set(&err, ERR_NOMEM, "answer: out of memory");
         try_later(e, job, lane_of(job, fx), &err);
@@ -363,7 +368,7 @@ void outbox_kick(struct engine *e, struct job *job)
     (void)str_copy(s->job_id, sizeof(s->job_id), job->inst.id);
     if (str_eq(engine_channel_of(job), ENGINE_LOCAL_CHANNEL)) { /* nobody to tell */
         taken(e, s, job, NULL);
-        free_call(e, &s->call);
+        calls_free(e, &s->call);
         outbox_kick(e, job);
         return;
     }
@@ -377,7 +382,7 @@ void outbox_kick(struct engine *e, struct job *job)
         return;
     }
     try_later(e, job, s->lane, &err); /* our own trouble: the service has refused nothing */
-    free_call(e, &s->call);
+    calls_free(e, &s->call);
 }
 
 /* ---- known already ---- */
@@ -404,7 +409,7 @@ static void after_final(void *ctx, const struct err *err)
 
     if (err != NULL)
         log_debug("message %s came again; an answer was not taken: %s", a->message_id, err->text);
-    free_call(a->e, &a->call);
+    calls_free(a->e, &a->call);
 }
 
 static void after_acknowledge(void *ctx, const struct err *err)
@@ -468,7 +473,7 @@ void outbox_answer_again(struct engine *e, const char *channel, const char *mess
         ;
     if (i == e->n_links || e->n_again >= ENGINE_MAX_SENDING)
         return; /* it will come once more */
-    a = new_call(e, sizeof(*a));
+    a = calls_new(e, sizeof(*a));
     if (a == NULL)
         return;
     e->n_again++;

@@ -113,17 +113,17 @@ static void add_attempt(struct engine *e, const struct step_key *key, bool is_st
 
 /* Why a unit ended as it did, where its output does not say so. */
 static void add_explanation(const struct command_unit *u, const struct document_plugin *p,
-                            struct texts *t)
+                            struct buf *note, struct buf *b)
 {
-    struct buf *b = &t->error;
-
+    if (str_eq(u->outcome, STEP_OUTCOME_NOT_PREPARED) && b->len == 0)
+        (void)buf_add_str(b, u->text); /* its file was removed, or could not be written */
     if (u->note == COMMAND_NOTE_NONE || u->note == COMMAND_NOTE_ON_FAILURE)
         return;
     if (b->len > 0 && b->data[b->len - 1] != '\n')
         (void)buf_add_char(b, '\n');
     switch ((enum command_note)u->note) {
     case COMMAND_NOTE_EARLIER_EXIT:
-        text_skipped_by_flow(&t->note, p->name, p->id);
+        text_skipped_by_flow(note, p->name, p->id);
         break;
     case COMMAND_NOTE_INTERRUPTED:
         (void)buf_printf(
@@ -131,8 +131,8 @@ static void add_explanation(const struct command_unit *u, const struct document_
             u->text);
         break;
     case COMMAND_NOTE_AFTER_LOST:
-        (void)buf_printf(
-            &t->note, "Step %s was not run: the outcome of the step before it is unknown.", p->id);
+        (void)buf_printf(note, "Step %s was not run: the outcome of the step before it is unknown.",
+                         p->id);
         break;
     case COMMAND_NOTE_REBOOT_CAP:
         (void)buf_printf(b,
@@ -145,7 +145,7 @@ static void add_explanation(const struct command_unit *u, const struct document_
             (void)buf_printf(b, "Step %s asked for a reboot that did not come%s%s.", p->id,
                              u->text[0] != '\0' ? ": " : "", u->text);
         else
-            (void)buf_printf(&t->note, "Step %s was not run: the reboot before it did not come.",
+            (void)buf_printf(note, "Step %s was not run: the reboot before it did not come.",
                              p->id);
         break;
     case COMMAND_NOTE_UNSTOPPABLE:
@@ -154,7 +154,7 @@ static void add_explanation(const struct command_unit *u, const struct document_
         break;
     case COMMAND_NOTE_NOT_BEGUN:
         if (u->attempt == 0)
-            (void)buf_printf(&t->note, "Step %s was cancelled before it began.", p->id);
+            (void)buf_printf(note, "Step %s was cancelled before it began.", p->id);
         break;
     case COMMAND_NOTE_RUNAWAY:
         (void)buf_printf(b, "Step %s was given up: the command changed its state too often.",
@@ -167,36 +167,52 @@ static void add_explanation(const struct command_unit *u, const struct document_
     }
 }
 
-static void add_unit(struct engine *e, const struct job *job, size_t i, struct texts *t)
+/* It did not run, or could not be begun: words take the place of its output. */
+static bool has_words_only(const struct job *job, size_t i)
+{
+    const struct command_unit *u = command_unit_at(&job->inst, i);
+    const struct document_plugin *p = &job->task->document->plugins[u->plugin];
+
+    return (p->note != NULL &&
+            (u->note == COMMAND_NOTE_NONE || u->note == COMMAND_NOTE_ON_FAILURE)) ||
+           (str_eq(u->outcome, STEP_OUTCOME_INVALID_INPUT) &&
+            task_unit(job->task, &job->inst, i) != NULL) ||
+           str_eq(u->outcome, STEP_OUTCOME_NOT_STARTED);
+}
+
+void replies_add_words(const struct job *job, size_t i, struct buf *note, struct buf *error)
 {
     const struct command_unit *u = command_unit_at(&job->inst, i);
     const struct document_plugin *p = &job->task->document->plugins[u->plugin];
     const struct document_unit *du = task_unit(job->task, &job->inst, i);
-    struct step_key key = {.job_id = job->inst.id, .step = (int)i};
 
-    if (p->note != NULL && (u->note == COMMAND_NOTE_NONE || u->note == COMMAND_NOTE_ON_FAILURE)) {
-        (void)buf_add_str(&t->note, p->note);
-        return;
-    }
-    if (str_eq(u->outcome, STEP_OUTCOME_INVALID_INPUT) && du != NULL) {
+    if (!has_words_only(job, i)) {
+        add_explanation(u, p, note, error);
+    } else if (p->note != NULL) {
+        (void)buf_add_str(note, p->note);
+    } else if (str_eq(u->outcome, STEP_OUTCOME_NOT_STARTED)) {
+        text_start_failed(error, u->text);
+    } else {
         struct script_inputs inputs = {0};
         struct err err;
 
-        if (script_inputs_parse(du->inputs, &inputs, &t->error, &err) == 0)
+        if (script_inputs_parse(du->inputs, &inputs, error, &err) == 0)
             script_inputs_done(
                 &inputs); /* cannot be: it failed before, and the payload is the same */
-        return;
     }
-    if (str_eq(u->outcome, STEP_OUTCOME_NOT_STARTED)) {
-        text_start_failed(&t->error, u->text);
-        return;
-    }
-    for (key.attempt = 1; key.attempt <= (int)u->attempt; key.attempt++)
+}
+
+static void add_unit(struct engine *e, const struct job *job, size_t i, struct texts *t)
+{
+    const struct command_unit *u = command_unit_at(&job->inst, i);
+    struct step_key key = {.job_id = job->inst.id, .step = (int)i, .attempt = 1};
+
+    for (; !has_words_only(job, i) && key.attempt <= (int)u->attempt; key.attempt++)
         add_attempt(e, &key,
                     key.attempt == (int)u->attempt &&
                         (str_eq(u->outcome, "timed_out") || str_eq(u->outcome, "cancelled")),
                     t);
-    add_explanation(u, p, t);
+    replies_add_words(job, i, &t->note, &t->error);
 }
 
 /* ---- one result ---- */
@@ -367,6 +383,8 @@ int replies_put(struct engine *e, struct job *job, const struct fsm_effect *fx, 
 
     if (is_delivery ? fx->kind != DELIVERY_FX_REPLY
                     : fx->kind != COMMAND_FX_REPLY && fx->kind != COMMAND_FX_REPORT)
+        return 0;
+    if (!is_delivery && command_is_nested(&job->inst)) /* told to the step that ran it */
         return 0;
     buf_init(&payload, PAYLOAD_MAX);
     if (is_delivery)

@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/str.h"
 #include "executors/platform.h"
+#include "schema/document.h"
 #include "transport/aws.h"
 #include "transport/mds.h"
 #include "transport/ssm.h"
@@ -23,8 +24,18 @@ struct pending {
     void *ctx;
 };
 
+/* A question of the engine; freed with its answer, or with the service. */
+struct question {
+    struct question *next, *prev;
+    struct service *service;
+    lookup_document_fn done;
+    void *ctx;
+};
+
 struct service {
     struct link link;
+    struct lookup lookup;
+    struct question *questions;
     uv_loop_t *loop;
     struct engine *engine;
     const struct config *config;
@@ -162,6 +173,55 @@ static void on_message(void *ctx, const struct mds_message *m)
         log_warning("%s", err.text);
 }
 
+/* ---- what the engine asks ---- */
+
+static void free_question(struct question *q)
+{
+    if (q->prev != NULL)
+        q->prev->next = q->next;
+    else
+        q->service->questions = q->next;
+    if (q->next != NULL)
+        q->next->prev = q->prev;
+    free(q);
+}
+
+static void on_document(void *ctx, const struct aws_result *result)
+{
+    struct question *q = ctx;
+    lookup_document_fn done = q->done;
+    void *done_ctx = q->ctx;
+    AUTO(buf_done) struct buf content = {0};
+    struct err err = {0};
+
+    free_question(q);
+    buf_init(&content, DOCUMENT_MAX_BYTES);
+    if (result->err != NULL)
+        err = *result->err;
+    else if (ssm_document_parse(result->body, result->len, &content, &err) == 0)
+        err.code = 0;
+    done(done_ctx, buf_str(&content), content.len, err.code != 0 ? &err : NULL);
+}
+
+static int lookup_get_document(struct lookup *l, const char *name, const char *version,
+                               lookup_document_fn done, void *ctx, struct err *err)
+{
+    struct service *s = container_of(l, struct service, lookup);
+    struct question *q = calloc(1, sizeof(*q));
+    int r;
+
+    if (q == NULL)
+        return err_set(err, ERR_NOMEM, "GetDocument: out of memory");
+    *q = (struct question){.next = s->questions, .service = s, .done = done, .ctx = ctx};
+    if (q->next != NULL)
+        q->next->prev = q;
+    s->questions = q;
+    r = ssm_get_document(s->aws, name, version, on_document, q, NULL, err);
+    if (r < 0)
+        free_question(q);
+    return r;
+}
+
 /* ---- the health ping ---- */
 
 static void on_pinged(void *ctx, const struct aws_result *result)
@@ -268,6 +328,7 @@ int service_new(const struct service_options *o, struct service **ret_service, s
                             .acknowledge = link_acknowledge,
                             .fail = link_fail,
                             .set_open = link_set_open};
+    s->lookup = (struct lookup){.get_document = lookup_get_document};
     (void)uv_timer_init(s->loop, &s->ping_timer); /* cannot fail */
     s->ping_timer.data = s;
     r = set_up(s, err);
@@ -278,6 +339,11 @@ int service_new(const struct service_options *o, struct service **ret_service, s
 struct link *service_link(struct service *s)
 {
     return &s->link;
+}
+
+struct lookup *service_lookup(struct service *s)
+{
+    return &s->lookup;
 }
 
 void service_start(struct service *s)
@@ -312,6 +378,8 @@ void service_free(struct service *s)
         next = p->next;
         free(p);
     }
+    while (s->questions != NULL)
+        free_question(s->questions);
     credentials_provider_free(s->credentials);
     free(s);
 }

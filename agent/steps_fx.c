@@ -295,11 +295,21 @@ void fx_step_ended(void *ctx, const struct step_key *key, enum step_answer answe
 
 /* ---- start ---- */
 
+static bool is_document(const struct job *job, const struct fsm_effect *fx)
+{
+    return command_unit_at(&job->inst, (size_t)fx->arg)->kind == COMMAND_UNIT_DOCUMENT;
+}
+
 /* Where the output goes to S3, it is kept whole until then. */
-static uint64_t output_cap(const struct engine *e, const struct job *job)
+uint64_t fx_output_cap(const struct engine *e, const struct job *job)
 {
     uint64_t cap = (uint64_t)e->config->output_cap_mib << 20;
 
+    if (command_is_nested(&job->inst)) { /* its output becomes the output of who ran it */
+        const struct job *root = engine_find_job(e, command_root_id(job->inst.id));
+
+        job = root != NULL ? root : job;
+    }
     return command_of(&job->inst)->output_bucket[0] != '\0' && cap < SHELL_SPOOL_CAP_BYTES
                ? SHELL_SPOOL_CAP_BYTES
                : cap;
@@ -323,10 +333,10 @@ static int start(struct engine *e, struct job *job, const struct step_key *key,
         .step_dir = step_dir,
         .downloads_dir = downloads,
         .is_noexec = e->is_noexec,
-        .cap_bytes = output_cap(e, job),
+        .cap_bytes = fx_output_cap(e, job),
         .grace_ms = e->config->kill_grace_ms,
         .base_environment = (const char *const *)environ,
-        .command_id = job->inst.id,
+        .command_id = command_root_id(job->inst.id),
         .instance_id = e->config->instance_id,
         .region = config_signing_region(e->config),
         .platform_name = e->platform->name,
@@ -364,7 +374,8 @@ void fx_spawn(struct engine *e, struct job *job, const struct fsm_effect *fx)
     struct err err;
     int r;
 
-    if (job->inst.state == COMMAND_STOPPING) /* its stop makes the step void; never start it now */
+    /* Its stop makes the step void; never start it now. */
+    if (job->inst.state == COMMAND_STOPPING || !nest_may_start(e, job))
         return;
     if (fx_is_reboot_pending(e)) {
         job->has_held_spawn = true; /* released by the turn in which the reboot is given up */
@@ -375,6 +386,10 @@ void fx_spawn(struct engine *e, struct job *job, const struct fsm_effect *fx)
     unit = r == 0 ? task_unit(job->task, &job->inst, (size_t)fx->arg) : NULL;
     if (r == 0 && unit == NULL)
         r = err_set(&err, ERR_CORRUPT, "step %" PRId64 " is not in the document", fx->arg);
+    if (r == 0 && unit != NULL && is_document(job, fx)) {
+        nest_spawn(e, job, fx, unit);
+        return;
+    }
     if (r == 0 && unit != NULL && script_inputs_parse(unit->inputs, &inputs, &failure, &err) < 0) {
         fail_step(e, job, fx, STEP_OUTCOME_INVALID_INPUT, err.text);
         return;
@@ -399,8 +414,13 @@ void fx_probe_spawn(struct engine *e, struct job *job, const struct fsm_effect *
     const struct step_key key = {
         .job_id = job->inst.id, .step = (int)fx->arg, .attempt = (int)fx->arg2};
     struct err err;
-    int r = room_load(e, job, fx, &err);
+    int r;
 
+    if (is_document(job, fx)) { /* the journal knows whether it was begun: it looks there first */
+        fx_spawn(e, job, fx);
+        return;
+    }
+    r = room_load(e, job, fx, &err);
     if (r < 0) {
         engine_ask_suspend(e, &err);
         return;
@@ -463,6 +483,10 @@ void fx_stop(struct engine *e, struct job *job, const struct fsm_effect *fx)
     enum step_answer answer;
     struct err err;
 
+    if (is_document(job, fx)) {
+        nest_stop(e, job, fx);
+        return;
+    }
     if (steps_stop(e->steps, &key, is_timeout ? STEP_STOP_TIMED_OUT : STEP_STOP_CANCELLED, &answer,
                    &err) < 0) {
         log_error("%s: step %d cannot be told to stop, it is tried again: %s", job->inst.id,

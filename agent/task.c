@@ -4,11 +4,11 @@
 
 #include <stdlib.h>
 
-int task_new(const char *payload, size_t n, struct task **ret_task, struct buf *trace,
-             struct err *err)
+int task_new(const char *payload, size_t n, bool is_nested, struct task **ret_task,
+             struct buf *trace, struct err *err)
 {
     AUTO(task_free) struct task *t = calloc(1, sizeof(*t));
-    struct document_input in = {.trace = trace};
+    struct document_input in = {.is_nested = is_nested, .trace = trace};
     int r;
 
     if (t == NULL)
@@ -61,7 +61,7 @@ int task_load(struct engine *e, struct job *job, struct err *err)
     buf_init(&payload, MESSAGE_MAX_PAYLOAD_BYTES);
     r = e->journal->ops->get_payload(e->journal, job->inst.id, &payload, err);
     if (r == 0)
-        r = task_new(buf_str(&payload), payload.len, &t, NULL, err);
+        r = task_new(buf_str(&payload), payload.len, command_is_nested(&job->inst), &t, NULL, err);
     if (r == 0)
         r = check_layout(t, &job->inst, err);
     if (r == 0)

@@ -15,6 +15,9 @@
  */
 #define STOP_OVERDUE_MS (INT64_C(60) * 1000)
 #define MAX_REBOOT_TRIES 2
+/* The steps of a nested document keep their own limits, and may wait for reboots. This only ends
+ * what all of them failed to end. */
+#define DOCUMENT_LIMIT_MS (INT64_C(366) * 24 * 60 * 60 * 1000)
 
 /* What a unit ends as, once the document's onFailure has been applied. */
 struct ending {
@@ -68,6 +71,13 @@ static void settle(const struct fsm_instance *inst, const struct fsm_event *ev, 
     fsm_touch_child(out, i);
 }
 
+/* Nobody waits for the replies of a nested document (spec 04, section 7, oddity d). */
+static void open_reply(const struct fsm_instance *inst, struct fsm_out *out, int64_t what)
+{
+    if (!command_is_nested(inst))
+        fsm_open(out, COMMAND_FX_REPLY, what, 0);
+}
+
 /* One plugin-level reply when the last unit of a plugin is over (spec 03, section 6.3). */
 static void reply_if_over(const struct fsm_instance *inst, struct fsm_out *out, size_t unit)
 {
@@ -75,7 +85,7 @@ static void reply_if_over(const struct fsm_instance *inst, struct fsm_out *out, 
 
     if ((unit + 1 == inst->n_children || command_unit_at(inst, unit + 1)->plugin != plugin) &&
         command_plugin_is_over(inst, plugin))
-        fsm_open(out, COMMAND_FX_REPLY, plugin, 0);
+        open_reply(inst, out, plugin);
 }
 
 /* Give every unit in [from, to) the end that the document or an earlier step decided for it. */
@@ -112,7 +122,8 @@ static void spawn(const struct fsm_instance *inst, const struct fsm_event *ev, s
     (void)str_copy(u->boot_id, sizeof(u->boot_id), ev->boot_id);
     fsm_touch_child(out, i);
     fsm_open(out, COMMAND_FX_SPAWN, (int64_t)i, u->attempt);
-    out->deadline_ms = u->limit_ms + LIMIT_MARGIN_MS;
+    out->deadline_ms =
+        u->kind == COMMAND_UNIT_DOCUMENT ? DOCUMENT_LIMIT_MS : u->limit_ms + LIMIT_MARGIN_MS;
 }
 
 static void record_result(const struct fsm_instance *inst, const struct fsm_event *ev,
@@ -198,8 +209,9 @@ static bool may_ask_again(const struct fsm_instance *inst, const struct fsm_even
 
 static void accept(struct fsm_instance *inst, const struct fsm_event *ev, struct fsm_out *out)
 {
-    (void)inst;
     (void)ev;
+    if (command_is_nested(inst)) /* made here: nothing was delivered */
+        return;
     fsm_open(out, COMMAND_FX_REPLY, COMMAND_REPLY_RECEIPT, 0);
     fsm_open(out, COMMAND_FX_ACKNOWLEDGE, 0, 0);
 }
@@ -289,8 +301,8 @@ static void reboot(struct fsm_instance *inst, const struct fsm_event *ev, struct
     u->reboots++;
     c->reboot_tries = 1;
     (void)str_copy(c->reboot_boot_id, sizeof(c->reboot_boot_id), ev->boot_id);
-    fsm_open(out, COMMAND_FX_REPLY, u->plugin, 0);
-    fsm_open(out, COMMAND_FX_REPLY, COMMAND_REPLY_SO_FAR, 0);
+    open_reply(inst, out, u->plugin);
+    open_reply(inst, out, COMMAND_REPLY_SO_FAR);
     fsm_open(out, COMMAND_FX_REBOOT, 0, 0);
     out->deadline_ms = REBOOT_OVERDUE_MS;
 }
@@ -367,10 +379,14 @@ static void lose(struct fsm_instance *inst, const struct fsm_event *ev, struct f
 static void stop_for(struct fsm_instance *inst, struct fsm_out *out, enum command_stop why)
 {
     struct command *c = command_of(inst);
+    const struct command_unit *u = command_unit_at(inst, (size_t)c->unit);
 
     c->stop = why;
-    fsm_open(out, COMMAND_FX_STOP, c->unit, command_unit_at(inst, (size_t)c->unit)->attempt);
+    fsm_open(out, COMMAND_FX_STOP, c->unit, u->attempt);
     out->deadline_ms = c->grace_ms + STOP_OVERDUE_MS;
+    if (u->kind == COMMAND_UNIT_DOCUMENT) /* longer than what it has to wait for: a reboot, stops */
+        out->deadline_ms +=
+            (COMMAND_MAX_DEPTH + 1 - c->depth) * MAX_REBOOT_TRIES * REBOOT_OVERDUE_MS;
 }
 
 static void cancel_running(struct fsm_instance *inst, const struct fsm_event *ev,
@@ -583,11 +599,16 @@ static const struct fsm_field fields[] = {
     FSM_FIELD_TEXT(struct command, reboot_boot_id),
     FSM_FIELD_I64(struct command, is_refused),
     FSM_FIELD_TEXT(struct command, text),
+    FSM_FIELD_TEXT(struct command, parent_id),
+    FSM_FIELD_I64(struct command, parent_unit),
+    FSM_FIELD_I64(struct command, parent_attempt),
+    FSM_FIELD_I64(struct command, depth),
 };
 
 static const struct fsm_field unit_fields[] = {
     FSM_FIELD_I64(struct command_unit, plugin),
     FSM_FIELD_I64(struct command_unit, plan),
+    FSM_FIELD_I64(struct command_unit, kind),
     FSM_FIELD_I64(struct command_unit, flow),
     FSM_FIELD_TEXT(struct command_unit, status),
     FSM_FIELD_I64(struct command_unit, code),

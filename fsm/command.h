@@ -97,11 +97,22 @@ struct command {
     char reboot_boot_id[BOOT_ID_SIZE]; /* the boot that is to end */
     int64_t is_refused;
     char text[400]; /* why it was rejected or refused */
+    /* A nested document (spec 04, section 7) is a command of its own: what ran it, and how deep. */
+    char parent_id[FSM_ID_SIZE]; /* "": it came from outside */
+    int64_t parent_unit, parent_attempt;
+    int64_t depth; /* 0: from outside; its aws:runDocument steps make commands of depth 1 */
+};
+
+/* What running a unit means. */
+enum command_unit_kind {
+    COMMAND_UNIT_PROCESS,  /* a process below a runner, in a directory of its own */
+    COMMAND_UNIT_DOCUMENT, /* another command, whose end is its end */
 };
 
 struct command_unit {
     int64_t plugin;
     int64_t plan;
+    int64_t kind; /* enum command_unit_kind */
     int64_t flow;
     char status[20]; /* spec 03, section 7.1; "" before it began */
     int64_t code;
@@ -153,5 +164,25 @@ int64_t command_plugin_code(const struct fsm_instance *inst, int64_t plugin);
 bool command_plugin_is_over(const struct fsm_instance *inst, int64_t plugin);
 /* The document's status by spec 03, section 7.3. */
 const char *command_document_status(const struct fsm_instance *inst);
+
+/* ---- nested documents ---- */
+
+#define COMMAND_MAX_DEPTH 3 /* spec 04, section 7 */
+
+/* It was run by a step of another command: nobody outside waits for its replies. */
+static inline bool command_is_nested(const struct fsm_instance *inst)
+{
+    return command_of(inst)->parent_id[0] != '\0';
+}
+/* The id of the command that attempt `attempt` of unit `unit` of `parent_id` makes. Always the
+ * same one, so that it can be asked for after a restart; does not begin with its parent's, so that
+ * a beginning of that names one job. False: it would be too long. */
+bool command_child_id(const char *parent_id, int64_t unit, int64_t attempt,
+                      char ret_id[FSM_ID_SIZE]);
+/* The part of an id that names the command that came from outside: scripts know that one. */
+const char *command_root_id(const char *id);
+/* What a nested document's statuses make of the step that ran it: the greatest of them (spec 03,
+ * section 7.4). */
+const char *command_merged_status(const struct fsm_instance *inst);
 
 #endif

@@ -1,4 +1,8 @@
 /* Statuses of a command: of a unit, of a plugin, of the document (spec 03, section 7). */
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
 #include "base/str.h"
 #include "fsm/command.h"
 
@@ -78,4 +82,33 @@ const char *command_document_status(const struct fsm_instance *inst)
     for (i = 0; i < inst->n_children; i++)
         is_all_over = is_all_over && command_unit_is_over(command_unit_at(inst, i));
     return is_all_over ? "Success" : "InProgress";
+}
+
+const char *command_merged_status(const struct fsm_instance *inst)
+{
+    size_t i, best = 0;
+
+    for (i = 0; i < inst->n_children; i++) {
+        size_t k = rank_of(command_unit_at(inst, i)->status);
+
+        if (k > best)
+            best = k;
+    }
+    return ranks[best];
+}
+
+bool command_child_id(const char *parent_id, int64_t unit, int64_t attempt,
+                      char ret_id[FSM_ID_SIZE])
+{
+    int n = snprintf(ret_id, FSM_ID_SIZE, "n%" PRId64 ".%" PRId64 "-%s", unit, attempt, parent_id);
+
+    return n > 0 && n < FSM_ID_SIZE;
+}
+
+/* Ids from outside are UUIDs or begin with "m-" (agent/intake.c), so 'n' is a child's alone. */
+const char *command_root_id(const char *id)
+{
+    while (id[0] == 'n' && strchr(id, '-') != NULL)
+        id = strchr(id, '-') + 1;
+    return id;
 }

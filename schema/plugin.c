@@ -9,7 +9,7 @@
 static const struct plugin_info plugins[] = {
     /* name                    registered  implemented */
     {PLUGIN_SHELL_SCRIPT, true, true},     {PLUGIN_POWERSHELL_SCRIPT, true, false},
-    {"aws:runDocument", true, false},      {"aws:downloadContent", true, false},
+    {PLUGIN_RUN_DOCUMENT, true, true},     {"aws:downloadContent", true, false},
     {"aws:configurePackage", true, false}, {"aws:softwareInventory", true, false},
     {"aws:updateSsmAgent", true, false},   {"aws:refreshAssociation", true, false},
     {"aws:configureDocker", true, false},  {"aws:runDockerAction", true, false},

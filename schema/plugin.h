@@ -7,6 +7,8 @@
 
 #define PLUGIN_SHELL_SCRIPT "aws:runShellScript"
 #define PLUGIN_POWERSHELL_SCRIPT "aws:runPowerShellScript"
+#define PLUGIN_RUN_DOCUMENT "aws:runDocument"
+#define PLUGIN_DOWNLOAD_CONTENT "aws:downloadContent"
 
 struct plugin_info {
     const char *name;

@@ -4,9 +4,11 @@
 #include <string.h>
 
 #include "base/str.h"
+#include "schema/json.h"
 #include "schema/parameter_store.h"
 
 #define MAX_REQUEST_BYTES (64u << 10)
+#define MAX_DOCUMENT_ANSWER_BYTES (4u << 20)
 
 static bool is_given(const char *value)
 {
@@ -96,4 +98,48 @@ int ssm_get_parameters(struct aws *aws, const char *const *names, size_t n, bool
                                            .body_len = body.len,
                                            .n_retries = AWS_RETRIES},
                      done, ctx, ret_call, err);
+}
+
+int ssm_get_document(struct aws *aws, const char *name, const char *version, aws_done_fn done,
+                     void *ctx, struct aws_call **ret_call, struct err *err)
+{
+    AUTO(buf_done) struct buf body = {0};
+    int r;
+
+    buf_init(&body, MAX_REQUEST_BYTES);
+    (void)buf_add_char(&body, '{');
+    add_member(&body, "Name", name);
+    add_member(&body, "DocumentVersion", version);
+    (void)buf_add_char(&body, '}');
+    r = buf_error(&body, "GetDocument", err);
+    if (r < 0)
+        return r;
+    return aws_start(aws,
+                     &(struct aws_request){.service = AWS_SSM,
+                                           .operation = "GetDocument",
+                                           .body = body.data,
+                                           .body_len = body.len,
+                                           .n_retries = AWS_RETRIES,
+                                           .max_response_bytes = MAX_DOCUMENT_ANSWER_BYTES},
+                     done, ctx, ret_call, err);
+}
+
+int ssm_document_parse(const char *body, size_t n, struct buf *ret_content, struct err *err)
+{
+    AUTO(cJSON_Delete) cJSON *root = NULL;
+    const char *content = NULL;
+    int r = json_parse(body, n, MAX_DOCUMENT_ANSWER_BYTES, JSON_REFUSE, "answer of GetDocument",
+                       &root, err);
+
+    if (r == 0)
+        r = json_get_string(root, "answer of GetDocument", "Content", MAX_DOCUMENT_ANSWER_BYTES,
+                            &content, err);
+    if (r == 0 && content == NULL)
+        r = err_set(err, ERR_PROTOCOL, "the answer of GetDocument has no Content");
+    if (r == ERR_INVALID)
+        err->code = r = ERR_PROTOCOL;
+    if (r < 0)
+        return r;
+    (void)buf_add_str(ret_content, content);
+    return buf_error(ret_content, "document", err);
 }

@@ -32,4 +32,13 @@ int ssm_get_parameters(struct aws *aws, const char *const *names, size_t n, bool
                        aws_done_fn done, void *ctx, struct aws_call **ret_call, struct err *err)
     MUST_CHECK;
 
+/* GetDocument. `version` NULL or "": the default one. The body of a success is for
+ * ssm_document_parse(). *ret_call may be NULL. ERR_NOMEM, ERR_LIMIT. */
+int ssm_get_document(struct aws *aws, const char *name, const char *version, aws_done_fn done,
+                     void *ctx, struct aws_call **ret_call, struct err *err) MUST_CHECK;
+/* The document in it, JSON or YAML, into *ret_content, which the caller has initialised. Any
+ * thread. ERR_PROTOCOL: it is no such answer; ERR_LIMIT, ERR_NOMEM. */
+int ssm_document_parse(const char *body, size_t n, struct buf *ret_content, struct err *err)
+    MUST_CHECK;
+
 #endif

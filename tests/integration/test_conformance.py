@@ -22,8 +22,6 @@ LATER = {
     "param-ssm": "parameters from the Parameter Store",
     "plugin-powershell-on-linux": "aws:runPowerShellScript",
     "plugin-refreshassociation": "aws:refreshAssociation",
-    "rundocument-local-missing": "aws:runDocument",
-    "rundocument-ssm": "aws:runDocument",
 }
 
 NO_DIRECTORY = "failed to run commands: working directory /nonexistent/dir: No such file or directory"
@@ -129,6 +127,8 @@ class Play:
         self.world = world
         self.case = case
         self.hub = world.hub()
+        for name, content in case.get("ssm_documents", {}).items():
+            self.hub.ssm.create_document(Name=name, Content=json.dumps(content), DocumentType="Command")
         self.agent = world.agent(self.hub).start()
         self.blockers = [self.hub.send(document(f"while [ ! -e {world.path('go')} ]; do sleep 0.05; done"))
                          for _ in range(case.get("blockers", 0))]
