@@ -47,6 +47,7 @@ void engine_free(struct engine *e); /* after the loop has run out */
 struct engine_message {
     const char *channel;
     const char *message_id, *topic, *destination, *created_date, *payload;
+    const char *problem; /* why payload is NULL though there was one; else NULL or "" */
 };
 int engine_receive(struct engine *e, const struct engine_message *m, struct err *err) MUST_CHECK;
 

@@ -42,7 +42,7 @@ struct lane {
 /* One open instance. */
 struct job {
     struct fsm_instance inst;
-    char message_id[200];
+    char *message_id;  /* owned; never NULL */
     struct task *task; /* owned; NULL when not at hand */
     struct job *bucket_next;
     struct job *next, *prev; /* all jobs, oldest first */
@@ -129,8 +129,8 @@ struct job *engine_find_job(const struct engine *e, const char *job_id);
 /* Takes inst's contents over. NULL: out of memory. */
 struct job *jobs_insert(struct engine *e, struct fsm_instance *inst, const char *message_id);
 void jobs_free(struct engine *e, struct job *job);
-/* A job that makes every turn fail is left alone until the next start; false when no more fit, or
- * it is there. */
+/* A job that makes every turn fail is left alone until the next start, but for its runner, which is
+ * watched; a message that cannot be journaled is failed when it comes again. False: it is there. */
 bool jobs_set_aside(struct engine *e, const char *job_id);
 bool jobs_is_set_aside(const struct engine *e, const char *job_id);
 

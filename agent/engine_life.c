@@ -170,10 +170,22 @@ static void recover(struct engine *e, struct job *job)
     }
 }
 
+/* Nothing of it can be journaled, so nothing is started, stopped or told. But its runner is ours:
+ * its end is noticed, and what it leaves behind is ended with it. */
+static void watch_only(struct engine *e, struct job *job)
+{
+    const struct fsm_effect *spawn = job->inst.machine == &command_machine
+                                         ? fsm_find_effect_kind(&job->inst, COMMAND_FX_SPAWN)
+                                         : NULL;
+
+    if (spawn != NULL)
+        fx_probe_spawn(e, job, spawn);
+}
+
 static int load_one(void *ctx, struct fsm_instance *inst, struct err *err)
 {
     struct engine *e = ctx;
-    char message_id[200];
+    char message_id[JOURNAL_MESSAGE_ID_SIZE];
     int r =
         e->journal->ops->get_message_id(e->journal, inst->id, message_id, sizeof(message_id), err);
 
@@ -213,6 +225,8 @@ static int load(struct engine *e, struct err *err)
         next = j->next;
         if (!jobs_is_set_aside(e, j->inst.id))
             recover(e, j);
+        else
+            watch_only(e, j);
     }
     engine_arm_deadlines(e);
     e->is_flush_due = true; /* a turn, so that what waits is started */

@@ -22,6 +22,7 @@ struct message_item {
     void *ctx;
     char job_id[FSM_ID_SIZE];
     enum journal_known known;
+    bool is_set_aside;
     char text[];
 };
 
@@ -125,8 +126,11 @@ static int apply_send(struct engine *e, struct message_item *it, struct err *err
     int r;
 
     buf_init(&trace, 65536);
-    r = task_new(it->m.payload, it->m.payload != NULL ? strlen(it->m.payload) : 0, false, &task,
-                 &trace, &why);
+    if (it->m.payload == NULL && it->m.problem != NULL && it->m.problem[0] != '\0')
+        r = err_set(&why, ERR_INVALID, "%s", it->m.problem);
+    else
+        r = task_new(it->m.payload, it->m.payload != NULL ? strlen(it->m.payload) : 0, false, &task,
+                     &trace, &why);
     if (r == ERR_NOMEM) { /* ours, not the document's */
         *err = why;
         return r;
@@ -282,7 +286,8 @@ static int apply_message(struct engine *e, struct item *item, struct err *err)
     char unhandled[160];
     int r;
 
-    if (jobs_is_set_aside(e, it->job_id))
+    it->is_set_aside = jobs_is_set_aside(e, it->job_id);
+    if (it->is_set_aside)
         return 0;
     (void)str_copy(e->culprit, sizeof(e->culprit), it->job_id); /* if this fails, it is this one */
     r = e->journal->ops->find(e->journal, it->m.message_id, it->job_id, &it->known, err);
@@ -325,6 +330,9 @@ static void finish_message(struct engine *e, struct item *item, const struct err
         outbox_answer_again(e, it->m.channel, it->m.message_id, it->job_id, it->known,
                             is_unhandled(&it->m));
     }
+    if (err == NULL && it->is_set_aside && engine_find_job(e, it->job_id) == NULL)
+        outbox_answer_again(e, it->m.channel, it->m.message_id, it->job_id, JOURNAL_UNKNOWN,
+                            true); /* it cannot be journaled, so it was never taken on */
     if (it->done != NULL)
         it->done(it->ctx, it->job_id, err);
     free(it);
@@ -354,11 +362,12 @@ int intake_queue(struct engine *e, const struct engine_message *m, engine_accept
     struct message_item *it;
     char *at;
 
-    if (strlen(m->message_id) >= sizeof(((struct job *)0)->message_id))
-        return err_set(err, ERR_LIMIT, "message %.40s...: its id is longer than %zu bytes",
-                       m->message_id, sizeof(((struct job *)0)->message_id) - 1);
+    if (strlen(m->message_id) >= JOURNAL_MESSAGE_ID_SIZE)
+        return err_set(err, ERR_LIMIT, "message %.40s...: its id is longer than %d bytes",
+                       m->message_id, JOURNAL_MESSAGE_ID_SIZE - 1);
     it = calloc(1, sizeof(*it) + size_of(m->channel) + size_of(m->message_id) + size_of(m->topic) +
-                       size_of(m->destination) + size_of(m->created_date) + size_of(m->payload));
+                       size_of(m->destination) + size_of(m->created_date) + size_of(m->payload) +
+                       size_of(m->problem));
     if (it == NULL)
         return err_set(err, ERR_NOMEM, "message %s: out of memory", m->message_id);
     at = it->text;
@@ -370,6 +379,7 @@ int intake_queue(struct engine *e, const struct engine_message *m, engine_accept
         .destination = pack(&at, m->destination),
         .created_date = pack(&at, m->created_date),
         .payload = pack(&at, m->payload),
+        .problem = pack(&at, m->problem),
     };
     it->done = done;
     it->ctx = ctx;

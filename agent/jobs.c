@@ -2,6 +2,7 @@
 #include "agent/engine_internal.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/str.h"
 
@@ -28,11 +29,12 @@ struct job *jobs_insert(struct engine *e, struct fsm_instance *inst, const char 
 {
     struct job *job = calloc(1, sizeof(*job)), **bucket;
 
-    if (job == NULL)
+    if (job == NULL || (job->message_id = strdup(message_id)) == NULL) {
+        free(job);
         return NULL;
+    }
     job->inst = *inst;
     *inst = (struct fsm_instance){.machine = inst->machine};
-    (void)str_copy(job->message_id, sizeof(job->message_id), message_id); /* intake bounds it */
     bucket = &e->buckets[bucket_of(job->inst.id)];
     job->bucket_next = *bucket;
     *bucket = job;
@@ -64,6 +66,7 @@ void jobs_free(struct engine *e, struct job *job)
     e->n_jobs--;
     outbox_forget(e, job);
     task_free(job->task);
+    free(job->message_id);
     fsm_instance_done(&job->inst);
     free(job);
 }
@@ -114,8 +117,10 @@ bool jobs_is_set_aside(const struct engine *e, const char *job_id)
 
 bool jobs_set_aside(struct engine *e, const char *job_id)
 {
-    if (e->n_set_aside == ENGINE_MAX_SET_ASIDE || jobs_is_set_aside(e, job_id))
+    if (jobs_is_set_aside(e, job_id))
         return false;
+    if (e->n_set_aside == ENGINE_MAX_SET_ASIDE) /* the oldest gets another chance */
+        memmove(e->set_aside[0], e->set_aside[1], sizeof(e->set_aside[0]) * --e->n_set_aside);
     (void)str_copy(e->set_aside[e->n_set_aside++], FSM_ID_SIZE, job_id); /* it is an id: fits */
     return true;
 }

@@ -391,7 +391,7 @@ struct again {
     struct call call;
     struct engine *e;
     struct link *link;
-    char message_id[200];
+    char message_id[JOURNAL_MESSAGE_ID_SIZE];
     struct journal_reply final; /* payload NULL: none is stored */
 };
 

@@ -19,6 +19,7 @@
 #define READ_BYTES (REPLY_STREAM_BYTES + 1)
 #define STREAM_MAX ((size_t)4 * REPLY_STREAM_BYTES)
 #define PAYLOAD_MAX (1u << 20)
+#define TRACE_MAX 4096u
 
 /* The texts of one result while its reply is made. */
 struct texts {
@@ -324,8 +325,8 @@ static bool is_one_result(const struct document *d, size_t n)
     return n > 0;
 }
 
-static int build(struct engine *e, struct job *job, const struct fsm_effect *fx,
-                 struct buf *payload, struct err *err)
+static int build_full(struct engine *e, struct job *job, const struct fsm_effect *fx,
+                      struct buf *payload, struct err *err)
 {
     const struct reply_header h = header(e);
     const struct command *c = command_of(&job->inst);
@@ -342,13 +343,8 @@ static int build(struct engine *e, struct job *job, const struct fsm_effect *fx,
     if (c->n_plugins == 0)
         return reply_document_level(&h, "Failed", c->text, payload, err);
     r = task_load(e, job, err);
-    if (r < 0 && err_class_of(r) == ERR_CLASS_RETRY)
+    if (r < 0)
         return r;
-    if (r < 0) { /* accepted once, and not readable now: its end is reported all the same */
-        log_error("%s: %s", job->inst.id, err->text);
-        return reply_document_level(&h, fx->kind == COMMAND_FX_REPORT ? "Failed" : "InProgress",
-                                    err->text, payload, err);
-    }
     d = job->task->document;
     n = fx->kind == COMMAND_FX_REPLY && fx->arg >= 0 ? (size_t)fx->arg + 1 : d->n_plugins;
     results = calloc(n, sizeof(*results));
@@ -371,6 +367,46 @@ static int build(struct engine *e, struct job *job, const struct fsm_effect *fx,
     if (t.shortage.code != 0)
         return err_set(err, t.shortage.code, "%s", t.shortage.text);
     return reply_final(&h, results, n, command_document_status(&job->inst), payload, err);
+}
+
+/* What the journal knows of the steps without the document. */
+static void tell_units(const struct job *job, struct buf *text)
+{
+    size_t i;
+
+    (void)buf_add_str(text, "; what is known of its steps:");
+    for (i = 0; i < job->inst.n_children; i++) {
+        const struct command_unit *u = command_unit_at(&job->inst, i);
+
+        (void)buf_printf(text, "%s %zu: %s", i > 0 ? "," : "", i + 1,
+                         u->status[0] != '\0' ? u->status : "not begun");
+        if (u->status[0] != '\0')
+            (void)buf_printf(text, " (%" PRId64 ")", u->code);
+    }
+}
+
+static int build(struct engine *e, struct job *job, const struct fsm_effect *fx,
+                 struct buf *payload, struct err *err)
+{
+    AUTO(buf_done) struct buf text = {0};
+    const struct reply_header h = header(e);
+    bool is_final = fx->kind == COMMAND_FX_REPORT;
+    int r = build_full(e, job, fx, payload, err);
+
+    if (r == 0 || err_class_of(r) == ERR_CLASS_RETRY)
+        return r;
+    /* Accepted once, and now not readable, or its answer cannot be made: its end is reported all
+     * the same. */
+    story_add(e, LOG_ERROR, "%s: its answer is made without its document: %s", job->inst.id,
+              err->text);
+    buf_init(&text, TRACE_MAX); /* what is over is cut */
+    (void)buf_add_str(&text, err->text);
+    if (is_final)
+        tell_units(job, &text);
+    buf_done(payload);
+    buf_init(payload, PAYLOAD_MAX);
+    return reply_document_level(&h, is_final ? "Failed" : "InProgress", buf_str(&text), payload,
+                                err);
 }
 
 int replies_put(struct engine *e, struct job *job, const struct fsm_effect *fx, struct err *err)

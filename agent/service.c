@@ -166,6 +166,7 @@ static void on_message(void *ctx, const struct mds_message *m)
         .destination = m->destination,
         .created_date = m->created_date,
         .payload = m->payload,
+        .problem = m->problem,
     };
     struct err err;
 

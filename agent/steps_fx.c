@@ -375,7 +375,8 @@ void fx_spawn(struct engine *e, struct job *job, const struct fsm_effect *fx)
     int r;
 
     /* Its stop makes the step void; never start it now. */
-    if (job->inst.state == COMMAND_STOPPING || !nest_may_start(e, job))
+    if (job->inst.state == COMMAND_STOPPING || jobs_is_set_aside(e, job->inst.id) ||
+        !nest_may_start(e, job))
         return;
     if (fx_is_reboot_pending(e)) {
         job->has_held_spawn = true; /* released by the turn in which the reboot is given up */

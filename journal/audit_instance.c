@@ -316,7 +316,8 @@ static int check_ledger_row(struct audit *a, sqlite3_stmt *row, struct err *err)
 static int check_message(struct audit *a, sqlite3_stmt *row, struct err *err)
 {
     const char *id = db_column(row, INSTANCE_ID), *sha256;
-    char got[SHA256_HEX_SIZE], message_id[256] = "", wanted[256] = "";
+    char got[SHA256_HEX_SIZE], message_id[JOURNAL_MESSAGE_ID_SIZE] = "";
+    char wanted[JOURNAL_MESSAGE_ID_SIZE] = "";
     bool is_ledgered = false;
     sqlite3_stmt *q = NULL;
     int r = db_query(a->db, SQL_MESSAGE, DB_ARGS(DB_T(id)), &q, err);

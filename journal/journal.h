@@ -18,6 +18,8 @@
 #include "base/buf.h"
 #include "fsm/fsm.h"
 
+#define JOURNAL_MESSAGE_ID_SIZE 1025 /* any id that schema/message.h lets through, and a NUL */
+
 /* One delivery, as it came (spec 03, section 3). Strings are borrowed for the call. */
 struct journal_message {
     const char *message_id; /* unique */
@@ -49,7 +51,7 @@ struct journal_transition {
 struct journal_reply {
     int64_t effect_id; /* the effect that sends it */
     char reply_id[37];
-    char message_id[200];
+    char message_id[JOURNAL_MESSAGE_ID_SIZE];
     char kind[16]; /* "receipt", "step", "final": the document level, a step's, the terminal one */
     char *payload; /* owned by the struct when read (journal_reply_done), borrowed when put */
     size_t payload_len;
@@ -97,7 +99,8 @@ struct journal_ops {
 
     /* --- puts, inside a transaction. After one has failed only rollback is possible. --- */
     /* Before its instance, in the same transaction. ERR_EXISTS: this message, or another one for
-     * the instance, was written before. */
+     * the instance, was written before. ERR_LIMIT: its id is longer than JOURNAL_MESSAGE_ID_SIZE.
+     */
     int (*put_message)(struct journal *j, const struct journal_message *m, struct err *err);
     /* A new one, before its first fsm_step: row, fields, children, and the chain's first row (n 0,
      * event "created"). ERR_EXISTS: it is here or in the ledger. */

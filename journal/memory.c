@@ -108,6 +108,9 @@ static int put_message(struct journal *j, const struct journal_message *m, struc
     struct memory_row *row;
     int r = touch(j, err);
 
+    if (r == 0 && strlen(m->message_id) >= JOURNAL_MESSAGE_ID_SIZE)
+        r = err_set(err, ERR_LIMIT, "message %.40s...: its id is longer than %d bytes",
+                    m->message_id, JOURNAL_MESSAGE_ID_SIZE - 1);
     if (r < 0)
         return r;
     if (memory_find_row(memory_seen(j), MEMORY_MESSAGES, m->message_id) != NULL ||

@@ -22,19 +22,19 @@ enum memory_table {
 struct memory_row {
     enum memory_table table;
     int refs;
-    char id[208];                  /* instance, message, ledger's instance, or the fact's key */
-    char instance_id[FSM_ID_SIZE]; /* of a message, an effect, a reply */
-    struct fsm_instance inst;      /* of an instance, without its effects; owned */
+    char id[JOURNAL_MESSAGE_ID_SIZE]; /* instance, message, ledger's instance, or fact's key */
+    char instance_id[FSM_ID_SIZE];    /* of a message, an effect, a reply */
+    struct fsm_instance inst;         /* of an instance, without its effects; owned */
     struct fsm_effect effect;
     struct journal_reply reply; /* payload owned */
     char *bytes;                /* owned: payload, or the fact's value */
     size_t n_bytes;
     int64_t ended_unix_ms; /* of an instance, a reply, a ledger row; closing time of an effect */
     bool has_ended;
-    bool is_superseded;         /* a reply that ended because its effect was closed */
-    char message_id[256];       /* of a ledger row */
-    char hash[SHA256_HEX_SIZE]; /* of a ledger row */
-    int64_t n;                  /* of a ledger row */
+    bool is_superseded;                       /* a reply that ended because its effect was closed */
+    char message_id[JOURNAL_MESSAGE_ID_SIZE]; /* of a ledger row */
+    char hash[SHA256_HEX_SIZE];               /* of a ledger row */
+    int64_t n;                                /* of a ledger row */
 };
 
 struct memory_list {

@@ -33,8 +33,8 @@ bool reader_is_copy(const struct reader *r);
 
 struct reader_instance {
     char id[FSM_ID_SIZE], machine[48], state[48];
-    char status[32];      /* the service's word; "" when this version does not know the machine */
-    char message_id[256]; /* "" when it came from no message */
+    char status[32]; /* the service's word; "" when this version does not know the machine */
+    char message_id[JOURNAL_MESSAGE_ID_SIZE]; /* "" when it came from no message */
     char head[65];
     int64_t seq; /* order in which instances were made; for paging */
     int64_t version, n_transitions, created_unix_ms, updated_unix_ms;

@@ -19,6 +19,9 @@ int sqlite_put_message(struct journal *j, const struct journal_message *m, struc
 
     if (r < 0)
         return r;
+    if (strlen(m->message_id) >= JOURNAL_MESSAGE_ID_SIZE)
+        return err_set(err, ERR_LIMIT, "message %.40s...: its id is longer than %d bytes",
+                       m->message_id, JOURNAL_MESSAGE_ID_SIZE - 1);
     sha256_hex_of(m->payload, m->payload_len, sha256);
     r = db_run(&sj->db, SQL_PUT_MESSAGE,
                DB_ARGS(DB_T(m->message_id), DB_T(m->instance_id), DB_T(or_empty(m->channel)),
@@ -134,7 +137,7 @@ static int close_effects(struct sqlite_journal *sj, const int64_t *ids, size_t n
 static int put_ledger(struct sqlite_journal *sj, const struct fsm_instance *inst, const char *head,
                       int64_t at_unix_ms, struct err *err)
 {
-    char prev[SHA256_HEX_SIZE], hash[SHA256_HEX_SIZE], message_id[256];
+    char prev[SHA256_HEX_SIZE], hash[SHA256_HEX_SIZE], message_id[JOURNAL_MESSAGE_ID_SIZE];
     struct chain_ledger row = {
         .n = 1,
         .id = inst->id,

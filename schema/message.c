@@ -64,8 +64,8 @@ static void parse_message(const cJSON *item, struct mds_message *message)
             (void)snprintf(message->problem, sizeof(message->problem), "%s is missing or empty",
                            required[i].name);
     }
-    message->payload = envelope_text(item, "Payload", MESSAGE_MAX_PAYLOAD_BYTES, message);
     message->is_valid = message->problem[0] == '\0';
+    message->payload = envelope_text(item, "Payload", MESSAGE_MAX_PAYLOAD_BYTES, message);
 }
 
 int mds_messages_parse(const char *body, size_t n, struct mds_messages *ret_messages,

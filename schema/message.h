@@ -18,9 +18,9 @@ struct mds_message {
     const char *destination;
     const char *topic;
     const char *created_date;
-    const char *payload; /* NULL when absent; that is for the payload's parser to say */
+    const char *payload; /* NULL when absent or not usable as a text; for its parser to say */
     bool is_valid;       /* false: drop it without any call (spec 03, section 3.2) */
-    char problem[160];   /* why not, for the log */
+    char problem[160];   /* why it is not valid, or why its payload is NULL; else "" */
 };
 
 struct mds_messages {

@@ -25,6 +25,7 @@
     200 /* with messages, one after another; then each is followed by a pause */
 #define EXPECTED_END_MS 10000 /* a poll cut off later than this ended as long polls do */
 #define VISIBILITY_TIMEOUT_SECONDS 10
+#define TELL_AGAIN_US (INT64_C(3600) * 1000000)
 
 static void start_poll(struct mds *m);
 
@@ -91,6 +92,32 @@ static bool is_expected_end(const struct mds *m, const struct aws_result *result
     return result->err->code == ERR_TIMEOUT || result->is_reset;
 }
 
+static uint32_t hash_of(const char *text, uint32_t h)
+{
+    for (; text != NULL && *text != '\0'; text++)
+        h = (h ^ (unsigned char)*text) * 16777619u; /* FNV-1a */
+    return h;
+}
+
+/* The service offers what was dropped again and again: told once in a while. */
+static bool is_told_lately(struct mds *m, const struct mds_message *message)
+{
+    uint32_t h = hash_of(message->topic, hash_of(message->message_id, 2166136261u));
+    int64_t now = clock_monotonic_us();
+    size_t i, oldest = 0;
+
+    h = hash_of(message->payload, hash_of(message->problem, h));
+    for (i = 0; i < MDS_N_TOLD; i++) {
+        if (m->told[i].at_us != 0 && m->told[i].hash == h && now - m->told[i].at_us < TELL_AGAIN_US)
+            return true;
+        if (m->told[i].at_us < m->told[oldest].at_us)
+            oldest = i;
+    }
+    m->told[oldest].hash = h;
+    m->told[oldest].at_us = now;
+    return false;
+}
+
 /* The number of messages that could be used. */
 static size_t hand_over(struct mds *m, const struct mds_messages *messages)
 {
@@ -100,7 +127,10 @@ static size_t hand_over(struct mds *m, const struct mds_messages *messages)
         const struct mds_message *message = &messages->items[i];
 
         if (!message->is_valid) {
-            log_warning("dropped a message: %s", message->problem);
+            if (!is_told_lately(m, message))
+                log_warning("dropped message %.200s: %s",
+                            message->message_id != NULL ? message->message_id : "without an id",
+                            message->problem);
             continue;
         }
         n_valid++;

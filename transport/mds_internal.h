@@ -5,6 +5,8 @@
 #include "transport/backoff.h"
 #include "transport/mds.h"
 
+#define MDS_N_TOLD 32
+
 struct mds {
     uv_loop_t *loop;
     struct aws *aws;
@@ -18,6 +20,10 @@ struct mds {
     int64_t stop_timeout_ms, empty_pause_ms;
     unsigned n_quick_rounds; /* with messages, one after another */
     unsigned n_reply_retries;
+    struct {
+        uint32_t hash;
+        int64_t at_us;  /* monotonic; 0: none */
+    } told[MDS_N_TOLD]; /* dropped messages that the log knows of */
     void (*on_message)(void *ctx, const struct mds_message *message);
     void *ctx;
 };

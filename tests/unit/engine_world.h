@@ -9,7 +9,7 @@
 
 struct told {
     char what[16]; /* "reply", "acknowledge", "fail" */
-    char message_id[128];
+    char message_id[JOURNAL_MESSAGE_ID_SIZE];
     char reply_id[40];
     char status[24]; /* documentStatus of a reply */
     char *payload;   /* owned */

@@ -4,6 +4,7 @@
 
 #include <check.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -245,24 +246,119 @@ START_TEST(a_result_passes_an_acknowledgement_that_is_never_taken)
 }
 END_TEST
 
-START_TEST(one_unreadable_job_does_not_stop_the_others)
+/* In another process's place, while the engine is down. */
+static void change_journal(const char *sql)
 {
     sqlite3 *db;
+
+    ck_assert_int_eq(sqlite3_open(w.paths.journal, &db), SQLITE_OK);
+    ck_assert_msg(sqlite3_exec(db, sql, NULL, NULL, NULL) == SQLITE_OK, "%s", sqlite3_errmsg(db));
+    ck_assert_int_eq(sqlite3_close(db), SQLITE_OK);
+}
+
+START_TEST(a_job_whose_document_cannot_be_read_any_more_is_reported_with_the_reason)
+{
+    size_t i, n = 0;
 
     (void)engine_world_send(&w, 1, 1, waiting("exit 0"));
     engine_world_until(&w, is_marked);
     engine_world_crash(&w);
-    ck_assert_int_eq(sqlite3_open(w.paths.journal, &db), SQLITE_OK);
-    ck_assert_int_eq(
-        sqlite3_exec(db, "UPDATE inbox SET payload = CAST('not json' AS BLOB)", NULL, NULL, NULL),
-        SQLITE_OK);
-    ck_assert_int_eq(sqlite3_close(db), SQLITE_OK);
+    change_journal("UPDATE inbox SET payload = CAST('not json' AS BLOB)");
     engine_world_start(&w, "boot-1");
     go();
     (void)engine_world_send(&w, 2, 1, "exit 0");
-    engine_world_until(&w, has_terminal);
+    engine_world_until(&w, has_terminal); /* the others go on */
     engine_world_until(&w, has_ended);
     ck_assert(w.is_open);
+    for (i = 0; i < w.n_told; i++)
+        if (str_eq(w.told[i].status, "Failed")) {
+            n++;
+            ck_assert_ptr_nonnull(strstr(w.told[i].payload, "its document"));
+            ck_assert_ptr_nonnull(strstr(w.told[i].payload, "1: Success (0)"));
+        }
+    ck_assert_uint_eq(n, 1);
+}
+END_TEST
+
+static bool has_no_processes(struct engine_world *world)
+{
+    return engine_world_processes(world) == 0;
+}
+
+/* Its rows take nothing more: what a damaged journal may do to one job. */
+START_TEST(a_job_that_is_set_aside_has_its_runner_watched_and_the_others_go_on)
+{
+    AUTO(buf_done) struct buf lock = {0};
+    char name[PATH_MAX + 100];
+    struct err err;
+
+    (void)engine_world_send(&w, 1, 1, waiting("exit 0"));
+    engine_world_until(&w, is_marked);
+    engine_world_crash(&w);
+    change_journal("CREATE TRIGGER broken BEFORE INSERT ON transition WHEN NEW.instance_id LIKE "
+                   "'%000000000001' BEGIN SELECT RAISE(ABORT, 'broken'); END");
+    engine_world_start(&w, "boot-1");
+    ck_assert_int_eq(
+        engine_cancel(w.engine, "00000000-0000-4000-8000-000000000001", NULL, NULL, &err), 0);
+    (void)engine_world_send(&w, 2, 1, "exit 0");
+    while (w.is_open)
+        (void)uv_run(&w.loop, UV_RUN_ONCE);
+    while (!w.is_open)
+        (void)uv_run(&w.loop, UV_RUN_ONCE);
+    (void)engine_world_send(&w, 2, 1, "exit 0"); /* its delivery went with the turn that failed */
+    engine_world_until(&w, has_terminal);
+    /* Its runner dies: what it leaves behind is found and ended. */
+    buf_init(&lock, 100);
+    (void)snprintf(name, sizeof(name), "%s/00000000-0000-4000-8000-000000000001/0.1/lock",
+                   w.paths.jobs_dir);
+    ck_assert_int_eq(fs_read_file(AT_FDCWD, name, &lock, &err), 0);
+    ck_assert_int_eq(kill((pid_t)strtol(buf_str(&lock), NULL, 10), SIGKILL), 0);
+    engine_world_until(&w, has_no_processes);
+}
+END_TEST
+
+static bool has_failed_one(struct engine_world *world)
+{
+    return engine_world_count(world, "fail", NULL) > 0;
+}
+
+START_TEST(a_message_that_cannot_be_journaled_is_failed_when_it_comes_again)
+{
+    engine_world_crash(&w);
+    change_journal("CREATE TRIGGER broken BEFORE INSERT ON inbox WHEN NEW.instance_id LIKE "
+                   "'%000000000001' BEGIN SELECT RAISE(ABORT, 'broken'); END");
+    engine_world_start(&w, "boot-1");
+    (void)engine_world_send(&w, 1, 1, "exit 0");
+    while (w.is_open)
+        (void)uv_run(&w.loop, UV_RUN_ONCE);
+    while (!w.is_open)
+        (void)uv_run(&w.loop, UV_RUN_ONCE);
+    (void)engine_world_send(&w, 1, 1, "exit 0");
+    (void)engine_world_send(&w, 2, 1, "exit 0");
+    engine_world_until(&w, has_failed_one);
+    engine_world_until(&w, has_terminal);
+    ck_assert(w.is_open);
+}
+END_TEST
+
+/* 16 is the least that the service's model allows, 1,024 the most that an envelope may have. */
+START_TEST(a_message_id_of_any_length_is_kept_and_answered)
+{
+    static const size_t lengths[] = {16, 199, 200, 256, 1024};
+    char id[1025];
+
+    memset(id, 'x', sizeof(id));
+    id[lengths[_i]] = '\0';
+    engine_world_receive(&w, "aws.ssm.sendCommand.us.east.1.1", id,
+                         "{\"DocumentName\":\"T\",\"CommandId\":\"x\",\"DocumentContent\":"
+                         "{\"schemaVersion\":\"2.2\",\"mainSteps\":[{\"action\":"
+                         "\"aws:runShellScript\",\"name\":\"s\",\"inputs\":{\"runCommand\":"
+                         "[\"true\"]}}]}}");
+    engine_world_restart(&w, "boot-1"); /* read back, too */
+    engine_world_until(&w, has_terminal);
+    engine_world_until(&w, has_ended);
+    ck_assert_str_eq(w.told[w.n_told - 1].message_id, id);
+    ck_assert_uint_eq(engine_world_count(&w, "acknowledge", NULL), 1);
 }
 END_TEST
 
@@ -381,7 +477,10 @@ int main(void)
     tcase_add_test(t, a_step_whose_directory_was_removed_is_lost_and_not_run_again);
     tcase_add_test(t, a_command_that_was_not_begun_before_a_loss_of_power_is_run);
     tcase_add_test(t, a_result_passes_an_acknowledgement_that_is_never_taken);
-    tcase_add_test(t, one_unreadable_job_does_not_stop_the_others);
+    tcase_add_test(t, a_job_whose_document_cannot_be_read_any_more_is_reported_with_the_reason);
+    tcase_add_test(t, a_job_that_is_set_aside_has_its_runner_watched_and_the_others_go_on);
+    tcase_add_test(t, a_message_that_cannot_be_journaled_is_failed_when_it_comes_again);
+    tcase_add_loop_test(t, a_message_id_of_any_length_is_kept_and_answered, 0, 5);
     tcase_add_test(t, a_reply_that_is_not_taken_is_sent_again_with_its_id);
     tcase_add_test(t, a_reply_that_is_refused_for_good_ends_the_command);
     tcase_add_test(t, nothing_is_started_while_a_reboot_is_awaited);

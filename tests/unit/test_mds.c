@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "base/ids.h"
+#include "base/log.h"
 #include "base/str.h"
 #include "tests/lib/aws_peer.h"
 #include "transport/mds.h"
@@ -210,6 +211,25 @@ START_TEST(a_malformed_message_does_not_hurt_the_others)
     RUN(&quick, BAD_ONE);
     ck_assert_uint_eq(n_got, 1);
     ck_assert_str_eq(got[0], MESSAGE_ID);
+}
+END_TEST
+
+START_TEST(a_message_that_is_dropped_again_and_again_fills_no_log)
+{
+    AUTO(fclose) FILE *log = tmpfile();
+    char text[4096] = "";
+    const char *p;
+    size_t n = 0;
+
+    ck_assert_ptr_nonnull(log);
+    log_set_fd(fileno(log));
+    RUN(&quick, UNUSABLE, UNUSABLE, UNUSABLE, BAD_ONE, UNUSABLE);
+    log_set_fd(2);
+    rewind(log);
+    (void)fread(text, 1, sizeof(text) - 1, log);
+    for (p = text; (p = strstr(p, "dropped message")) != NULL; p++)
+        n++;
+    ck_assert_uint_eq(n, 1);
 }
 END_TEST
 
@@ -587,6 +607,7 @@ int main(void)
     tcase_add_test(polling, the_poll_asks_as_the_reference_does_with_a_new_id_each_time);
     tcase_add_test(polling, messages_are_handed_over_in_order_and_the_next_poll_begins_at_once);
     tcase_add_test(polling, a_malformed_message_does_not_hurt_the_others);
+    tcase_add_test(polling, a_message_that_is_dropped_again_and_again_fills_no_log);
     tcase_add_loop_test(
         polling, a_quick_round_without_a_usable_message_is_followed_by_the_references_pause, 0, 2);
     tcase_add_test(polling, messages_without_end_are_not_asked_for_without_a_pause);

@@ -55,9 +55,6 @@ static const struct {
      "CreatedDate is not a string"},
     {"{" GOOD_FIELDS ",\"MessageId\":\"m\",\"CreatedDate\":\"\"}",
      "CreatedDate is missing or empty"},
-    {"{" GOOD_FIELDS ",\"MessageId\":\"m\",\"Payload\":{}}", "Payload is not a string"},
-    {"{" GOOD_FIELDS ",\"MessageId\":\"m\",\"Payload\":\"\\u0000\"}",
-     "Payload holds NUL or bytes that are not UTF-8"},
 };
 
 START_TEST(a_bad_message_is_marked_and_does_not_hurt_its_neighbours)
@@ -75,6 +72,32 @@ START_TEST(a_bad_message_is_marked_and_does_not_hurt_its_neighbours)
     ck_assert(!m.items[1].is_valid);
     ck_assert_str_eq(m.items[1].problem, bad_envelopes[_i].problem);
     ck_assert(m.items[2].is_valid);
+    mds_messages_done(&m);
+    buf_done(&b);
+}
+END_TEST
+
+static const struct {
+    const char *message;
+    const char *problem;
+} payloads_that_are_no_text[] = {
+    {"{" GOOD_FIELDS ",\"MessageId\":\"m\",\"Payload\":{}}", "Payload is not a string"},
+    {"{" GOOD_FIELDS ",\"MessageId\":\"m\",\"Payload\":\"\\u0000\"}",
+     "Payload holds NUL or bytes that are not UTF-8"},
+};
+
+START_TEST(a_payload_that_is_no_text_is_for_its_parser_to_refuse)
+{
+    struct mds_messages m;
+    struct err err;
+    struct buf b;
+
+    buf_init(&b, 10000);
+    (void)buf_printf(&b, "{\"Messages\":[%s]}", payloads_that_are_no_text[_i].message);
+    ck_assert_int_eq(mds_messages_parse(b.data, b.len, &m, &err), 0);
+    ck_assert(m.items[0].is_valid);
+    ck_assert_ptr_null(m.items[0].payload);
+    ck_assert_str_eq(m.items[0].problem, payloads_that_are_no_text[_i].problem);
     mds_messages_done(&m);
     buf_done(&b);
 }
@@ -522,6 +545,8 @@ static Suite *message_suite(void)
     tcase_add_test(envelope, a_batch_is_read_in_order);
     tcase_add_loop_test(envelope, a_bad_message_is_marked_and_does_not_hurt_its_neighbours, 0,
                         (int)ARRAY_LEN(bad_envelopes));
+    tcase_add_loop_test(envelope, a_payload_that_is_no_text_is_for_its_parser_to_refuse, 0,
+                        ARRAY_LEN(payloads_that_are_no_text));
     tcase_add_test(envelope, an_id_that_is_too_long_is_marked);
     tcase_add_loop_test(envelope,
                         a_batch_without_messages_is_empty_and_nonsense_is_a_protocol_error, 0,
