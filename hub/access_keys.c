@@ -1,6 +1,7 @@
 /* Access keys from a file or the environment; a random one for a new hub. */
 #include "hub/access_keys.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -96,12 +97,12 @@ int access_keys_read(int dirfd, const char *path, struct access_keys *ret, struc
     return 0;
 }
 
-/* As many random characters of an alphabet as fit. Both sizes here are powers of two: no bias. */
-static void random_text(char *text, size_t n, const char *alphabet)
+void access_keys_random(char *text, size_t n, const char *alphabet)
 {
     size_t size = strlen(alphabet), i;
-    unsigned char bytes[64];
+    unsigned char bytes[ACCESS_KEYS_RANDOM_MAX];
 
+    assert(n <= sizeof(bytes) && 256 % size == 0);
     ids_random(bytes, n);
     for (i = 0; i < n; i++)
         text[i] = alphabet[bytes[i] % size];
@@ -115,9 +116,8 @@ static int make(int dirfd, const char *name, struct err *err)
     char key[17], secret[41];
     int r;
 
-    random_text(key, sizeof(key) - 1, "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567");
-    random_text(secret, sizeof(secret) - 1,
-                "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/");
+    access_keys_random(key, sizeof(key) - 1, ACCESS_KEYS_BASE32);
+    access_keys_random(secret, sizeof(secret) - 1, ACCESS_KEYS_BASE64);
     buf_init(&b, 1024);
     (void)buf_printf(&b, "[default]\naws_access_key_id = AKIA%s\naws_secret_access_key = %s\n", key,
                      secret);

@@ -32,6 +32,14 @@ int access_keys_read_or_make(int dirfd, const char *name, struct access_keys *re
 int access_keys_from_environment(struct access_keys *ret, struct err *err) MUST_CHECK;
 void access_keys_done(struct access_keys *c);
 
+#define ACCESS_KEYS_RANDOM_MAX 256
+#define ACCESS_KEYS_BASE32 "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
+#define ACCESS_KEYS_BASE64 "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+
+/* `n` random characters, at most ACCESS_KEYS_RANDOM_MAX, of an alphabet whose size is a power of
+ * two, and a NUL. */
+void access_keys_random(char *text, size_t n, const char *alphabet);
+
 static inline void access_keys_done_cleanup(struct access_keys *c)
 {
     access_keys_done(c);

@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "base/buf.h"
+#include "hub/auth.h"
 #include "hub/faults.h"
 #include "hub/store.h"
 #include "schema/json.h"
@@ -23,19 +24,21 @@ struct hub {
     const char *url;      /* borrowed */
     int64_t poll_ms;      /* how long GetMessages waits for a message */
     int64_t date_offset_ms;
-    bool has_faults; /* --faults */
+    int64_t role_token_ms; /* how long the keys of a node's role are good */
+    bool has_faults;       /* --faults */
     bool is_woken; /* an operation made messages: look at the waiting polls (server.c clears it) */
     int64_t next_expiry_ms; /* when an invocation is due to expire; INT64_MAX: none is open */
 };
 
 struct call {
-    struct hub *hub;   /* borrowed */
-    const cJSON *in;   /* borrowed; an object */
-    struct buf *out;   /* borrowed; the body of the answer, empty at first */
-    int64_t now_ms;    /* Unix time of the hub */
-    bool is_last_look; /* GetMessages: answer with what there is, even nothing */
-    int64_t wait_ms;   /* set by GetMessages instead of an answer: not before then, or a wake-up;
-                        * 0: there is an answer */
+    struct hub *hub;                  /* borrowed */
+    const cJSON *in;                  /* borrowed; an object */
+    struct buf *out;                  /* borrowed; the body of the answer, empty at first */
+    const struct auth_caller *caller; /* borrowed; NULL in the test calls */
+    int64_t now_ms;                   /* Unix time of the hub */
+    bool is_last_look;                /* GetMessages: answer with what there is, even nothing */
+    int64_t wait_ms; /* set by GetMessages instead of an answer: not before then, or a wake-up;
+                      * 0: there is an answer */
     char error_code[64];
     char note[96]; /* for the log line */
 };
@@ -98,6 +101,7 @@ struct api_entry {
     const char *name;
     const char *service; /* name that is signed for */
     api_operation run;
+    enum auth_kind auth;
 };
 const struct api_entry *api_find(const char *target);
 
@@ -126,6 +130,15 @@ void api_put_command(struct buf *out, const struct command_row *row);
 /* api_instance.c */
 int api_update_instance_information(struct call *call, struct err *err);
 int api_describe_instance_information(struct call *call, struct err *err);
+/* api_activation.c */
+int api_create_activation(struct call *call, struct err *err);
+int api_describe_activations(struct call *call, struct err *err);
+int api_delete_activation(struct call *call, struct err *err);
+/* api_node.c */
+int api_register_managed_instance(struct call *call, struct err *err);
+int api_deregister_managed_instance(struct call *call, struct err *err);
+int api_request_role_token(struct call *call, struct err *err);
+int api_update_public_key(struct call *call, struct err *err);
 /* api_document.c */
 int api_create_document(struct call *call, struct err *err);
 int api_update_document(struct call *call, struct err *err);

@@ -4,6 +4,7 @@
 #include "base/str.h"
 #include "hub/api.h"
 #include "hub/json_out.h"
+#include "hub/store_node.h"
 
 #define ONLINE_MS (INT64_C(15) * 60 * 1000) /* three pings at the default of five minutes */
 
@@ -89,7 +90,7 @@ static const char *ping_status(const struct instance_row *row, int64_t now_ms)
 
 /* What a filter compares with, or NULL for a key that there is not. */
 static const char *filter_value(const char *key, const struct instance_row *row, const cJSON *info,
-                                int64_t now_ms)
+                                const struct node_row *node, int64_t now_ms)
 {
     const char *name = str_eq(key, "PlatformTypes") ? "PlatformType" : key;
     const cJSON *item;
@@ -100,6 +101,10 @@ static const char *filter_value(const char *key, const struct instance_row *row,
         return ping_status(row, now_ms);
     if (str_eq(key, "ResourceType"))
         return str_has_prefix(row->id, "mi-") ? "ManagedInstance" : "EC2Instance";
+    if (str_eq(key, "ActivationIds"))
+        return node->activation_id;
+    if (str_eq(key, "IamRole"))
+        return node->iam_role;
     if (!str_eq(key, "AgentVersion") && !str_eq(key, "PlatformTypes"))
         return NULL;
     item = json_get_exact(info, name);
@@ -111,6 +116,7 @@ static int check_filters(struct call *call, const cJSON *list, const char *key_n
                          const char *values_name, struct err *err)
 {
     static const struct instance_row no_row = {.id = ""};
+    static const struct node_row no_node = {.activation_id = "", .iam_role = ""};
     const cJSON *filter, *values;
 
     cJSON_ArrayForEach(filter, list)
@@ -121,10 +127,10 @@ static int check_filters(struct call *call, const cJSON *list, const char *key_n
         if (!cJSON_IsString(key))
             return api_refuse(call, err, "SerializationException",
                               "Each filter must have the string %s.", key_name);
-        if (filter_value(key->valuestring, &no_row, NULL, 0) == NULL)
+        if (filter_value(key->valuestring, &no_row, NULL, &no_node, 0) == NULL)
             return api_refuse(call, err, "InvalidFilterKey",
                               "Filter key \"%.60s\" is not one of InstanceIds, PingStatus, "
-                              "AgentVersion, PlatformTypes, ResourceType.",
+                              "AgentVersion, PlatformTypes, ResourceType, ActivationIds, IamRole.",
                               key->valuestring);
         r = api_str_list(call, filter, values_name, 100, &values, err);
         if (r < 0)
@@ -137,14 +143,15 @@ static int check_filters(struct call *call, const cJSON *list, const char *key_n
 }
 
 static bool is_wanted(const cJSON *list, const char *key_name, const char *values_name,
-                      const struct instance_row *row, const cJSON *info, int64_t now_ms)
+                      const struct instance_row *row, const cJSON *info,
+                      const struct node_row *node, int64_t now_ms)
 {
     const cJSON *filter, *value;
 
     cJSON_ArrayForEach(filter, list)
     {
         const char *key = json_get_exact(filter, key_name)->valuestring;
-        const char *found = filter_value(key, row, info, now_ms);
+        const char *found = filter_value(key, row, info, node, now_ms);
         bool is_found = false;
 
         cJSON_ArrayForEach(value, json_get_exact(filter, values_name)) is_found =
@@ -155,7 +162,8 @@ static bool is_wanted(const cJSON *list, const char *key_name, const char *value
     return true;
 }
 
-static void put_instance(struct call *call, const struct instance_row *row, const cJSON *info)
+static void put_instance(struct call *call, const struct instance_row *row, const cJSON *info,
+                         const struct node_row *node)
 {
     struct buf *out = call->out;
     size_t i;
@@ -172,6 +180,11 @@ static void put_instance(struct call *call, const struct instance_row *row, cons
             out_str(out, members[i].name, item->valuestring);
     }
     out_bool(out, "IsLatestVersion", true);
+    if (str_has_prefix(row->id, "mi-")) {
+        out_str(out, "ActivationId", node->activation_id[0] != '\0' ? node->activation_id : NULL);
+        out_str(out, "IamRole", node->iam_role[0] != '\0' ? node->iam_role : NULL);
+        out_str(out, "Name", node->name[0] != '\0' ? node->name : NULL);
+    }
     out_time(out, "RegistrationDate", row->registered_ms);
     out_str(out, "ResourceType",
             str_has_prefix(row->id, "mi-") ? "ManagedInstance" : "EC2Instance");
@@ -203,16 +216,21 @@ int api_describe_instance_information(struct call *call, struct err *err)
     store_instances(call->hub->store, page.after, &c);
     while ((r = cursor_next_instance(&c, &row, err)) > 0) {
         AUTO(cJSON_Delete) cJSON *info = NULL;
+        AUTO(cursor_done) struct cursor nodes = {0};
+        struct node_row node = {.activation_id = "", .name = "", .iam_role = ""};
 
+        store_node_find(call->hub->store, row.id, &nodes);
+        if (cursor_next_node(&nodes, &node, err) < 0)
+            return err->code;
         if (json_parse(row.info, strlen(row.info), API_MAX_BODY_BYTES, JSON_REFUSE,
                        "store: instance", &info, err) < 0)
             return err->code;
-        if (!is_wanted(filters, "Key", "Values", &row, info, call->now_ms) ||
-            !is_wanted(old_filters, "key", "valueSet", &row, info, call->now_ms))
+        if (!is_wanted(filters, "Key", "Values", &row, info, &node, call->now_ms) ||
+            !is_wanted(old_filters, "key", "valueSet", &row, info, &node, call->now_ms))
             continue;
         if (n == page.size)
             break; /* there is more */
-        put_instance(call, &row, info);
+        put_instance(call, &row, info, &node);
         (void)str_copy(last, sizeof(last), row.id); /* at most 100 characters */
         n++;
     }

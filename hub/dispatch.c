@@ -7,11 +7,15 @@
 static const struct api_entry entries[] = {
 #define MDS(name, run)                                                                             \
     {                                                                                              \
-        "EC2WindowsMessageDeliveryService", name, "ec2messages", run                               \
+        "EC2WindowsMessageDeliveryService", name, "ec2messages", run, AUTH_SIGNED                  \
     }
 #define SSM(name, run)                                                                             \
     {                                                                                              \
-        "AmazonSSM", name, "ssm", run                                                              \
+        "AmazonSSM", name, "ssm", run, AUTH_SIGNED                                                 \
+    }
+#define NODE(name, run, auth)                                                                      \
+    {                                                                                              \
+        "AmazonSSM", name, "ssm", run, auth                                                        \
     }
     MDS("GetMessages", api_get_messages),
     MDS("AcknowledgeMessage", api_acknowledge_message),
@@ -34,6 +38,14 @@ static const struct api_entry entries[] = {
     SSM("ListDocuments", api_list_documents),
     SSM("ListDocumentVersions", api_list_document_versions),
     SSM("DeleteDocument", api_delete_document),
+    SSM("CreateActivation", api_create_activation),
+    SSM("DescribeActivations", api_describe_activations),
+    SSM("DeleteActivation", api_delete_activation),
+    SSM("DeregisterManagedInstance", api_deregister_managed_instance),
+    NODE("RegisterManagedInstance", api_register_managed_instance, AUTH_OPEN),
+    NODE("RequestManagedInstanceRoleToken", api_request_role_token, AUTH_NODE),
+    NODE("UpdateManagedInstancePublicKey", api_update_public_key, AUTH_NODE),
+#undef NODE
 #undef MDS
 #undef SSM
 };

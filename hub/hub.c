@@ -170,6 +170,7 @@ static int run(const struct options *o, struct err *err)
     AUTO(close_fd) int dir_fd = -1;
     struct hub hub = {.region = o->region,
                       .poll_ms = o->poll_ms,
+                      .role_token_ms = o->role_token_ms,
                       .date_offset_ms = o->date_offset_ms,
                       .has_faults = o->has_faults};
     int r = log_set_levels(o->log, err);

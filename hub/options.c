@@ -28,6 +28,8 @@ const char options_help[] =
     "called;\n"
     "                          may be given up to 16 times\n"
     "  --poll-seconds N        how long GetMessages waits for a message, 1 to 60; default 19\n"
+    "  --role-token-seconds N  how long the keys of a managed node's role are good, 5 to 43200;\n"
+    "                          default 3600\n"
     "  --log LEVELS            error, warning, info or debug; default info: a line for each call\n"
     "  --faults                take test calls on /_faults, /_inject and /_state; loopback only\n"
     "  --date-offset SECONDS   be that much ahead of the clock (negative: behind); with --faults\n"
@@ -104,8 +106,11 @@ static int check(const struct options *o, struct err *err)
 
 int options_parse(int argc, char **argv, struct options *ret_options, struct err *err)
 {
-    struct options o = {
-        .listen = "127.0.0.1:8080", .region = "us-east-1", .log = "info", .poll_ms = 19000};
+    struct options o = {.listen = "127.0.0.1:8080",
+                        .region = "us-east-1",
+                        .log = "info",
+                        .poll_ms = 19000,
+                        .role_token_ms = 3600000};
     const struct option_row rows[] = {
         {"--dir", TEXT_OPTION, &o.dir, 0, 0, 0},
         {"--listen", TEXT_OPTION, &o.listen, 0, 0, 0},
@@ -116,6 +121,7 @@ int options_parse(int argc, char **argv, struct options *ret_options, struct err
         {"--region", TEXT_OPTION, &o.region, 0, 0, 0},
         {"--instance", TEXT_OPTION, NULL, 0, 0, 0},
         {"--poll-seconds", NUMBER, &o.poll_ms, 1, 60, 1000},
+        {"--role-token-seconds", NUMBER, &o.role_token_ms, 5, 43200, 1000},
         {"--log", TEXT_OPTION, &o.log, 0, 0, 0},
         {"--faults", FLAG, &o.has_faults, 0, 0, 0},
         {"--date-offset", NUMBER, &o.date_offset_ms, -315360000, 315360000, 1000},

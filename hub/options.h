@@ -17,6 +17,7 @@ struct options {
     const char *instances[16]; /* known from the start */
     int n_instances;
     int64_t poll_ms;
+    int64_t role_token_ms;
     int64_t date_offset_ms;
     bool is_tls;
     bool is_credentials_env;

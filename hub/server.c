@@ -29,6 +29,7 @@ struct request {
     struct request *previous, *next; /* in server->waiting */
     struct buf body;                 /* owned */
     const struct api_entry *entry;   /* NULL for the test calls */
+    struct auth_caller caller;       /* once it was checked */
     char path[32];
     char operation[64]; /* for the log and for fault rules */
     char note[96];
@@ -232,9 +233,16 @@ static bool admit(struct request *request, enum MHD_Result *ret_result)
     int r;
 
     (void)MHD_get_connection_values(request->connection, MHD_HEADER_KIND, collect_header, &headers);
-    r = auth_check(server->config.credentials, hub->region, request->entry->service, headers.list,
-                   headers.n, buf_str(&request->body), request->body.len, hub_now_ms(hub),
-                   &error_code, &err);
+    r = auth_check(server->config.credentials, hub->store,
+                   &(struct auth_request){.region = hub->region,
+                                          .service = request->entry->service,
+                                          .kind = request->entry->auth,
+                                          .headers = headers.list,
+                                          .n_headers = headers.n,
+                                          .body = buf_str(&request->body),
+                                          .n = request->body.len,
+                                          .now_ms = hub_now_ms(hub)},
+                   &request->caller, &error_code, &err);
     if (r < 0) {
         *ret_result = answer_error(request, r == ERR_AUTH ? 400 : 500, error_code, err.text);
         return false;
@@ -281,7 +289,8 @@ static enum MHD_Result run_operation(struct request *request)
     struct server *server = request->server;
     struct hub *hub = server->config.hub;
     AUTO(buf_done) struct buf out = {0};
-    struct call call = {.hub = hub, .out = &out, .now_ms = hub_now_ms(hub)};
+    struct call call = {
+        .hub = hub, .out = &out, .now_ms = hub_now_ms(hub), .caller = &request->caller};
     struct err err;
     int r;
 

@@ -6,9 +6,8 @@
 #include "hub/store_internal.h"
 
 #define APPLICATION_ID 0x53534d48 /* "SSMH" */
-#define STORE_VERSION 1
 
-static const char tables[] =
+static const char tables_1[] =
     "CREATE TABLE document(name TEXT, version INTEGER, version_name TEXT, format TEXT, type TEXT,"
     "  content TEXT, json TEXT, sha256 TEXT, created_ms INTEGER, PRIMARY KEY (name, version));"
     "CREATE TABLE document_default(name TEXT PRIMARY KEY, version INTEGER);"
@@ -35,6 +34,23 @@ static const char tables[] =
     "  reply_id TEXT, status TEXT, verdict TEXT, payload TEXT, is_terminal INTEGER,"
     "  is_repeat INTEGER);"
     "CREATE INDEX event_message ON event(message_id, seq);";
+
+/* Managed nodes. Of an activation's code only the hash is kept. */
+static const char tables_2[] =
+    "CREATE TABLE activation(seq INTEGER PRIMARY KEY, id TEXT UNIQUE, code_sha256 TEXT,"
+    "  description TEXT, name TEXT, iam_role TEXT, max_nodes INTEGER, n_nodes INTEGER,"
+    "  expires_ms INTEGER, created_ms INTEGER, tags TEXT);"
+    "CREATE TABLE node(id TEXT PRIMARY KEY, public_key TEXT, fingerprint TEXT,"
+    "  activation_id TEXT, name TEXT, iam_role TEXT, registered_ms INTEGER,"
+    "  is_rotation_wanted INTEGER, n_tokens INTEGER);"
+    "CREATE TABLE role_key(access_key TEXT PRIMARY KEY, secret TEXT, token TEXT, node_id TEXT,"
+    "  expires_ms INTEGER);";
+
+/* Version n of the store is made from n - 1 by tables[n - 1]. What was released is never changed.
+ */
+static const char *const tables[] = {tables_1, tables_2};
+
+#define STORE_VERSION ((int64_t)ARRAY_LEN(tables))
 
 static const char *const sql[] = {
 #define QUERY_SQL_(name, text) [name] = text,
@@ -67,10 +83,23 @@ static int pragma_number(struct store *s, const char *text, int64_t *ret_value, 
     return r;
 }
 
+static int migrate(struct store *s, int64_t version, struct err *err)
+{
+    char numbers[128];
+
+    (void)snprintf(numbers, sizeof(numbers), "PRAGMA application_id=%d; PRAGMA user_version=%d;",
+                   APPLICATION_ID, (int)version); /* fits */
+    if (sqlite3_exec(s->db, "BEGIN IMMEDIATE", NULL, NULL, NULL) != SQLITE_OK ||
+        sqlite3_exec(s->db, tables[version - 1], NULL, NULL, NULL) != SQLITE_OK ||
+        sqlite3_exec(s->db, numbers, NULL, NULL, NULL) != SQLITE_OK ||
+        sqlite3_exec(s->db, "COMMIT", NULL, NULL, NULL) != SQLITE_OK)
+        return sql_error(s, "create tables", err);
+    return 0;
+}
+
 static int set_up(struct store *s, struct err *err)
 {
     int64_t application_id = 0, version = 0, n_tables = 0;
-    char make[256];
     int r;
 
     if (sqlite3_exec(s->db, "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;", NULL, NULL,
@@ -88,17 +117,10 @@ static int set_up(struct store *s, struct err *err)
     if (version > STORE_VERSION)
         return err_set(err, ERR_NEWER,
                        "store: written by a later ssmhub (version %lld, this one knows %d)",
-                       (long long)version, STORE_VERSION);
-    if (n_tables > 0)
-        return 0;
-    (void)snprintf(make, sizeof(make), "PRAGMA application_id=%d; PRAGMA user_version=%d;",
-                   APPLICATION_ID, STORE_VERSION);
-    if (sqlite3_exec(s->db, "BEGIN IMMEDIATE", NULL, NULL, NULL) != SQLITE_OK ||
-        sqlite3_exec(s->db, tables, NULL, NULL, NULL) != SQLITE_OK ||
-        sqlite3_exec(s->db, make, NULL, NULL, NULL) != SQLITE_OK ||
-        sqlite3_exec(s->db, "COMMIT", NULL, NULL, NULL) != SQLITE_OK)
-        return sql_error(s, "create tables", err);
-    return 0;
+                       (long long)version, (int)STORE_VERSION);
+    for (r = 0; r == 0 && version < STORE_VERSION; version++)
+        r = migrate(s, version + 1, err);
+    return r;
 }
 
 int store_open(const char *path, struct store **ret_store, struct err *err)

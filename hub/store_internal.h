@@ -21,11 +21,34 @@
 #define MESSAGE_COLUMNS_                                                                           \
     "SELECT seq, id, destination, topic, created, payload, command_id, state, visible_ms, "        \
     "deliver_by_ms, n_deliveries, first_delivery_ms FROM message "
+#define ACTIVATION_COLUMNS_                                                                        \
+    "SELECT seq, id, code_sha256, description, name, iam_role, max_nodes, n_nodes, expires_ms, "   \
+    "created_ms, tags FROM activation "
+#define NODE_COLUMNS_                                                                              \
+    "SELECT id, public_key, fingerprint, activation_id, name, iam_role, registered_ms, "           \
+    "is_rotation_wanted, n_tokens FROM node "
 /* An invocation that was never acknowledged is a matter of delivery. */
 #define EXPIRED_                                                                                   \
     "(status = 'Pending' AND deliver_by_ms <= ?1) OR (ended_ms = 0 AND expires_ms <= ?1)"
 
 #define QUERIES(X)                                                                                 \
+    X(Q_ACTIVATION_ADD, "INSERT INTO activation VALUES (NULL,?1,?2,?3,?4,?5,?6,0,?7,?8,?9)")       \
+    X(Q_ACTIVATIONS, ACTIVATION_COLUMNS_ "WHERE seq < ?1 ORDER BY seq DESC")                       \
+    X(Q_ACTIVATION_FIND, ACTIVATION_COLUMNS_ "WHERE id = ?1")                                      \
+    X(Q_ACTIVATION_USE, "UPDATE activation SET n_nodes = n_nodes + 1 WHERE id = ?1")               \
+    X(Q_ACTIVATION_DELETE, "DELETE FROM activation WHERE id = ?1")                                 \
+    X(Q_NODE_ADD, "INSERT INTO node VALUES (?1,?2,?3,?4,?5,?6,?7,0,0)")                            \
+    X(Q_NODES, NODE_COLUMNS_ "ORDER BY registered_ms, id")                                         \
+    X(Q_NODE_FIND, NODE_COLUMNS_ "WHERE id = ?1")                                                  \
+    X(Q_NODE_SET_KEY, "UPDATE node SET public_key = ?2, is_rotation_wanted = 0 WHERE id = ?1")     \
+    X(Q_NODE_WANT_ROTATION, "UPDATE node SET is_rotation_wanted = 1 WHERE id = ?1")                \
+    X(Q_NODE_COUNT_TOKEN, "UPDATE node SET n_tokens = n_tokens + 1 WHERE id = ?1")                 \
+    X(Q_NODE_DELETE, "DELETE FROM node WHERE id = ?1")                                             \
+    X(Q_INSTANCE_DELETE, "DELETE FROM instance WHERE id = ?1")                                     \
+    X(Q_ROLE_KEY_ADD, "INSERT INTO role_key VALUES (?1,?2,?3,?4,?5)")                              \
+    X(Q_ROLE_KEY_FIND, "SELECT secret, token, node_id, expires_ms FROM role_key "                  \
+                       "WHERE access_key = ?1")                                                    \
+    X(Q_ROLE_KEYS_FORGET, "DELETE FROM role_key WHERE node_id = ?1 OR expires_ms < ?2")            \
     X(Q_BEGIN, "BEGIN IMMEDIATE")                                                                  \
     X(Q_COMMIT, "COMMIT")                                                                          \
     X(Q_ROLLBACK, "ROLLBACK")                                                                      \

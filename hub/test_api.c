@@ -5,6 +5,7 @@
 #include "base/str.h"
 #include "hub/api.h"
 #include "hub/json_out.h"
+#include "hub/store_node.h"
 
 /* ---- GET /_state ---- */
 
@@ -90,6 +91,28 @@ static int put_invocations(struct call *call, const char *command_id, struct err
     return r;
 }
 
+static int put_nodes(struct call *call, struct err *err)
+{
+    AUTO(cursor_done) struct cursor c = {0};
+    struct buf *out = call->out;
+    struct node_row row;
+    int r;
+
+    out_list(out, "Nodes");
+    store_nodes(call->hub->store, &c);
+    while ((r = cursor_next_node(&c, &row, err)) > 0) {
+        out_object(out, NULL);
+        out_str(out, "InstanceId", row.id);
+        out_str(out, "PublicKey", row.public_key);
+        out_str(out, "Fingerprint", row.fingerprint);
+        out_num(out, "RoleTokens", row.n_tokens);
+        out_bool(out, "IsRotationWanted", row.is_rotation_wanted);
+        out_object_end(out);
+    }
+    out_list_end(out);
+    return r;
+}
+
 static int put_state(struct call *call, struct err *err)
 {
     AUTO(cursor_done) struct cursor commands = {0}, messages = {0};
@@ -127,6 +150,9 @@ static int put_state(struct call *call, struct err *err)
     if (r < 0)
         return r;
     out_list_end(out);
+    r = put_nodes(call, err);
+    if (r < 0)
+        return r;
     faults_write(&call->hub->faults, out, "Faults");
     out_object_end(out);
     return 0;
@@ -169,24 +195,29 @@ static int inject(struct call *call, struct err *err)
 /* ---- POST /_faults ---- */
 
 /* {"faults":[...]} adds rules, {"clear":true} drops those that wait, {"redeliver":"<message id>"}
- * offers a message again whatever became of it. The answer lists the rules that wait. */
+ * offers a message again whatever became of it, {"rotate":"<node id>"} wishes for a new key of a
+ * node with its next role token. The answer lists the rules that wait. */
 static int change_faults(struct call *call, struct err *err)
 {
     const cJSON *list = NULL, *item;
-    const char *redeliver = NULL;
+    const char *redeliver = NULL, *rotate = NULL;
     int r = json_want_object(call->in, "request", err);
 
     if (r == 0)
         r = json_get_list(call->in, "request", "faults", &list, err);
     if (r == 0)
         r = json_get_string(call->in, "request", "redeliver", 1000, &redeliver, err);
+    if (r == 0)
+        r = json_get_string(call->in, "request", "rotate", 1000, &rotate, err);
     if (r < 0)
         return r;
     if (cJSON_IsTrue(json_get(call->in, "clear")))
         faults_clear(&call->hub->faults);
     cJSON_ArrayForEach(item,
                        list) if ((r = faults_add(&call->hub->faults, item, err)) < 0) return r;
-    if (redeliver != NULL) {
+    if (rotate != NULL)
+        r = store_node_want_rotation(call->hub->store, rotate, err);
+    if (r == 0 && redeliver != NULL) {
         r = store_message_requeue(call->hub->store, redeliver, call->now_ms, err);
         call->hub->is_woken = true;
     }

@@ -22,7 +22,9 @@ MAY_INCLUDE = {
     "journal": ["base", "fsm"],
     "transport": ["base", "schema"],
     "executors": ["base", "schema"],
-    "hub": ["base", "schema", "transport/sigv4.h", "transport/ws_codec.h"],
+    # What agent and service compute alike: signatures and frames.
+    "hub": ["base", "schema", "transport/sigv4.h", "transport/sigv4_rsa.h", "transport/rsa_key.h",
+            "transport/ws_codec.h"],
     "ctl": ["base", "schema", "fsm", "journal/reader.h", "journal/audit.h"],
     "agent": [folder for folder in ALL if folder not in ("hub", "ctl")],
     "tests": ALL + ["tests"],
