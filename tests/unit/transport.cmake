@@ -2,6 +2,7 @@
 set(script_server ${CMAKE_CURRENT_SOURCE_DIR}/../lib/script_server.c)
 ssmd_test(NAME test_sigv4 LABEL unit SOURCES test_sigv4.c LIBS transport base)
 ssmd_test(NAME test_agent_message LABEL unit SOURCES test_agent_message.c LIBS transport base)
+ssmd_test(NAME test_ws_codec LABEL unit SOURCES test_ws_codec.c LIBS transport base)
 ssmd_test(NAME test_proxy LABEL unit SOURCES test_proxy.c LIBS transport base)
 ssmd_test(NAME test_http LABEL unit SOURCES test_http.c ${script_server} LIBS transport base)
 ssmd_test(NAME test_credentials LABEL unit SOURCES test_credentials.c LIBS transport base)
