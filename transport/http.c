@@ -47,6 +47,10 @@ static void read_ends(struct http *http)
         if (message->msg != CURLMSG_DONE)
             continue;
         (void)curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, (char **)&call);
+        if (call->is_connection && code == CURLE_OK) { /* its owner goes on with it */
+            http_call_finish(call, code);
+            continue;
+        }
         (void)curl_multi_remove_handle(http->multi, call->easy);
         if (call->next != NULL)
             call->next->prev = call->prev;
@@ -244,8 +248,8 @@ void http_close(struct http *http)
     uv_close((uv_handle_t *)&http->timer, on_timer_closed);
 }
 
-int http_start(struct http *http, const struct http_request *request, http_done_fn done, void *ctx,
-               struct http_call **ret_call, struct err *err)
+static int begin(struct http *http, const struct http_request *request, bool is_connection,
+                 http_done_fn done, void *ctx, struct http_call **ret_call, struct err *err)
 {
     struct http_call *call;
     CURLMcode code;
@@ -253,7 +257,7 @@ int http_start(struct http *http, const struct http_request *request, http_done_
 
     if (http->multi == NULL)
         return err_set(err, ERR_STATE, "start a request: HTTP is closed");
-    r = http_call_new(http, request, done, ctx, &call, err);
+    r = http_call_new(http, request, is_connection, done, ctx, &call, err);
     if (r < 0)
         return r;
     code = curl_multi_add_handle(http->multi, call->easy);
@@ -269,6 +273,20 @@ int http_start(struct http *http, const struct http_request *request, http_done_
     if (ret_call != NULL)
         *ret_call = call;
     return 0;
+}
+
+int http_start(struct http *http, const struct http_request *request, http_done_fn done, void *ctx,
+               struct http_call **ret_call, struct err *err)
+{
+    return begin(http, request, false, done, ctx, ret_call, err);
+}
+
+int http_connect(struct http *http, const char *url, int64_t timeout_ms, http_done_fn done,
+                 void *ctx, struct http_call **ret_call, struct err *err)
+{
+    const struct http_request request = {.method = "GET", .url = url, .timeout_ms = timeout_ms};
+
+    return begin(http, &request, true, done, ctx, ret_call, err);
 }
 
 void http_cancel(struct http_call *call)

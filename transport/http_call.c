@@ -298,6 +298,10 @@ static int configure(struct http_call *call, const struct http_request *request,
     } else {
         (void)curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)timeout_ms);
     }
+    if (call->is_connection) {
+        (void)curl_easy_setopt(easy, CURLOPT_CONNECT_ONLY, 1L);
+        (void)curl_easy_setopt(easy, CURLOPT_HTTPPROXYTUNNEL, 1L); /* also for http:// */
+    }
     (void)curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)http->connect_timeout_ms);
     (void)curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
     (void)curl_easy_setopt(easy, CURLOPT_TCP_KEEPIDLE, KEEPALIVE_SECONDS);
@@ -328,8 +332,8 @@ static int configure(struct http_call *call, const struct http_request *request,
     return 0;
 }
 
-int http_call_new(struct http *http, const struct http_request *request, http_done_fn done,
-                  void *ctx, struct http_call **ret_call, struct err *err)
+int http_call_new(struct http *http, const struct http_request *request, bool is_connection,
+                  http_done_fn done, void *ctx, struct http_call **ret_call, struct err *err)
 {
     struct http_call *call = calloc(1, sizeof(*call));
     int r;
@@ -342,6 +346,7 @@ int http_call_new(struct http *http, const struct http_request *request, http_do
     call->file = request->file != NULL ? *request->file : (struct http_file){.fd = -1};
     call->sink = request->sink;
     call->sink_ctx = request->sink_ctx;
+    call->is_connection = is_connection;
     (void)str_copy(call->method, sizeof(call->method), request->method); /* for texts */
     buf_init(&call->body, request->max_response_bytes > 0 ? request->max_response_bytes
                                                           : DEFAULT_MAX_RESPONSE_BYTES);
@@ -362,7 +367,8 @@ void http_call_free(struct http_call *call)
     struct http *http = call->http;
     struct curl_slist *h;
 
-    if (call->easy != NULL && http->multi != NULL && http->n_pooled < HTTP_POOL_SIZE) {
+    if (call->easy != NULL && http->multi != NULL && http->n_pooled < HTTP_POOL_SIZE &&
+        !call->is_connection) {
         curl_easy_reset(call->easy);
         http->pool[http->n_pooled++] = call->easy;
     } else if (call->easy != NULL) {

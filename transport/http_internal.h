@@ -45,11 +45,21 @@ struct http_call {
     char method[16], origin[300]; /* what error texts name; the path may hold secrets */
     char proxy[300];              /* without its password; "" when there is none */
     char error_text[CURL_ERROR_SIZE];
+    bool is_connection; /* no request is sent: the connection is the result (http_connect) */
 };
 
+/* Connect to the host of an http:// or https:// URL, with TLS and through the proxy as any request
+ * would, and send nothing. `done` gets no `err` once the connection stands: then the call goes on
+ * existing, its connection is used through call->easy (curl_easy_send, curl_easy_recv), and
+ * http_cancel() ends both. It must be cancelled before http_close(). On failure the call is over,
+ * as with http_start(). */
+int http_connect(struct http *http, const char *url, int64_t timeout_ms, http_done_fn done,
+                 void *ctx, struct http_call **ret_call, struct err *err) MUST_CHECK;
+
 /* Make and configure; the easy handle is not in the multi yet. */
-int http_call_new(struct http *http, const struct http_request *request, http_done_fn done,
-                  void *ctx, struct http_call **ret_call, struct err *err) MUST_CHECK;
+int http_call_new(struct http *http, const struct http_request *request, bool is_connection,
+                  http_done_fn done, void *ctx, struct http_call **ret_call, struct err *err)
+    MUST_CHECK;
 /* The easy handle must not be in the multi. */
 void http_call_free(struct http_call *call);
 /* Say how it ended and run its callback. */

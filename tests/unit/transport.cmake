@@ -13,6 +13,9 @@ ssmd_test(NAME test_aws LABEL unit SOURCES test_aws.c ${aws_peer} LIBS transport
 ssmd_test(NAME test_s3 LABEL unit SOURCES test_s3.c ${aws_peer} LIBS transport schema base)
 ssmd_test(NAME test_mds LABEL unit SOURCES test_mds.c ${aws_peer} LIBS transport schema base)
 
+set(ws_peer ${script_server} ${CMAKE_CURRENT_SOURCE_DIR}/../lib/ws_peer.c)
+ssmd_test(NAME test_ws LABEL unit SOURCES test_ws.c ${ws_peer} LIBS transport base)
+
 # Against other implementations.
 add_executable(sigv4_sign ${CMAKE_CURRENT_SOURCE_DIR}/../integration/sigv4_sign.c)
 target_link_libraries(sigv4_sign PRIVATE transport base project_options)
