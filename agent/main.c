@@ -331,7 +331,7 @@ int main(int argc, char **argv)
         return EXIT_NO;
     }
     if (platform_read("", &a.platform, &err) < 0)
-        log_warning("%s", err.text); /* reported as not available */
+        log_warning("%s", err.text); /* reports leave it out */
     if (o.is_check) {
         (void)printf("configuration: %d warning%s\n", n_warnings, n_warnings == 1 ? "" : "s");
         return n_warnings == 0 ? EXIT_OK : EXIT_NO;

@@ -6,9 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/health.h"
 #include "base/log.h"
 #include "base/str.h"
-#include "executors/platform.h"
 #include "schema/document.h"
 #include "transport/aws.h"
 #include "transport/mds.h"
@@ -45,9 +45,8 @@ struct service {
     struct aws *aws;
     struct mds *mds;
     struct pending *pending;
-    uv_timer_t ping_timer;
-    char computer_name[256];
-    bool is_ping_under_way, is_stopping, was_pinged;
+    struct health *health;
+    bool is_stopping;
 };
 
 /* ---- the link ---- */
@@ -223,63 +222,6 @@ static int lookup_get_document(struct lookup *l, const char *name, const char *v
     return r;
 }
 
-/* ---- the health ping ---- */
-
-static void on_pinged(void *ctx, const struct aws_result *result)
-{
-    struct service *s = ctx;
-
-    s->is_ping_under_way = false;
-    if (result->err != NULL)
-        log_warning("UpdateInstanceInformation: %s", result->err->text);
-    else if (!s->was_pinged)
-        log_info("the service knows this node as %s", s->config->instance_id);
-    s->was_pinged = s->was_pinged || result->err == NULL;
-}
-
-static void ping(struct service *s)
-{
-    char ip[PLATFORM_IP_SIZE] = "";
-    struct ssm_instance_information info = {
-        .agent_version = s->config->agent_version,
-        .instance_id = s->config->instance_id,
-        .platform_type = PLATFORM_TYPE,
-        .agent_status = "Active",
-        .platform_name = s->platform->name,
-        .platform_version = s->platform->version,
-        .ip_address = ip,
-        .computer_name = s->computer_name,
-        .availability_zone = s->config->availability_zone,
-        .availability_zone_id = s->config->availability_zone_id,
-        .connection_channel = CHANNEL,
-    };
-    struct err err;
-
-    if (s->is_ping_under_way || s->is_stopping)
-        return;
-    if (platform_get_ip(ip, &err) < 0)
-        log_debug("%s", err.text); /* the member is left out */
-    if (ssm_update_instance_information(s->aws, &info, on_pinged, s, NULL, &err) < 0)
-        log_warning("UpdateInstanceInformation: %s", err.text);
-    else
-        s->is_ping_under_way = true;
-}
-
-static void on_ping_timer(uv_timer_t *timer)
-{
-    ping(timer->data);
-}
-
-static void on_computer_name(void *ctx, const char *name)
-{
-    struct service *s = ctx;
-
-    if (s->is_stopping)
-        return;
-    (void)str_copy(s->computer_name, sizeof(s->computer_name), name); /* a DNS name fits */
-    ping(s);
-}
-
 /* ---- life ---- */
 
 static int set_up(struct service *s, struct err *err)
@@ -297,6 +239,7 @@ static int set_up(struct service *s, struct err *err)
                              .backoff_cap_ms = c->backoff_cap_seconds * 1000,
                              .on_message = on_message,
                              .ctx = s};
+    struct health_options health = {.loop = s->loop, .config = c, .platform = s->platform};
     int r;
 
     (void)snprintf(agent, sizeof(agent), "%s/%s", c->agent_name, c->agent_version);
@@ -308,6 +251,9 @@ static int set_up(struct service *s, struct err *err)
     ao.http = s->http;
     ao.credentials = s->credentials;
     if ((r = aws_new(s->loop, &ao, &s->aws, err)) < 0)
+        return r;
+    health.aws = s->aws;
+    if ((r = health_new(&health, &s->health, err)) < 0)
         return r;
     mo.aws = s->aws;
     return mds_new(s->loop, &mo, &s->mds, err);
@@ -330,8 +276,6 @@ int service_new(const struct service_options *o, struct service **ret_service, s
                             .fail = link_fail,
                             .set_open = link_set_open};
     s->lookup = (struct lookup){.get_document = lookup_get_document};
-    (void)uv_timer_init(s->loop, &s->ping_timer); /* cannot fail */
-    s->ping_timer.data = s;
     r = set_up(s, err);
     *ret_service = s;
     return r < 0 ? err_wrap(err, "service") : 0;
@@ -349,13 +293,9 @@ struct lookup *service_lookup(struct service *s)
 
 void service_start(struct service *s)
 {
-    uint64_t period_ms = (uint64_t)s->config->health_frequency_minutes * 60 * 1000;
-    struct err err;
-
     mds_resume(s->mds, MDS_PAUSE_NOT_STARTED);
-    (void)uv_timer_start(&s->ping_timer, on_ping_timer, period_ms, period_ms);
-    if (platform_get_computer_name(s->loop, on_computer_name, s, &err) < 0)
-        ping(s); /* without its name rather than not at all */
+    health_set_channel(s->health, CHANNEL);
+    health_start(s->health);
 }
 
 void service_stop(struct service *s)
@@ -363,7 +303,7 @@ void service_stop(struct service *s)
     if (s == NULL || s->is_stopping)
         return;
     s->is_stopping = true;
-    uv_close((uv_handle_t *)&s->ping_timer, NULL);
+    health_stop(s->health);
     mds_close(s->mds);
     aws_close(s->aws);
     http_close(s->http);
@@ -381,6 +321,7 @@ void service_free(struct service *s)
     }
     while (s->questions != NULL)
         free_question(s->questions);
+    health_free(s->health);
     credentials_provider_free(s->credentials);
     free(s);
 }
@@ -420,7 +361,9 @@ void service_add_status(struct service *s, struct buf *b)
     (void)buf_add_str(b, "\"ec2messages\":");
     (void)buf_add_json_str(b, aws_endpoint(s->aws, AWS_EC2MESSAGES)->url,
                            strlen(aws_endpoint(s->aws, AWS_EC2MESSAGES)->url));
-    (void)buf_add_str(b, "},\"channel\":{");
+    (void)buf_add_str(b, "},");
+    health_add_status(s->health, b);
+    (void)buf_add_str(b, "\"channel\":{");
     add_text(b, "name", CHANNEL);
     add_text(b, "text", m.last_error.text);
     (void)buf_printf(b,

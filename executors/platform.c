@@ -167,8 +167,10 @@ int platform_read(const char *root, struct platform *ret_platform, struct err *e
 
         if (r == ERR_NOT_FOUND)
             continue;
-        if (r < 0)
+        if (r < 0) {
+            *ret_platform = (struct platform){"", ""};
             return err_wrap(err, "name of the platform");
+        }
         if (sources[i].parse(buf_str(&text), &p)) {
             *ret_platform = p;
             return 0;

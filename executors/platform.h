@@ -22,8 +22,8 @@ struct platform {
 };
 
 /* Both are PLATFORM_UNKNOWN where no file tells. Instead of running lsb_release, its file
- * /etc/lsb-release is read. ERR_IO: a file is there and cannot be read; *ret_platform is filled
- * with PLATFORM_UNKNOWN then. */
+ * /etc/lsb-release is read. ERR_IO: a file is there and cannot be read; both are empty
+ * then, so that reports leave them out. */
 int platform_read(const char *root, struct platform *ret_platform, struct err *err) MUST_CHECK;
 
 /* The name that `hostname --fqdn` prints (the resolver's canonical name of the kernel's host name),
