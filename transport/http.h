@@ -6,6 +6,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 #include <uv.h>
 
 #include "base/buf.h"
@@ -38,11 +39,14 @@ int http_new(uv_loop_t *loop, const struct http_options *options, struct http **
  * run until its handles are closed. NULL is allowed. May be called from a done callback. */
 void http_close(struct http *http);
 
-/* A run of a regular file's bytes, read as they are sent. The descriptor stays the caller's and
- * must be open until the call is over; its file offset is not used. */
-struct http_file {
-    int fd;
-    int64_t offset, len;
+/* A body that is read as it is sent, from a file or from several. Borrowed until the call is over.
+ */
+struct http_source {
+    /* As pread(2): how many of the n bytes at `offset` were read, or -1 and errno. Must not wait
+     * for anybody. */
+    ssize_t (*read)(void *ctx, void *bytes, size_t n, int64_t offset);
+    void *ctx;
+    int64_t offset, len; /* the run that is sent */
 };
 
 /* Takes the body of an answer with a status of 2xx as it comes; such a body has no maximum and is
@@ -56,8 +60,8 @@ struct http_request {
     size_t n_headers;
     const void *body; /* copied */
     size_t body_len;
-    const struct http_file *file; /* instead of `body`; copied. NULL: none */
-    http_sink_fn sink;            /* NULL: the body is kept for the callback */
+    const struct http_source *source; /* instead of `body`; copied. NULL: none */
+    http_sink_fn sink;                /* NULL: the body is kept for the callback */
     void *sink_ctx;
     int64_t timeout_ms; /* of the whole request; 0: 60 s */
     /* Not 0: there is no limit to the whole, but the request ends with ERR_TIMEOUT when nothing

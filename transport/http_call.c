@@ -32,7 +32,8 @@ static size_t on_body(char *bytes, size_t size, size_t n, void *ctx)
 static size_t on_read(char *bytes, size_t size, size_t n, void *ctx)
 {
     struct http_call *call = ctx;
-    int64_t left = call->file.len - call->file_sent;
+    const struct http_source *source = &call->source;
+    int64_t left = source->len - call->source_sent;
     ssize_t k;
 
     (void)size; /* always 1 */
@@ -41,16 +42,16 @@ static size_t on_read(char *bytes, size_t size, size_t n, void *ctx)
     if (n == 0)
         return 0;
     do {
-        k = pread(call->file.fd, bytes, n, (off_t)(call->file.offset + call->file_sent));
+        k = source->read(source->ctx, bytes, n, source->offset + call->source_sent);
     } while (k < 0 && errno == EINTR);
     if (k <= 0) {
         if (k < 0)
-            (void)err_sys(&call->io_err, ERR_IO, errno, "read the file to send");
+            (void)err_sys(&call->io_err, ERR_IO, errno, "read what is to be sent");
         else
-            (void)err_set(&call->io_err, ERR_IO, "read the file to send: it became shorter");
+            (void)err_set(&call->io_err, ERR_IO, "what is to be sent became shorter");
         return CURL_READFUNC_ABORT;
     }
-    call->file_sent += k;
+    call->source_sent += k;
     return (size_t)k;
 }
 
@@ -60,9 +61,9 @@ static int on_seek(void *ctx, curl_off_t offset, int origin)
 {
     struct http_call *call = ctx;
 
-    if (origin != SEEK_SET || offset < 0 || offset > call->file.len)
+    if (origin != SEEK_SET || offset < 0 || offset > call->source.len)
         return CURL_SEEKFUNC_FAIL;
-    call->file_sent = offset;
+    call->source_sent = offset;
     return CURL_SEEKFUNC_OK;
 }
 
@@ -222,10 +223,10 @@ static int set_tls(struct http *http, CURL *easy, struct err *err)
     return 0;
 }
 
-static CURLcode set_file(CURL *easy, struct http_call *call, const char *method)
+static CURLcode set_source(CURL *easy, struct http_call *call, const char *method)
 {
     (void)curl_easy_setopt(easy, CURLOPT_UPLOAD, 1L);
-    (void)curl_easy_setopt(easy, CURLOPT_INFILESIZE_LARGE, (curl_off_t)call->file.len);
+    (void)curl_easy_setopt(easy, CURLOPT_INFILESIZE_LARGE, (curl_off_t)call->source.len);
     (void)curl_easy_setopt(easy, CURLOPT_READFUNCTION, on_read);
     (void)curl_easy_setopt(easy, CURLOPT_READDATA, call);
     (void)curl_easy_setopt(easy, CURLOPT_SEEKFUNCTION, on_seek);
@@ -239,8 +240,8 @@ static CURLcode set_method(CURL *easy, struct http_call *call, const struct http
         request->body_len > 0 || str_eq(request->method, "POST") || str_eq(request->method, "PUT");
     CURLcode code = CURLE_OK;
 
-    if (call->file.fd >= 0)
-        return set_file(easy, call, request->method);
+    if (call->source.read != NULL)
+        return set_source(easy, call, request->method);
     if (has_body) {
         (void)curl_easy_setopt(easy, CURLOPT_POST, 1L);
         (void)curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)request->body_len);
@@ -343,7 +344,8 @@ int http_call_new(struct http *http, const struct http_request *request, bool is
     call->http = http;
     call->done = done;
     call->ctx = ctx;
-    call->file = request->file != NULL ? *request->file : (struct http_file){.fd = -1};
+    if (request->source != NULL)
+        call->source = *request->source;
     call->sink = request->sink;
     call->sink_ctx = request->sink_ctx;
     call->is_connection = is_connection;

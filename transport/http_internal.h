@@ -37,8 +37,8 @@ struct http_call {
     void *ctx;
     struct buf body;
     struct buf response_headers; /* as received, of the last response only */
-    struct http_file file;       /* fd -1: the body is not read from a file */
-    int64_t file_sent;           /* bytes of it that libcurl has taken */
+    struct http_source source;   /* read NULL: the body is not read as it is sent */
+    int64_t source_sent;         /* bytes of it that libcurl has taken */
     http_sink_fn sink;
     void *sink_ctx;
     struct err io_err;            /* why the file could not be read, or the sink refused */

@@ -43,7 +43,7 @@ struct s3_call {
     struct header headers[MAX_HEADERS]; /* owned texts */
     size_t n_headers;
     struct buf body;
-    struct http_file file; /* fd -1: none */
+    struct http_source source; /* read NULL: none */
     char body_sha256[SHA256_HEX_SIZE];
     http_sink_fn sink;
     void *sink_ctx;
@@ -286,8 +286,9 @@ static int send_signed(struct s3_call *call, const struct credentials *c, struct
     const char *method = is_question ? "HEAD" : call->method;
     const char *sha = is_question ? SIGV4_EMPTY_SHA256 : call->body_sha256;
     const char *query = is_question ? NULL : call->query;
-    const struct http_file *file = !is_question && call->file.fd >= 0 ? &call->file : NULL;
-    bool is_large = file != NULL || (!is_question && call->sink != NULL);
+    const struct http_source *source =
+        !is_question && call->source.read != NULL ? &call->source : NULL;
+    bool is_large = source != NULL || (!is_question && call->sink != NULL);
     AUTO(s3_address_done) struct s3_address address = {0};
     AUTO(buf_done) struct buf authorization = {0};
     struct header headers[MAX_HEADERS + 6];
@@ -316,7 +317,7 @@ static int send_signed(struct s3_call *call, const struct credentials *c, struct
     n_sent = n;
     if (str_eq(method, "PUT") || str_eq(method, "POST")) { /* libcurl sends it itself */
         (void)snprintf(length, sizeof(length), "%lld",
-                       file != NULL ? (long long)file->len : (long long)call->body.len);
+                       source != NULL ? (long long)source->len : (long long)call->body.len);
         headers[n++] = (struct header){"Content-Length", length};
     }
     const struct sigv4_scope scope = {date, call->region, "s3"};
@@ -338,7 +339,7 @@ static int send_signed(struct s3_call *call, const struct credentials *c, struct
         .n_headers = n_sent,
         .body = is_question ? NULL : call->body.data,
         .body_len = is_question ? 0 : call->body.len,
-        .file = file,
+        .source = source,
         .sink = is_question ? NULL : call->sink,
         .sink_ctx = call->sink_ctx,
         .timeout_ms = is_question ? QUESTION_TIMEOUT_MS : call->timeout_ms,
@@ -496,8 +497,8 @@ static int copy_request(struct s3_call *call, const struct s3_request *request, 
         return err_set(err, ERR_NOMEM, "S3 request: out of memory");
     if (request->body_len > 0 && buf_add(&call->body, request->body, request->body_len) < 0)
         return buf_error(&call->body, "S3 request", err);
-    if (request->file != NULL)
-        call->file = *request->file;
+    if (request->source != NULL)
+        call->source = *request->source;
     if (request->body_sha256 != NULL)
         (void)str_copy(call->body_sha256, sizeof(call->body_sha256), request->body_sha256);
     else
@@ -515,7 +516,6 @@ int s3_start(struct s3 *s3, const struct s3_request *request, s3_done_fn done, v
         return err_set(err, ERR_NOMEM, "S3 request: out of memory");
     buf_init(&call->body, MAX_BODY_BYTES);
     call->s3 = s3;
-    call->file.fd = -1;
     call->sink = request->sink;
     call->sink_ctx = request->sink_ctx;
     call->timeout_ms = request->timeout_ms;
@@ -601,31 +601,28 @@ int s3_list(struct s3 *s3, const struct s3_list_request *request, s3_list_fn don
 
 bool s3_is_permanent(const struct s3_result *result)
 {
-    static const char *const codes[] = {
-        "AccessDenied",
-        "AllAccessDisabled",
-        "Forbidden",
-        "InvalidBucketName",
-        "AccountProblem",
-        "KeyTooLongError",
-        "NoSuchBucket",
-        "AccessControlListNotSupported",
-        "InvalidAccessPoint",
-        "NotFound",
-        "InvalidArgument",
-        "EntityTooLarge",
-        "KMS.DisabledException",
-        "KMS.NotFoundException",
-    };
+    /* Refusals of the permission kind; credentials that may be replaced are not among them. */
+    static const char *const denied[] = {"AccessDenied",    "AllAccessDisabled", "AccountProblem",
+                                         "NotSignedUp",     "Forbidden",         "OptInRequired",
+                                         "MethodNotAllowed"};
+    /* What went wrong on the way, though S3 says it with a 4xx. */
+    static const char *const again[] = {"BadDigest",        "XAmzContentSHA256Mismatch",
+                                        "InvalidDigest",    "IncompleteBody",
+                                        "NoSuchUpload",     "InvalidPart",
+                                        "RequestTimeout",   "OperationAborted",
+                                        "InvalidPartOrder", "RestoreAlreadyInProgress"};
     size_t i;
 
     if (result->err == NULL)
         return false;
-    if (result->err->code == ERR_INVALID || result->err->code == ERR_LIMIT)
-        return true;
-    for (i = 0; i < ARRAY_LEN(codes); i++) {
-        if (str_eq(result->error_code, codes[i]))
+    for (i = 0; i < ARRAY_LEN(denied); i++) {
+        if (str_eq(result->error_code, denied[i]))
             return true;
     }
-    return false;
+    for (i = 0; i < ARRAY_LEN(again); i++) {
+        if (str_eq(result->error_code, again[i]))
+            return false;
+    }
+    return result->err->code == ERR_REFUSED || result->err->code == ERR_INVALID ||
+           result->err->code == ERR_LIMIT;
 }

@@ -34,7 +34,7 @@ int s3_new(uv_loop_t *loop, const struct s3_options *options, struct s3 **ret_s3
  * allowed. May be called from a done callback. */
 void s3_close(struct s3 *s3);
 
-/* One request. Everything is copied, but what `file` and `sink` stand for. */
+/* One request. Everything is copied, but what `source` and `sink` stand for. */
 struct s3_request {
     const char *method; /* GET, HEAD, PUT, POST, DELETE */
     const char *bucket;
@@ -44,20 +44,20 @@ struct s3_request {
     size_t n_headers;
     const void *body;
     size_t body_len;
-    const struct http_file *file; /* instead of `body`; then with its hash: */
-    const char *body_sha256;      /* lower-case hexadecimal; NULL: made from `body` */
+    const struct http_source *source; /* instead of `body`; then with its hash: */
+    const char *body_sha256;          /* lower-case hexadecimal; NULL: made from `body` */
     /* The object's bytes as they come. Each try begins with a call with n == 0: what came before is
      * to be forgotten. */
     http_sink_fn sink;
     void *sink_ctx;
-    int64_t timeout_ms;        /* of each try; 0: 60 s, or, with a file or a sink, no limit but that
-                                  something moves every 60 s */
+    int64_t timeout_ms; /* of each try; 0: 60 s, or, with a source or a sink, no limit but that
+                           something moves every 60 s */
     size_t max_response_bytes; /* 0: 1 MiB; not for a sink */
 };
 
 /* Borrowed for the duration of the callback. */
 struct s3_result {
-    /* NULL: done, or 304. Else as in struct aws_result (transport/aws.h); ERR_IO: file or sink
+    /* NULL: done, or 304. Else as in struct aws_result (transport/aws.h); ERR_IO: source or sink
      * failed. */
     const struct err *err;
     const char *error_code; /* S3's, for example "NoSuchKey"; "NotFound", "Forbidden", "BadRequest"

@@ -30,7 +30,7 @@ struct s3_put {
     struct s3_call *call; /* while one is under way */
     enum put_stage stage;
     char bucket[S3_MAX_BUCKET_BYTES + 1], key[S3_MAX_KEY_BYTES + 1], content_type[128];
-    int fd; /* borrowed */
+    struct http_source source;
     int64_t len, offset, part_len, hashed;
     struct s3_encryption encryption;
     EVP_MD_CTX *sha256, *md5; /* owned; md5 NULL where the library forbids it */
@@ -210,13 +210,13 @@ static bool hash_chunk(struct s3_put *put)
 
     if (n > 0) {
         do {
-            k = pread(put->fd, put->chunk, n, (off_t)(put->offset + put->hashed));
+            k = put->source.read(put->source.ctx, put->chunk, n, put->offset + put->hashed);
         } while (k < 0 && errno == EINTR);
         if (k <= 0) {
             if (k < 0)
-                (void)err_sys(&put->err, ERR_IO, errno, "read the file to put into S3");
+                (void)err_sys(&put->err, ERR_IO, errno, "read what is to be put into S3");
             else
-                (void)err_set(&put->err, ERR_IO, "the file to put into S3 became shorter");
+                (void)err_set(&put->err, ERR_IO, "what is to be put into S3 became shorter");
             return false;
         }
         (void)EVP_DigestUpdate(put->sha256, put->chunk, (size_t)k); /* fails only uninitialised */
@@ -327,7 +327,8 @@ static int send_part(struct s3_put *put, struct err *err)
 {
     struct header headers[6];
     char query[S3_UPLOAD_ID_SIZE * 3 + 64] = "";
-    const struct http_file file = {put->fd, put->offset, put->part_len};
+    const struct http_source source = {put->source.read, put->source.ctx, put->offset,
+                                       put->part_len};
     size_t n = 0;
 
     if (!put->is_multipart)
@@ -348,7 +349,7 @@ static int send_part(struct s3_put *put, struct err *err)
                                        .query = put->is_multipart ? query : NULL,
                                        .headers = headers,
                                        .n_headers = n,
-                                       .file = &file,
+                                       .source = &source,
                                        .body_sha256 = put->sha256_hex};
     return s3_start(put->s3, &request, on_sent, put, &put->call, err);
 }
@@ -443,7 +444,7 @@ int s3_put_start(struct s3 *s3, const struct s3_put_request *request, s3_done_fn
                  struct s3_put **ret_put, struct err *err)
 {
     struct s3_put *put = calloc(1, sizeof(*put));
-    bool is_multipart = request->len > S3_PART_BYTES;
+    bool is_multipart = request->source.len > S3_PART_BYTES;
 
     if (put == NULL)
         return err_set(err, ERR_NOMEM, "put a file into S3: out of memory");
@@ -452,8 +453,8 @@ int s3_put_start(struct s3 *s3, const struct s3_put_request *request, s3_done_fn
     put->sha256 = EVP_MD_CTX_new();
     put->md5 = EVP_MD_CTX_new();
     if (is_multipart)
-        put->etags = calloc((size_t)(request->len / S3_PART_BYTES + 1 < S3_MAX_PARTS
-                                         ? request->len / S3_PART_BYTES + 1
+        put->etags = calloc((size_t)(request->source.len / S3_PART_BYTES + 1 < S3_MAX_PARTS
+                                         ? request->source.len / S3_PART_BYTES + 1
                                          : S3_MAX_PARTS),
                             ETAG_SIZE);
     if (put->chunk == NULL || put->sha256 == NULL || (is_multipart && put->etags == NULL)) {
@@ -469,8 +470,8 @@ int s3_put_start(struct s3 *s3, const struct s3_put_request *request, s3_done_fn
                        request->bucket, request->key);
     }
     put->s3 = s3;
-    put->fd = request->fd;
-    put->len = request->len;
+    put->source = request->source;
+    put->len = request->source.len;
     put->is_multipart = is_multipart;
     put->done = done;
     put->ctx = ctx;

@@ -1,5 +1,5 @@
-/* A file put into S3 (spec 02, section 7.4; spec 03, section 11.2) in constant memory: hashed and
- * sent in chunks, in parts of 5 MiB when it is larger than that. Loop thread only. */
+/* Bytes from disk put into S3 (spec 02, section 7.4; spec 03, section 11.2) in constant memory:
+ * hashed and sent in chunks, in parts of 5 MiB when it is larger than that. Loop thread only. */
 #ifndef SSMD_TRANSPORT_S3_PUT_H
 #define SSMD_TRANSPORT_S3_PUT_H
 
@@ -12,9 +12,8 @@ struct s3_put;
 
 struct s3_put_request {
     const char *bucket, *key;
-    int fd;                   /* a regular file; stays the caller's, open until the put is over */
-    int64_t len;              /* from its beginning; the file must not become shorter */
-    const char *content_type; /* NULL: text/plain */
+    struct http_source source; /* all of it: offset 0; it must not become shorter */
+    const char *content_type;  /* NULL: text/plain */
 };
 
 /* As for one request. The bucket's encryption was asked for and applied, the ACL is

@@ -203,7 +203,7 @@ static const struct {
     unsigned n_requests;
 } outcomes[] = {
     {{"GET", 404, NULL, E("NoSuchBucket", ""), 0}, ERR_REFUSED, true, 1},
-    {{"GET", 404, NULL, E("NoSuchKey", ""), 0}, ERR_REFUSED, false, 1},
+    {{"GET", 404, NULL, E("NoSuchKey", ""), 0}, ERR_REFUSED, true, 1},
     {{"GET", 403, NULL, E("AccessDenied", ""), 0}, ERR_AUTH, true, 1},
     {{"GET", 503, NULL, E("SlowDown", ""), 2}, 0, false, 3},
     {{"GET", 503, NULL, E("SlowDown", ""), 0}, ERR_THROTTLED, false, 4},
@@ -287,10 +287,15 @@ static int make_file(size_t n)
     return fd;
 }
 
+static ssize_t read_file(void *ctx, void *bytes, size_t n, int64_t offset)
+{
+    return pread(*(const int *)ctx, bytes, n, (off_t)offset);
+}
+
 static void put(int fd, int64_t n)
 {
     const struct s3_put_request request = {
-        .bucket = "logs", .key = "pre/x/stdout", .fd = fd, .len = n};
+        .bucket = "logs", .key = "pre/x/stdout", .source = {read_file, &fd, 0, n}};
     struct err err = {0};
 
     memset(&seen, 0, sizeof(seen));
