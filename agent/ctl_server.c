@@ -20,7 +20,9 @@
 #include "schema/message.h"
 
 #define MAX_REQUEST_BYTES (4u << 20)
-#define MAX_CLIENTS 32
+#define MAX_CLIENTS 32 /* for one more, the oldest that asks nothing goes */
+#define DEFAULT_PATIENCE_MS 30000
+#define LOOKS_PER_PATIENCE 4
 #define SOCKET_NAME "ctl.sock"
 
 struct ctl_server {
@@ -30,9 +32,12 @@ struct ctl_server {
     void (*add_status)(void *ctx, struct buf *b);
     void *ctx;
     uv_pipe_t listener;
+    uv_timer_t watch; /* runs while there are clients, or one that could not be accepted */
+    uint64_t patience_ms;
+    bool is_accept_due;
     int dirfd;
     size_t n_clients;
-    struct client *clients; /* open ones */
+    struct client *clients; /* open ones, newest first */
 };
 
 struct client {
@@ -40,6 +45,10 @@ struct client {
     uv_pipe_t pipe;
     struct buf request, answer;
     uv_write_t write;
+    uint64_t since_ms;         /* loop time: when it came, or when its answer was begun */
+    bool is_overlong;          /* the rest of its request is read and thrown away */
+    bool is_at_end;            /* it sends no more */
+    bool is_answered;          /* and has its answer */
     bool is_waiting;           /* the engine still owes it an answer */
     const char *accepted_text; /* static; what to say when it comes */
     bool is_closed;            /* handle closed; freed once it does not wait */
@@ -76,10 +85,14 @@ static void client_close(struct client *c)
     uv_close((uv_handle_t *)&c->pipe, on_client_closed);
 }
 
+/* Who still sends would have its answer torn away by a close: it has to end first. */
 static void on_written(uv_write_t *req, int status)
 {
-    (void)status; /* a client that went away misses its answer; what it asked for is done */
-    client_close(container_of(req, struct client, write));
+    struct client *c = container_of(req, struct client, write);
+
+    c->is_answered = true;
+    if (status < 0 || !c->is_overlong || c->is_at_end)
+        client_close(c); /* one that went away misses its answer; what it asked for is done */
 }
 
 static void send_answer(struct client *c)
@@ -87,6 +100,7 @@ static void send_answer(struct client *c)
     uv_buf_t bytes;
     int r;
 
+    c->since_ms = uv_now(c->server->loop);
     (void)buf_add_char(&c->answer, '\n');
     if (buf_error(&c->answer, "answer", NULL) < 0) {
         client_close(c);
@@ -274,8 +288,8 @@ static void handle_request(struct client *c, size_t n)
 {
     AUTO(cJSON_Delete) cJSON *request = NULL;
     struct err err;
-    int r =
-        json_parse(c->request.data, n, MAX_REQUEST_BYTES, JSON_REFUSE, "request", &request, &err);
+    int r = json_parse(buf_str(&c->request), n, MAX_REQUEST_BYTES, JSON_REFUSE, "request", &request,
+                       &err);
 
     (void)uv_read_stop((uv_stream_t *)&c->pipe);
     if (r == 0)
@@ -301,21 +315,24 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *bytes)
     const char *newline;
     struct err err;
 
-    if (n < 0) {
+    if (n == UV_EOF)
+        c->is_at_end = true;
+    if (n == UV_EOF && !c->is_overlong && c->request.len > 0)
+        handle_request(c, c->request.len); /* a newline is not insisted on */
+    else if (n < 0 && (n != UV_EOF || !c->is_overlong || c->is_answered))
         client_close(c);
+    if (n <= 0 || c->is_overlong)
         return;
-    }
-    if (n == 0)
-        return;
-    if (buf_add(&c->request, bytes->base, (size_t)n) < 0) {
-        (void)uv_read_stop(stream);
+    newline = memchr(bytes->base, '\n', (size_t)n);
+    if (buf_add(&c->request, bytes->base,
+                newline != NULL ? (size_t)(newline - bytes->base) : (size_t)n) < 0) {
+        c->is_overlong = true;
+        buf_done(&c->request);
         (void)err_set(&err, ERR_LIMIT, "request: larger than %u bytes", MAX_REQUEST_BYTES);
         answer_error(c, &err);
-        return;
+    } else if (newline != NULL) {
+        handle_request(c, c->request.len);
     }
-    newline = memchr(c->request.data, '\n', c->request.len);
-    if (newline != NULL)
-        handle_request(c, (size_t)(newline - c->request.data));
 }
 
 static bool is_allowed(uv_pipe_t *pipe)
@@ -329,14 +346,62 @@ static bool is_allowed(uv_pipe_t *pipe)
            (who.uid == 0 || who.uid == geteuid());
 }
 
+/* Of those that the engine owes nothing: who does not ask, or does not take its answer. */
+static struct client *oldest_idle(const struct ctl_server *s)
+{
+    struct client *c, *oldest = NULL;
+
+    for (c = s->clients; c != NULL; c = c->next)
+        if (!c->is_waiting)
+            oldest = c;
+    return oldest;
+}
+
+static void on_connection(uv_stream_t *listener, int status);
+
+/* A client has so long to ask, and so long to take its answer. */
+static void on_watch(uv_timer_t *timer)
+{
+    struct ctl_server *s = timer->data;
+    struct client *c, *next;
+
+    for (c = s->clients; c != NULL; c = next) {
+        next = c->next;
+        if (!c->is_waiting && uv_now(s->loop) - c->since_ms >= s->patience_ms)
+            client_close(c);
+    }
+    if (s->is_accept_due)
+        on_connection((uv_stream_t *)&s->listener, 0);
+    if (s->clients == NULL && !s->is_accept_due)
+        (void)uv_timer_stop(&s->watch);
+}
+
+static void make_room(struct ctl_server *s)
+{
+    struct client *oldest = s->n_clients < MAX_CLIENTS ? NULL : oldest_idle(s);
+
+    if (oldest != NULL)
+        client_close(oldest); /* an operator must not be shut out by what idles */
+}
+
 static void on_connection(uv_stream_t *listener, int status)
 {
     struct ctl_server *s = listener->data;
+    uint64_t look_ms = s->patience_ms / LOOKS_PER_PATIENCE + 1;
     struct client *c;
+    struct err err;
 
-    if (status < 0 || (c = calloc(1, sizeof(*c))) == NULL)
+    if (status < 0)
         return;
+    if (!uv_is_active((uv_handle_t *)&s->watch))
+        (void)uv_timer_start(&s->watch, on_watch, look_ms, look_ms);
+    c = calloc(1, sizeof(*c));
+    s->is_accept_due = c == NULL; /* libuv tells of no other one before this one is accepted */
+    if (c == NULL)
+        return;
+    make_room(s);
     c->server = s;
+    c->since_ms = uv_now(s->loop);
     buf_init(&c->request, MAX_REQUEST_BYTES);
     buf_init(&c->answer, MAX_REQUEST_BYTES);
     (void)uv_pipe_init(s->loop, &c->pipe, 0); /* cannot fail for a pipe without IPC */
@@ -346,9 +411,14 @@ static void on_connection(uv_stream_t *listener, int status)
         s->clients->prev = c;
     s->clients = c;
     s->n_clients++;
-    if (uv_accept(listener, (uv_stream_t *)&c->pipe) < 0 || s->n_clients > MAX_CLIENTS ||
-        !is_allowed(&c->pipe) || uv_read_start((uv_stream_t *)&c->pipe, on_alloc, on_read) < 0)
+    if (uv_accept(listener, (uv_stream_t *)&c->pipe) < 0 || !is_allowed(&c->pipe)) {
         client_close(c);
+    } else if (s->n_clients > MAX_CLIENTS) {
+        (void)err_set(&err, ERR_BUSY, "ssmd answers %d requests already: try again", MAX_CLIENTS);
+        answer_error(c, &err);
+    } else if (uv_read_start((uv_stream_t *)&c->pipe, on_alloc, on_read) < 0) {
+        client_close(c);
+    }
 }
 
 /* Bind below a descriptor of the directory: its path may be longer than an address can hold. */
@@ -387,6 +457,7 @@ int ctl_server_new(const struct ctl_server_options *o, struct ctl_server **ret_s
     s->journal = o->journal;
     s->add_status = o->add_status;
     s->ctx = o->ctx;
+    s->patience_ms = o->patience_ms > 0 ? o->patience_ms : DEFAULT_PATIENCE_MS;
     s->dirfd = -1;
     r = fs_make_path(o->run_dir, &s->dirfd, err);
     if (r == 0)
@@ -398,7 +469,8 @@ int ctl_server_new(const struct ctl_server_options *o, struct ctl_server **ret_s
         return r;
     }
     (void)uv_pipe_init(s->loop, &s->listener, 0);
-    s->listener.data = s;
+    (void)uv_timer_init(s->loop, &s->watch); /* cannot fail */
+    s->listener.data = s->watch.data = s;
     r = uv_pipe_open(&s->listener, fd);
     if (r == 0)
         r = uv_listen((uv_stream_t *)&s->listener, 16, on_connection);
@@ -413,6 +485,7 @@ void ctl_server_stop(struct ctl_server *s)
     while (s->clients != NULL)
         client_close(s->clients);
     uv_close((uv_handle_t *)&s->listener, NULL);
+    uv_close((uv_handle_t *)&s->watch, NULL);
     (void)unlinkat(s->dirfd, SOCKET_NAME, 0);
 }
 

@@ -19,6 +19,7 @@ struct ctl_server_options {
      * `"name":value,`. */
     void (*add_status)(void *ctx, struct buf *b);
     void *ctx;
+    uint64_t patience_ms; /* for a client to ask, and to take its answer; 0: 30 s */
 };
 
 int ctl_server_new(const struct ctl_server_options *o, struct ctl_server **ret_server,

@@ -14,3 +14,8 @@ ssmd_test(NAME test_health LABEL unit
   SOURCES ${CMAKE_CURRENT_SOURCE_DIR}/test_health.c ${CMAKE_CURRENT_SOURCE_DIR}/../lib/script_server.c
           ${CMAKE_CURRENT_SOURCE_DIR}/../lib/aws_peer.c
   LIBS agent)
+ssmd_test(NAME test_ctl_server LABEL unit
+  SOURCES ${CMAKE_CURRENT_SOURCE_DIR}/test_ctl_server.c ${CMAKE_CURRENT_SOURCE_DIR}/engine_world.c
+  LIBS agent)
+add_dependencies(test_ctl_server ssmd-runner)
+set_property(TEST test_ctl_server APPEND PROPERTY ENVIRONMENT "SSMD_RUNNER=$<TARGET_FILE:ssmd-runner>")
