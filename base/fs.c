@@ -17,9 +17,17 @@
 int fs_open_dir(int dirfd, const char *name, int *ret_fd, struct err *err)
 {
     int fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    int e = errno;
+    struct stat st;
 
+    if (fd < 0 && (e == ENOTDIR || e == ELOOP) &&
+        fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISLNK(st.st_mode))
+        return err_set(err, ERR_IO,
+                       "open directory %s: it is a symbolic link, which is not followed here; put "
+                       "a directory in its place, or mount one there (mount --bind)",
+                       name);
     if (fd < 0)
-        return err_sys(err, ERR_IO, errno, "open directory %s", name);
+        return err_sys(err, ERR_IO, e, "open directory %s", name);
     *ret_fd = fd;
     return 0;
 }

@@ -8,7 +8,7 @@
 
 struct paths {
     char root[PATH_MAX / 2];    /* "" or an absolute directory without a final slash */
-    char state_dir[PATH_MAX];   /* <root>/var/lib/ssmd */
+    char state_dir[PATH_MAX];   /* <root>/var/lib/ssmd, or what it is a link to */
     char jobs_dir[PATH_MAX];    /* .../jobs: <job>/<step>.<attempt>/ */
     char journal[PATH_MAX];     /* .../journal.db */
     char ledger_head[PATH_MAX]; /* .../ledger.head: count and head of the ledger, beside the journal
@@ -20,7 +20,8 @@ struct paths {
 };
 
 /* `root` NULL or "" means the machine itself; a relative one is taken from the current directory.
- */
+ * A link in the place of the state directory is followed if it belongs to root or to us and nobody
+ * else may write where it is, nor where it points to: ERR_STATE. ERR_LIMIT, ERR_IO. */
 int paths_init(struct paths *ret_paths, const char *root, struct err *err) MUST_CHECK;
 
 #endif

@@ -1,2 +1,3 @@
 # base/: what is read from outside.
 ssmd_test(NAME test_base_text LABEL unit SOURCES ${CMAKE_CURRENT_SOURCE_DIR}/test_base_text.c LIBS base)
+ssmd_test(NAME test_paths LABEL unit SOURCES ${CMAKE_CURRENT_SOURCE_DIR}/test_paths.c LIBS base)
