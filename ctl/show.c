@@ -7,6 +7,7 @@
 #include "ctl/ctl.h"
 #include "ctl/history.h"
 #include "ctl/job.h"
+#include "ctl/nested.h"
 #include "ctl/timeline.h"
 
 /* Effects are asked for once and kept: the reader hands them out in walks. */
@@ -187,7 +188,7 @@ static int print(struct showing *s, struct err *err)
     timeline_init(&s->timeline);
     r = print_history(s, err);
     timeline_done(&s->timeline);
-    return r;
+    return r == 0 ? nested_print(s->reader, s->job, s->now_unix_ms, s->c->out, err) : r;
 }
 
 /* ---- history, for programs ---- */
@@ -267,6 +268,10 @@ static int write_json(struct showing *s, struct err *err)
     jsonw_open_list(w, "replies");
     if (r == 0)
         r = reader_replies(s->reader, s->job->id, write_reply, s, err);
+    jsonw_close_list(w);
+    jsonw_open_list(w, "nested");
+    if (r == 0)
+        r = nested_write(s->reader, s->job, w, err);
     jsonw_close_list(w);
     jsonw_close_object(w);
     return r < 0 ? r : jsonw_end(w, err);

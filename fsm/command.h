@@ -179,6 +179,8 @@ static inline bool command_is_nested(const struct fsm_instance *inst)
  * a beginning of that names one job. False: it would be too long. */
 bool command_child_id(const char *parent_id, int64_t unit, int64_t attempt,
                       char ret_id[FSM_ID_SIZE]);
+/* The id that was given there as `parent_id`, a part of `id`; NULL: it is no child's. */
+const char *command_parent_id(const char *id);
 /* The part of an id that names the command that came from outside: scripts know that one. */
 const char *command_root_id(const char *id);
 /* What a nested document's statuses make of the step that ran it: the greatest of them (spec 03,

@@ -105,10 +105,18 @@ bool command_child_id(const char *parent_id, int64_t unit, int64_t attempt,
     return n > 0 && n < FSM_ID_SIZE;
 }
 
-/* Ids from outside are UUIDs or begin with "m-" (agent/intake.c), so 'n' is a child's alone. */
+/* Ids from outside are UUIDs or begin with "m-" (agent/intake.c), so 'n' is a child's alone.
+ * Retention does the same in SQL (journal/sql.c). */
+const char *command_parent_id(const char *id)
+{
+    const char *dash = id[0] == 'n' ? strchr(id, '-') : NULL;
+
+    return dash != NULL ? dash + 1 : NULL;
+}
+
 const char *command_root_id(const char *id)
 {
-    while (id[0] == 'n' && strchr(id, '-') != NULL)
-        id = strchr(id, '-') + 1;
+    while (command_parent_id(id) != NULL)
+        id = command_parent_id(id);
     return id;
 }

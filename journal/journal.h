@@ -154,7 +154,8 @@ struct journal_ops {
 
     /* --- upkeep, outside a transaction --- */
     /* Remove what retention allows, in a transaction of its own; never an instance that is open or
-     * a reply that is owed. The ids of the instances removed are handed to `removed` after the
+     * a reply that is owed, and a nested document's (command_parent_id()) not before the one that
+     * it is part of. The ids of the instances removed are handed to `removed` after the
      * commit, so that their directories can go. */
     int (*prune)(struct journal *j, const struct journal_retention *r, int64_t job_dirs_bytes,
                  int64_t now_unix_ms, void (*removed)(void *ctx, const char *instance_id),

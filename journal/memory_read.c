@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/str.h"
+#include "fsm/command.h"
 #include "journal/chain_internal.h"
 #include "journal/memory_internal.h"
 
@@ -232,6 +233,13 @@ int memory_counts(struct journal *j, struct journal_counts *ret_counts, struct e
 
 /* ---- upkeep ---- */
 
+static bool is_part(const struct memory_state *s, const char *id)
+{
+    const char *whole = command_parent_id(id);
+
+    return whole != NULL && memory_find_row(s, MEMORY_INSTANCES, whole) != NULL;
+}
+
 static struct memory_row *oldest_prunable(const struct memory_state *s, int64_t cutoff)
 {
     struct memory_row *best = NULL;
@@ -241,7 +249,7 @@ static struct memory_row *oldest_prunable(const struct memory_state *s, int64_t 
         struct memory_row *row = s->tables[MEMORY_INSTANCES].rows[i];
 
         if (row->has_ended && row->ended_unix_ms < cutoff && !owes_reply(s, row->id) &&
-            (best == NULL || row->ended_unix_ms < best->ended_unix_ms))
+            !is_part(s, row->id) && (best == NULL || row->ended_unix_ms < best->ended_unix_ms))
             best = row;
     }
     return best;

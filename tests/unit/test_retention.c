@@ -83,6 +83,36 @@ START_TEST(jobs_that_are_too_old_go_and_the_ledger_stays)
 }
 END_TEST
 
+/* It ends before what it is part of, so it is the older one. */
+START_TEST(a_nested_document_goes_after_what_it_is_part_of)
+{
+    struct journal_retention r = {.max_age_ms = 1000};
+    struct removed first, second;
+    struct fsm_instance outer;
+    struct world w;
+
+    world_init(&w, _i);
+    job_make(&w, "outer", 1, &outer);
+    job_run(&w, "n0.1-outer", 1);
+    job_run(&w, "n0.1-n0.1-outer", 1);
+    prune(&w, &r, 0, w.now + 5000, &first);
+    ck_assert_uint_eq(first.n, 0);
+    job_work(&w, &outer);
+    job_report(&w, &outer);
+    r.max_jobs_per_call = 1;
+    prune(&w, &r, 0, w.now + 5000, &first);
+    ck_assert_uint_eq(first.n, 1);
+    ck_assert_str_eq(first.ids[0], "outer");
+    prune(&w, &r, 0, w.now + 5000, &second);
+    ck_assert_uint_eq(second.n, 1);
+    ck_assert_str_eq(second.ids[0], "n0.1-outer");
+    ck_assert_int_eq(counts(&w).n_ended, 1);
+    assert_sound(&w);
+    fsm_instance_done(&outer);
+    world_done(&w);
+}
+END_TEST
+
 START_TEST(without_limits_nothing_goes)
 {
     struct journal_retention r = {.max_jobs_per_call = 10};
@@ -287,6 +317,7 @@ int main(void)
     suite_add_tcase(s, t);
     BOTH(t, jobs_that_are_too_old_go_and_the_ledger_stays);
     BOTH(t, without_limits_nothing_goes);
+    BOTH(t, a_nested_document_goes_after_what_it_is_part_of);
     BOTH(t, open_jobs_and_owed_replies_never_go);
     tcase_add_test(t, an_ended_job_that_still_owes_a_reply_stays);
     BOTH(t, by_size_the_oldest_go_first_until_it_fits);

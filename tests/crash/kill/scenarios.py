@@ -273,6 +273,36 @@ class Local(Scenario):
             run.expect("twice", f"runs of step {n + 1}", run.ran(n + 1), 1)
 
 
+class NestedReboot(Reboot):
+    """The step that reboots stands in a document that a step of the command runs (aws:runDocument)."""
+
+    name = "exit 194 inside a nested document"
+    scripts = ()
+    inner = (step(1, "echo one"),
+             step(2, "if [ $(wc -l < @DIR@/ran.2) -lt 2 ]; then echo before; exit 194; fi; echo after"))
+    want = Want("Success", ("Success", 0, "one\nbefore\nafter\n", "", 1), ("Success", 0, "", "", 2))
+
+    def begin(self, run):
+        text = json.dumps(document(*self.inner)).replace("@DIR@", run.world.dir)
+        run.hub.ssm.create_document(Name="Nested", Content=text, DocumentType="Command")
+        run.message = run.send_as(run.job, {"schemaVersion": "2.2", "description": "test", "mainSteps": [
+            {"action": "aws:runDocument", "name": f"step{n}",
+             "inputs": {"documentType": "SSMDocument", "documentPath": path}}
+            for n, path in enumerate(("Nested", "AWS-Noop"), 1)]})
+
+    def look(self, run):
+        child = f"n0.1-{run.job}"
+        known = [row["arg"] for row in run.agent.query(
+            "SELECT arg FROM effect WHERE kind = 'spawn' AND instance_id = ?", child)]
+        for n in (1, 2):
+            run.expect("early", f"more runs of inner step {n} than starts that the journal knows of",
+                       run.ran(n) > known.count(n - 1), False)
+
+    def judge(self, run):
+        jobs = run.agent.query("SELECT id FROM instance WHERE id <> ?", run.job)
+        run.expect("result", "nested jobs", [row["id"] for row in jobs], [f"n0.1-{run.job}"])
+
+
 def fate(run, n):
     """What the records of step n's first attempt tell: true (the end is on disk), lost, or unbegun."""
     directory = os.path.join(run.agent.jobs_dir, run.job, f"{n - 1}.1")
@@ -343,7 +373,7 @@ class RunnerKilled(Scenario):
         return with_fates(self.want, [fate(run, 1), "true", "true"]) if run.is_runner_dead else self.want
 
 
-SCENARIOS = [OneStep(), StillRunning(), ThreeSteps(), Reboot(), Cancelled(), SlowRunner(),
+SCENARIOS = [OneStep(), StillRunning(), ThreeSteps(), Reboot(), NestedReboot(), Cancelled(), SlowRunner(),
              CancelledBeforeRunner(), TimedOut(), QueuedCancelled(), Rejected(),
              Unhandled(), Again(), Late(), Local(), PowerOneStep(), PowerThreeSteps(), PowerLongStep()]
 RUNNER_SCENARIO = RunnerKilled()
