@@ -2,6 +2,9 @@
  * perform the effects one by one; after a restart look at open effects only, by the table. For the
  * exhaustive crash test of the command machine.
  *
+ * A unit may run a document: then there are two instances of the machine, and the inner one's end
+ * and the end of the unit are one commit (agent/nest.c).
+ *
  * A run is a sequence of outside steps: before a commit, after it, after each effect. The plan says
  * at which of them the agent dies. Nothing but the world and what was committed survives. */
 #ifndef SSMD_TESTS_CRASH_WORLD_H
@@ -21,6 +24,7 @@ struct unit_script {
     int n_codes;                /* attempts after these repeat the last code */
     int n_turns;                /* how much longer than one turn it runs */
     bool is_unstoppable;
+    bool is_document; /* what it runs is the scenario's inner document; once in a scenario */
 };
 
 enum reboot_luck { REBOOT_COMES, REBOOT_COMES_WHEN_ASKED_TWICE, REBOOT_NEVER_COMES };
@@ -29,6 +33,8 @@ struct scenario {
     const char *name;
     struct unit_script units[WORLD_MAX_UNITS];
     int n_units;
+    struct unit_script inner[WORLD_MAX_UNITS]; /* of the document that a unit runs */
+    int n_inner;
     int max_reboots;
     enum reboot_luck luck;
     bool is_rejected;    /* the document cannot be run */
@@ -47,9 +53,12 @@ enum broken {
     BROKEN_ACKNOWLEDGES_EARLY, /* before the commit */
     BROKEN_SPAWNS_EARLY,
     BROKEN_REPORTS_EARLY,
-    BROKEN_KEEPS_OPEN,    /* effects of a finished instance */
-    BROKEN_FORGETS_PROBE, /* a restart does not ask the world */
-    BROKEN_NEW_REPLY_ID,  /* each sending of the reply makes its own */
+    BROKEN_KEEPS_OPEN,         /* effects of a finished instance */
+    BROKEN_FORGETS_PROBE,      /* a restart does not ask the world */
+    BROKEN_NEW_REPLY_ID,       /* each sending of the reply makes its own */
+    BROKEN_ENDS_APART,         /* a nested document and the step that ran it end in two commits */
+    BROKEN_MAKES_BLINDLY,      /* a nested document is made without asking whether there is one */
+    BROKEN_STOPS_OUTSIDE_ONLY, /* a cancel is not passed on to a nested document */
 };
 
 struct run_plan {
