@@ -1,5 +1,7 @@
 /* The list of all machines: journal, tools and tests walk over it. */
 #include "fsm/command.h"
 #include "fsm/delivery.h"
+#include "fsm/registration.h"
 
-const struct fsm_machine *const fsm_machines[] = {&command_machine, &delivery_machine, NULL};
+const struct fsm_machine *const fsm_machines[] = {&command_machine, &delivery_machine,
+                                                  &registration_machine, NULL};

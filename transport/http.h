@@ -68,6 +68,7 @@ struct http_request {
      * moved for so long. For large bodies. */
     int64_t stall_timeout_ms;
     size_t max_response_bytes; /* 0: 1 MiB */
+    bool is_direct;            /* never through a proxy: metadata services of this very machine */
     int max_redirects;         /* 0: a redirect is an answer like any other. Followed ones never go
                                   from https to http. */
 };

@@ -272,7 +272,9 @@ static int configure(struct http_call *call, const struct http_request *request,
         return r;
     (void)snprintf(call->origin, sizeof(call->origin), "%s://%s:%u",
                    target.is_https ? "https" : "http", target.host, target.port);
-    proxy = proxy_for(&http->proxies, target.is_https, target.host, target.port);
+    proxy = request->is_direct
+                ? NULL
+                : proxy_for(&http->proxies, target.is_https, target.host, target.port);
     if (proxy != NULL)
         (void)proxy_describe(proxy, call->proxy, sizeof(call->proxy)); /* for people; may be cut */
     r = add_headers(call, request, err);
