@@ -44,15 +44,17 @@ static void on_answer(void *ctx, const struct aws_result *result)
     bool is_rotation_wanted = false;
     struct err err = {0};
     int64_t life;
+    int r;
 
     t->call = NULL;
-    if (result->err != NULL)
+    if (result->err != NULL) {
         err = *result->err;
-    else
-        (void)credentials_parse_role_token(result->body, result->len, &c, &is_rotation_wanted,
-                                           &err); /* err says */
+        r = err.code;
+    } else {
+        r = credentials_parse_role_token(result->body, result->len, &c, &is_rotation_wanted, &err);
+    }
     use_next(t);
-    if (err.code != 0) {
+    if (r < 0) {
         credentials_fetched(t->provider, NULL, 0, &err);
         return;
     }
