@@ -74,10 +74,16 @@ int fs_make_path(const char *path, int *ret_fd, struct err *err)
 int fs_read_file(int dirfd, const char *name, struct buf *ret_bytes, struct err *err)
 {
     AUTO(close_fd) int fd = openat(dirfd, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
-    char chunk[8192];
 
     if (fd < 0)
         return err_sys(err, ERR_IO, errno, "open %s", name);
+    return fs_read_fd(fd, name, ret_bytes, err);
+}
+
+int fs_read_fd(int fd, const char *name, struct buf *ret_bytes, struct err *err)
+{
+    char chunk[8192];
+
     for (;;) {
         ssize_t n = read(fd, chunk, sizeof(chunk));
 

@@ -22,6 +22,9 @@ int fs_make_path(const char *path, int *ret_fd, struct err *err) MUST_CHECK;
  * when larger. */
 int fs_read_file(int dirfd, const char *name, struct buf *ret_bytes, struct err *err) MUST_CHECK;
 
+/* The rest of what can be read from fd; `name` is for error texts. As fs_read_file(). */
+int fs_read_fd(int fd, const char *name, struct buf *ret_bytes, struct err *err) MUST_CHECK;
+
 /* Write <name> so that after a crash there is the old file, or none, or the whole new one:
  * temporary name, write, fsync, rename, fsync of dirfd. With is_synced false the two syncs are left
  * out (whole file or none as long as the machine stays up). Mode as given. */

@@ -24,7 +24,7 @@
 #define CODE_REBOOT 194
 #define CODE_KILLED 137
 
-static struct run run = {.gate_fd = -1, .lock_fd = -1, .dirfd = -1, .nofile = -1};
+static struct run run = {.gate_fd = -1, .dirfd = -1, .nofile = -1};
 
 static int complain(int status, const struct err *err)
 {
@@ -66,27 +66,11 @@ static int set_descriptors(struct err *err)
 
 static int lock_directory(struct err *err)
 {
-    char text[64];
-    struct proc self;
-    int n, r;
-
-    run.lock_fd =
-        openat(run.dirfd, STEP_FILE_LOCK, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
-    if (run.lock_fd < 0)
-        return err_sys(err, ERR_IO, errno, "open %s", STEP_FILE_LOCK);
-    if (flock(run.lock_fd, LOCK_EX | LOCK_NB) < 0)
-        return errno == EWOULDBLOCK
-                   ? err_set(err, ERR_BUSY, "the step has another runner: not run again")
-                   : err_sys(err, ERR_IO, errno, "lock the step");
-    /* Who holds it, for an agent that must find us before `started` is there. It looks at `cancel`
-     * from the other side in the opposite order: see steps_stop(). */
-    if ((r = proc_read(getpid(), &self, err)) < 0)
-        return r;
-    n = snprintf(text, sizeof(text), "%ld %llu\n", (long)getpid(),
-                 (unsigned long long)self.start_time);
-    if (ftruncate(run.lock_fd, 0) < 0 || pwrite(run.lock_fd, text, (size_t)n, 0) != n)
-        return err_sys(err, ERR_IO, errno, "write %s", STEP_FILE_LOCK);
-    return 0;
+    if (flock(run.dirfd, LOCK_EX | LOCK_NB) == 0)
+        return 0;
+    return errno == EWOULDBLOCK
+               ? err_set(err, ERR_BUSY, "the step has another runner: not run again")
+               : err_sys(err, ERR_IO, errno, "lock the step");
 }
 
 static bool has_begun(struct err *err)
@@ -165,7 +149,7 @@ static int run_step(struct err *err)
         return complain(RUNNER_NOT_STARTED, err);
     }
     child_release(&run);
-    (void)dup2(STDIN_FILENO, STDERR_FILENO); /* /dev/null: the agent's stderr is not ours to hold */
+    (void)dup2(STDOUT_FILENO, STDERR_FILENO); /* the agent's stderr is not ours to hold */
     watch_run(&run);
     return finish();
 }
@@ -202,10 +186,11 @@ int main(int argc, char **argv)
         return complain(r == ERR_BUSY ? RUNNER_HELD : RUNNER_NOT_STARTED, &err);
     if (has_begun(&err))
         return complain(RUNNER_BEGUN, &err);
-    if (run_read_spec(&run, &err) < 0) {
+    if (run_read_spec(&run, &err) < 0) { /* after the lock: what is read need not be kept long */
         run_free_spec(&run);
         return complain(RUNNER_BAD_SPEC, &err);
     }
+    (void)dup2(STDOUT_FILENO, STDIN_FILENO); /* /dev/null: nor is the spec's memory */
     r = run_step(&err);
     run_free_spec(&run);
     return r;

@@ -16,23 +16,25 @@
  * file ever holds the script up. */
 struct stream {
     int pipe_fd;       /* our end, non-blocking; -1 after the end of file */
-    int file_fd;       /* -1 once closed */
+    int dirfd;         /* where the file is made when there is something to write */
+    const char *name;  /* of the file; static */
+    int file_fd;       /* -1: not made yet, or closed */
     uint64_t cap;      /* most bytes of the script's that the file gets */
     uint64_t bytes;    /* in the file, `appended` included */
     uint64_t total;    /* what the script wrote */
     uint64_t lost;     /* below the cap, but the file did not take it */
     uint64_t at_stop;  /* `bytes` when a stop began */
     uint64_t appended; /* our own words at the file's end */
-    bool has_failed;   /* a write failed: the file ends there, so that it holds no gap */
+    bool has_failed;   /* the file could not be made, or a write failed: it ends there, so that it
+                          holds no gap */
     struct sha256 sha;
     char sha256_hex[SHA256_HEX_SIZE]; /* set by stream_end() */
 };
 
 struct run {
-    int dirfd;   /* the step's directory */
-    int lock_fd; /* held until the process ends */
+    int dirfd; /* the step's directory; locked until the process ends */
 
-    /* From `spec`. */
+    /* From the spec. */
     struct record spec;                 /* owned until the script was forked */
     char **argv, **env;                 /* owned arrays into `spec` */
     const char *cwd;                    /* into `spec` */
@@ -56,12 +58,13 @@ struct run {
     char text[512];
 };
 
-/* runner_spec.c: fill the part "From spec". */
+/* runner_spec.c: fill the part "From the spec", out of standard input. */
 int run_read_spec(struct run *run, struct err *err) MUST_CHECK;
 void run_free_spec(struct run *run);
 
 /* runner_output.c */
-/* Create the file and a pipe; *ret_write_fd is the script's end, which the caller closes. */
+/* Make a pipe; *ret_write_fd is the script's end, which the caller closes. The file comes with the
+ * first byte. */
 int stream_open(struct stream *s, int dirfd, const char *name, uint64_t cap, int *ret_write_fd,
                 struct err *err) MUST_CHECK;
 void stream_pump(struct stream *s);      /* one read; at the end of file closes pipe_fd */
@@ -74,6 +77,8 @@ void stream_end(struct stream *s); /* sync, close, hash */
 /* Fork the script's process. It stands still before its gate, in a session (and a cgroup, where
  * possible) of its own, until child_release(); when we die before that, it ends by itself. */
 int child_fork(struct run *run, int stdout_fd, int stderr_fd, struct err *err) MUST_CHECK;
+/* It says that the parents of the step's directory are synced. Else as errno tells. */
+int child_await_ready(const struct run *run, struct err *err) MUST_CHECK;
 void child_release(struct run *run);
 /* The gate became readable: true when the script could not be executed; run->text says why. */
 bool child_start_failed(struct run *run);
@@ -88,6 +93,11 @@ bool watch_is_cancelled(const struct run *run, enum step_end *ret_end);
 
 /* runner_records.c */
 int records_reserve(const struct run *run, struct err *err) MUST_CHECK;
+/* The entries of the step's and the job's directory must be as lasting as the record in them, else
+ * a power failure could leave a step that ran and a directory that never was. The script's process
+ * does this before its gate, while the runner syncs the record: two waits for the disk become one.
+ */
+int records_sync_parents(int dirfd, struct err *err) MUST_CHECK;
 int records_write_started(const struct run *run, struct err *err) MUST_CHECK;
 /* Tries until it succeeds. False only when the directory itself is gone. */
 bool records_write_exit(const struct run *run) MUST_CHECK;

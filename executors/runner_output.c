@@ -12,13 +12,8 @@
 int stream_open(struct stream *s, int dirfd, const char *name, uint64_t cap, int *ret_write_fd,
                 struct err *err)
 {
-    AUTO(close_fd) int file_fd = -1;
     int ends[2];
 
-    /* An earlier runner may have died before `started`; its file is empty, ours replaces it. */
-    file_fd = openat(dirfd, name, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
-    if (file_fd < 0)
-        return err_sys(err, ERR_IO, errno, "create %s", name);
     if (pipe2(ends, O_CLOEXEC) < 0)
         return err_sys(err, ERR_SYSTEM, errno, "pipe for %s", name);
     if (fcntl(ends[0], F_SETFL, O_NONBLOCK) < 0) {
@@ -26,7 +21,8 @@ int stream_open(struct stream *s, int dirfd, const char *name, uint64_t cap, int
         (void)close(ends[1]);
         return err_sys(err, ERR_SYSTEM, errno, "pipe for %s", name);
     }
-    *s = (struct stream){.pipe_fd = ends[0], .file_fd = TAKE_FD(file_fd), .cap = cap};
+    *s = (struct stream){
+        .pipe_fd = ends[0], .dirfd = dirfd, .name = name, .file_fd = -1, .cap = cap};
     sha256_init(&s->sha);
     *ret_write_fd = ends[1];
     return 0;
@@ -37,6 +33,11 @@ static size_t write_some(struct stream *s, const char *bytes, size_t n)
 {
     size_t done = 0;
 
+    if (n > 0 && s->file_fd < 0 && !s->has_failed) {
+        s->file_fd =
+            openat(s->dirfd, s->name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+        s->has_failed = s->file_fd < 0;
+    }
     while (done < n && !s->has_failed) {
         ssize_t k = write(s->file_fd, bytes + done, n - done);
 
@@ -119,8 +120,8 @@ void stream_end(struct stream *s)
     if (s->pipe_fd >= 0)
         (void)close(s->pipe_fd); /* read end: nothing to lose */
     s->pipe_fd = -1;
-    /* An empty file need not last: a missing one reads the same. */
-    if (s->file_fd >= 0 && s->bytes > 0 && fsync(s->file_fd) < 0)
+    /* Its entry lasts with that of `exit`, which follows. */
+    if (s->file_fd >= 0 && fsync(s->file_fd) < 0)
         s->lost += s->bytes - s->appended; /* nobody knows which of them will be there */
     if (s->file_fd >= 0)
         (void)close(s->file_fd); /* synced, or told as lost */

@@ -44,9 +44,7 @@ int records_reserve(const struct run *run, struct err *err)
     return r < 0 ? err_wrap(err, "reserve %d bytes in the step's directory", RECORD_BYTES) : 0;
 }
 
-/* The entries of the step's and the job's directory must be as lasting as the record in them, else
- * a power failure could leave a step that ran and a directory that never was. */
-static int sync_parents(int dirfd, struct err *err)
+int records_sync_parents(int dirfd, struct err *err)
 {
     static const char *const parents[] = {"..", "../.."};
     size_t i;
@@ -85,8 +83,8 @@ int records_write_started(const struct run *run, struct err *err)
     if ((r = buf_error(&b, "record started", err)) < 0)
         return r;
     r = fs_write_atomic(run->dirfd, STEP_FILE_STARTED, b.data, b.len, 0600, true, err);
-    if (r == 0) /* in this order it costs nothing where one journal holds all of them */
-        r = sync_parents(run->dirfd, err);
+    if (r == 0)
+        r = child_await_ready(run, err);
     if (r < 0) {
         /* It may stand there unsynced; the script will not run, so it would tell a lie. */
         (void)unlinkat(run->dirfd, STEP_FILE_STARTED, 0);

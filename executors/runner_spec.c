@@ -1,8 +1,9 @@
-/* What to run, from the record `spec`. */
+/* What to run, from the record `spec` on standard input. */
 #include "executors/runner_internal.h"
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/fs.h"
 #include "base/str.h"
@@ -45,8 +46,8 @@ int run_read_spec(struct run *run, struct err *err)
     int rc;
 
     buf_init(&text, RECORD_MAX_BYTES);
-    if ((rc = fs_read_file(run->dirfd, STEP_FILE_SPEC, &text, err)) < 0 ||
-        (rc = record_parse(buf_str(&text), text.len, STEP_FILE_SPEC, &run->spec, err)) < 0 ||
+    if ((rc = fs_read_fd(STDIN_FILENO, "spec on standard input", &text, err)) < 0 ||
+        (rc = record_parse(buf_str(&text), text.len, STEP_RECORD_SPEC, &run->spec, err)) < 0 ||
         (rc = read_number(r, STEP_KEY_LIMIT_MS, MAX_MS, &run->limit_ms, err)) < 0 ||
         (rc = read_number(r, STEP_KEY_GRACE_MS, MAX_MS, &run->grace_ms, err)) < 0 ||
         (rc = read_number(r, STEP_KEY_CAP_BYTES, INT64_MAX, &cap, err)) < 0)

@@ -3,27 +3,32 @@
  * runner. Shared by both programs; nothing here may change its meaning without a new
  * RECORD_VERSION, since a runner outlives the agent that started it.
  *
- * Order of events. The agent writes script and `spec`, then starts the runner. The runner locks
- * `lock`, looks for `started`, `exit`, `void` and `cancel`, syncs `started`, and only then lets the
- * script be executed; it syncs the outputs and then `exit`. Hence: no `started` means that nothing
- * of the script ever ran; `started` without `exit` and with a free lock means that nobody saw the
- * end. */
+ * Order of events. The agent writes the script, then starts the runner, which reads the record
+ * `spec` from its standard input. The runner locks the directory itself (flock), looks for
+ * `started`, `exit`, `void` and `cancel`, syncs `started`, and only then lets the script be
+ * executed; it syncs the outputs and then `exit`. Hence: no `started` means that nothing of the
+ * script ever ran; `started` without `exit` and with a free lock means that nobody saw the end.
+ *
+ * Each file is there for a reason: to make one is among the dearest things that a short step does.
+ */
 #ifndef SSMD_EXECUTORS_STEP_DIR_H
 #define SSMD_EXECUTORS_STEP_DIR_H
 
 /* Files. */
-#define STEP_FILE_LOCK "lock" /* flock()ed by the runner for life; text "<pid> <start time>" */
-#define STEP_FILE_SPEC "spec" /* record, by the agent: what to run */
 #define STEP_FILE_STARTED "started" /* record, by the runner, synced: the script may have begun */
 #define STEP_FILE_EXIT "exit"       /* record, by the runner, synced: how it ended */
 #define STEP_FILE_VOID "void"       /* record, by who holds the lock, synced: must never begin */
 #define STEP_FILE_CANCEL                                                                           \
-    "cancel" /* record, by the agent: stop it; SIGUSR1 to the runner follows                       \
-              */
-#define STEP_FILE_STDOUT "stdout"
+    "cancel"                      /* record, by the agent: stop it; SIGUSR1 to the runner follows  \
+                                   */
+#define STEP_FILE_STDOUT "stdout" /* these two are made at their first byte */
 #define STEP_FILE_STDERR "stderr"
 #define STEP_FILE_RESERVE                                                                          \
     ".exit.reserve" /* space set aside for `exit`, so a full disk cannot hinder it */
+
+/* What to run: a record that the runner finds on its standard input, in memory only, since it holds
+ * the script's environment. */
+#define STEP_RECORD_SPEC "spec"
 
 /* Each record's kind is its file's name. Times: *_unix_ms wall clock, *_boottime_ms CLOCK_BOOTTIME.
  * start_time: clock ticks after boot, field 22 of /proc/PID/stat. */

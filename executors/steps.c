@@ -127,7 +127,8 @@ static char **make_environment(void)
 }
 
 /* Not uv_spawn: that forks with the whole address space; this shares it until exec. */
-static int spawn_runner(const struct steps *s, const char *dir, pid_t *ret_pid, struct err *err)
+static int spawn_runner(const struct steps *s, const char *dir, int spec_fd, pid_t *ret_pid,
+                        struct err *err)
 {
     char program[PATH_MAX], path[PATH_MAX];
     char *argv[] = {program, path, NULL};
@@ -148,9 +149,9 @@ static int spawn_runner(const struct steps *s, const char *dir, pid_t *ret_pid, 
     (void)posix_spawnattr_setsigmask(&attr, &none);
     (void)posix_spawnattr_setsigdefault(&attr, &all);
     /* stderr stays the agent's until the runner has begun: its complaints belong into our log. */
-    e = posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDWR, 0);
+    e = posix_spawn_file_actions_adddup2(&actions, spec_fd, STDIN_FILENO);
     if (e == 0)
-        e = posix_spawn_file_actions_adddup2(&actions, STDIN_FILENO, STDOUT_FILENO);
+        e = posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, "/dev/null", O_RDWR, 0);
     if (e == 0)
         e = env == NULL ? ENOMEM : posix_spawn(ret_pid, program, &actions, &attr, argv, env);
     (void)posix_spawn_file_actions_destroy(&actions); /* always 0 */
@@ -223,7 +224,7 @@ bool steps_has_dir(struct steps *s, const struct step_key *key)
 
 int steps_start(struct steps *s, const struct step_spec *spec, struct err *err)
 {
-    AUTO(close_fd) int dirfd = -1;
+    AUTO(close_fd) int dirfd = -1, spec_fd = -1;
     const struct step_key *key = &spec->key;
     struct watched *w;
     char path[PATH_MAX];
@@ -236,11 +237,11 @@ int steps_start(struct steps *s, const struct step_spec *spec, struct err *err)
         return err_set(err, ERR_EXISTS, "start step %s/%d.%d: it is watched already", key->job_id,
                        key->step, key->attempt);
     if (step_dir_make(s->jobs_fd, key, &dirfd, err) < 0 ||
-        step_dir_write_spec(dirfd, spec, s->child_nofile, err) < 0 ||
+        step_dir_write_spec(dirfd, spec, s->child_nofile, &spec_fd, err) < 0 ||
         watch_add(s, key, &w, err) < 0) /* before the spawn: after it nothing may fail */
         return err_wrap(err, "start step %s/%d.%d", key->job_id, key->step, key->attempt);
     crashpoint("step.spawn.before");
-    r = spawn_runner(s, path, &pid, err);
+    r = spawn_runner(s, path, spec_fd, &pid, err);
     if (r < 0) {
         watch_forget(w);
         return err_wrap(err, "start step %s/%d.%d", key->job_id, key->step, key->attempt);
@@ -280,8 +281,8 @@ static int write_void(int dirfd, struct err *err)
     return r;
 }
 
-/* First the record, then the signal: a runner that has not named itself in the lock yet looks for
- * the record after it has, so one of us sees the other. */
+/* First the record, then the signal: a runner that has not named itself in `started` yet looks for
+ * `cancel` after it has, so one of us sees the other. */
 static int cancel(int dirfd, enum step_stop_reason reason, struct err *err)
 {
     AUTO(buf_done) struct buf b = {0};

@@ -128,9 +128,9 @@ bool steps_has_dir(struct steps *s, const struct step_key *key);
  * and all below it. Returns how many processes there were. */
 size_t steps_kill_orphans(struct steps *s, const struct step_key *key);
 
-/* Write directory, script and spec, start the runner, watch it. ERR_EXISTS: that step is watched
- * already. On any failure nothing runs. A step that has begun before is not run again: its end is
- * told. */
+/* Write directory and script, start the runner with the spec, watch it. ERR_EXISTS: that step is
+ * watched already. On any failure nothing runs. A step that has begun before is not run again: its
+ * end is told. */
 int steps_start(struct steps *s, const struct step_spec *spec, struct err *err) MUST_CHECK;
 
 /* Watch a step whatever its state; its end is told by the event, as after steps_start(). Of a LOST

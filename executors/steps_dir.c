@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -57,14 +58,46 @@ int step_dir_make(int jobs_fd, const struct step_key *key, int *ret_fd, struct e
     return open_or_make(jobs_fd, key, fs_make_dir, ret_fd, err);
 }
 
-int step_dir_write_spec(int dirfd, const struct step_spec *spec, int64_t nofile, struct err *err)
+/* In place: until the step has begun nobody looks at it, and every start writes it anew. */
+static int write_script(int dirfd, const struct step_spec *spec, struct err *err)
+{
+    AUTO(close_fd)
+    int fd = openat(dirfd, spec->script_name, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC,
+                    0700);
+    int r;
+
+    if (fd < 0)
+        return err_sys(err, ERR_IO, errno, "create %s", spec->script_name);
+    r = fs_write_all(fd, spec->script, spec->script_len, err);
+    if (r == 0 && fchmod(fd, 0700) < 0) /* whatever the umask is */
+        r = err_sys(err, ERR_IO, errno, "chmod");
+    return r < 0 ? err_wrap(err, "%s", spec->script_name) : 0;
+}
+
+static int open_spec(const struct buf *b, int *ret_fd, struct err *err)
+{
+    AUTO(close_fd) int fd = memfd_create("ssmd-spec", MFD_CLOEXEC);
+    int r;
+
+    if (fd < 0)
+        return err_sys(err, ERR_SYSTEM, errno, "memory file for the spec");
+    r = fs_write_all(fd, b->data, b->len, err);
+    if (r == 0 && lseek(fd, 0, SEEK_SET) < 0)
+        r = err_sys(err, ERR_SYSTEM, errno, "memory file for the spec");
+    if (r == 0)
+        *ret_fd = TAKE_FD(fd);
+    return r;
+}
+
+int step_dir_write_spec(int dirfd, const struct step_spec *spec, int64_t nofile, int *ret_fd,
+                        struct err *err)
 {
     AUTO(buf_done) struct buf b = {0};
     const char *const *p;
     int r;
 
     buf_init(&b, RECORD_MAX_BYTES);
-    record_begin(&b, STEP_FILE_SPEC);
+    record_begin(&b, STEP_RECORD_SPEC);
     for (p = spec->argv; *p != NULL; p++)
         record_add(&b, STEP_KEY_ARGV, *p);
     for (p = spec->env; *p != NULL; p++)
@@ -80,13 +113,10 @@ int step_dir_write_spec(int dirfd, const struct step_spec *spec, int64_t nofile,
         record_add(&b, STEP_KEY_FAILURE_PREFIX, spec->failure_prefix);
     record_end(&b);
     r = buf_error(&b, "record spec", err);
+    /* Unsynced: after a power failure there is no `started` either, and it is written anew. */
     if (r == 0 && spec->script_name != NULL)
-        r = fs_write_atomic(dirfd, spec->script_name, spec->script, spec->script_len, 0700, false,
-                            err);
-    /* Unsynced: after a power failure there is no `started` either, and all is written anew. */
-    if (r == 0)
-        r = fs_write_atomic(dirfd, STEP_FILE_SPEC, b.data, b.len, 0600, false, err);
-    return r;
+        r = write_script(dirfd, spec, err);
+    return r < 0 ? r : open_spec(&b, ret_fd, err);
 }
 
 static int read_record(int dirfd, const char *name, struct record *ret_record, struct err *err)
@@ -220,9 +250,9 @@ int step_dir_look(int dirfd, enum step_answer *ret_answer, struct step_outcome *
     struct err why;
     int r;
 
-    fd = openat(dirfd, STEP_FILE_LOCK, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
-    if (fd < 0)
-        return err_sys(err, ERR_IO, errno, "open the step's %s", STEP_FILE_LOCK);
+    /* A description of its own, which the lock goes with. */
+    if ((r = fs_open_dir(dirfd, ".", &fd, err)) < 0)
+        return r;
     if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
         if (errno != EWOULDBLOCK)
             return err_sys(err, ERR_IO, errno, "lock the step");
@@ -262,25 +292,17 @@ int step_dir_look(int dirfd, enum step_answer *ret_answer, struct step_outcome *
 
 int step_dir_holder(int dirfd, pid_t *ret_pid, uint64_t *ret_start_time, struct err *err)
 {
-    AUTO(close_fd)
-    int fd = openat(dirfd, STEP_FILE_LOCK, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    AUTO(record_done) struct record r = {0};
     int64_t pid, start_time;
-    char text[64], *space, *newline;
-    ssize_t n;
+    int rc;
 
-    if (fd < 0)
-        return err_sys(err, ERR_IO, errno, "open the step's %s", STEP_FILE_LOCK);
-    n = read(fd, text, sizeof(text) - 1);
-    if (n < 0)
-        return err_sys(err, ERR_IO, errno, "read the step's %s", STEP_FILE_LOCK);
-    text[n] = '\0';
-    space = strchr(text, ' ');
-    newline = strchr(text, '\n');
-    if (space != NULL && newline != NULL && newline[1] == '\0')
-        *space = *newline = '\0'; /* else neither part is a number */
-    if (space == NULL || !str_to_i64(text, 2, INT_MAX, &pid) ||
-        !str_to_i64(space + 1, 0, INT64_MAX, &start_time))
-        return err_set(err, ERR_NOT_FOUND, "the step's lock does not name its holder");
+    if ((rc = read_record(dirfd, STEP_FILE_STARTED, &r, err)) < 0 ||
+        (rc = record_get_i64(&r, STEP_KEY_RUNNER_PID, &pid, err)) < 0 ||
+        (rc = record_get_i64(&r, STEP_KEY_RUNNER_START_TIME, &start_time, err)) < 0)
+        return rc;
+    if (pid < 2 || pid > INT_MAX || start_time < 0)
+        return err_set(err, ERR_CORRUPT, "record started: %s=%" PRId64 " is no process",
+                       STEP_KEY_RUNNER_PID, pid);
     *ret_pid = (pid_t)pid;
     *ret_start_time = (uint64_t)start_time;
     return 0;

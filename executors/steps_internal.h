@@ -62,13 +62,16 @@ struct steps {
 int step_dir_check_key(const struct step_key *key, struct err *err) MUST_CHECK;
 int step_dir_open(int jobs_fd, const struct step_key *key, int *ret_fd, struct err *err) MUST_CHECK;
 int step_dir_make(int jobs_fd, const struct step_key *key, int *ret_fd, struct err *err) MUST_CHECK;
-int step_dir_write_spec(int dirfd, const struct step_spec *spec, int64_t nofile, struct err *err)
-    MUST_CHECK;
+/* The script into the directory, the rest into memory: *ret_fd, the caller's, is the runner's
+ * standard input. */
+int step_dir_write_spec(int dirfd, const struct step_spec *spec, int64_t nofile, int *ret_fd,
+                        struct err *err) MUST_CHECK;
 /* What became of it. *ret_lock_fd: for NOT_BEGUN, VOID and LOST the lock, held, and the caller's;
  * else -1. */
 int step_dir_look(int dirfd, enum step_answer *ret_answer, struct step_outcome *ret_outcome,
                   int *ret_lock_fd, struct err *err) MUST_CHECK;
-/* The runner that holds the lock, by its own words. ERR_NOT_FOUND: it has not written them yet. */
+/* The runner that holds the lock, by its record `started`. ERR_NOT_FOUND: it has not written that
+ * yet, and will look for `cancel` after it has. */
 int step_dir_holder(int dirfd, pid_t *ret_pid, uint64_t *ret_start_time, struct err *err)
     MUST_CHECK;
 /* Whom `started` names, if that was in this boot. All zero otherwise. */

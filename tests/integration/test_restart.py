@@ -151,7 +151,7 @@ def a_time_limit_holds_while_ssmd_is_down(world):
 def a_script_that_kills_its_own_runner_ends_as_unknown_and_leaves_nothing(world):
     agent = world.agent().start().wait_until_serving()
     message = agent.hub.send(document(f"echo run >> {world.dir}/ran;"
-                                      f" read pid rest < {agent.jobs_dir}/$SSM_COMMAND_ID/0.1/lock;"
+                                      f" pid=$(sed -n s/^runner_pid=//p {agent.jobs_dir}/$SSM_COMMAND_ID/0.1/started);"
                                       " kill -9 $pid; while :; do sleep 0.05; done",
                                       f"echo run >> {world.dir}/second"))
     record = agent.wait_done(message)

@@ -2,6 +2,7 @@
 """What ssmd takes from the machine around it, what it gives on, and what it does when that goes wrong."""
 import contextlib
 import os
+import re
 import resource
 import subprocess
 import time
@@ -16,10 +17,10 @@ def waiting_script(world):
 
 
 def the_runner(agent):
-    """Its process id, from the lock that it holds."""
+    """Its process id, from its own record."""
     for job in os.listdir(agent.jobs_dir):
-        with contextlib.suppress(OSError), open(os.path.join(agent.jobs_dir, job, "0.1/lock"), encoding="ascii") as f:
-            return int(f.read().split()[0])
+        with contextlib.suppress(OSError), open(os.path.join(agent.jobs_dir, job, "0.1/started"), encoding="ascii") as f:
+            return int(re.search(r"^runner_pid=(\d+)$", f.read(), re.M).group(1))
     return None
 
 

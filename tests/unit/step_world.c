@@ -240,11 +240,11 @@ void world_write_file(struct world *w, const struct world_step *step, const char
 
 pid_t world_runner_pid(struct world *w, const struct world_step *step)
 {
-    AUTO(free) char *text = world_file(w, step, STEP_FILE_LOCK);
-    long pid = 0;
+    AUTO(free) char *text = world_file(w, step, STEP_FILE_STARTED);
+    const char *line = strstr(text, "\n" STEP_KEY_RUNNER_PID "=");
 
-    ck_assert_int_eq(sscanf(text, "%ld", &pid), 1);
-    return (pid_t)pid;
+    ck_assert_ptr_nonnull(line);
+    return (pid_t)atol(strchr(line, '=') + 1);
 }
 
 /* Send `sig` (0: none) to all; how many there are. */

@@ -481,17 +481,23 @@ START_TEST(a_record_that_is_there_even_torn_forbids_a_start)
 }
 END_TEST
 
-static int run_runner(const char *dir)
+static int run_runner(const char *dir, const char *spec)
 {
-    int status;
-    pid_t pid = fork();
+    int status, spec_pipe[2];
+    pid_t pid;
 
+    ck_assert_int_eq(pipe(spec_pipe), 0);
+    ck_assert_int_eq(write(spec_pipe[1], spec, strlen(spec)), (ssize_t)strlen(spec)); /* fits */
+    (void)close(spec_pipe[1]);
+    pid = fork();
     if (pid == 0) {
+        (void)dup2(spec_pipe[0], STDIN_FILENO);
         (void)close(STDERR_FILENO); /* its complaint is expected */
         (void)execl(RUNNER_PATH, RUNNER_PATH, dir, (char *)NULL);
         _exit(99);
     }
     ck_assert_int_gt(pid, 0);
+    (void)close(spec_pipe[0]);
     ck_assert_int_eq(waitpid(pid, &status, 0), pid);
     ck_assert(WIFEXITED(status));
     return WEXITSTATUS(status);
@@ -505,20 +511,20 @@ START_TEST(refusals_have_statuses_of_their_own)
     struct err err;
 
     ck_assert_int_eq(steps_path(world.steps, &key, path, sizeof(path), &err), 0);
-    ck_assert_int_eq(run_runner(path), RUNNER_SYSTEM); /* no such directory */
+    ck_assert_int_eq(run_runner(path, ""), RUNNER_SYSTEM); /* no such directory */
     world_start(&world, &step);
     world_wait_output(&world, &step, "ready\n");
-    ck_assert_int_eq(run_runner(path), RUNNER_HELD);
+    ck_assert_int_eq(run_runner(path, ""), RUNNER_HELD);
     ck_assert_int_eq(world_stop(&world, &step, STEP_STOP_CANCELLED), STEP_RUNNING);
     world_wait(&world, 1);
-    ck_assert_int_eq(run_runner(path), RUNNER_BEGUN);
+    ck_assert_int_eq(run_runner(path, ""), RUNNER_BEGUN);
     step.job = "other";
-    world_write_file(&world, &step, STEP_FILE_SPEC, "ssmd-record 1 spec\nargv=tr");
     key = world_key(&step);
+    ck_assert_int_eq(steps_prepare(world.steps, &key, &err), 0);
     ck_assert_int_eq(steps_path(world.steps, &key, path, sizeof(path), &err), 0);
-    ck_assert_int_eq(run_runner(path), RUNNER_BAD_SPEC);
+    ck_assert_int_eq(run_runner(path, "ssmd-record 1 spec\nargv=tr"), RUNNER_BAD_SPEC);
     ck_assert_int_eq(world_probe(&world, &step), STEP_NOT_BEGUN);
-    ck_assert_int_eq(run_runner("/dev/null"), RUNNER_SYSTEM);
+    ck_assert_int_eq(run_runner("/dev/null", ""), RUNNER_SYSTEM);
 }
 END_TEST
 

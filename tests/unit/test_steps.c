@@ -68,10 +68,9 @@ START_TEST(a_held_lock_means_running_whatever_else_is_there)
     struct err err;
     int fd;
 
-    world_write_file(&world, &step, STEP_FILE_LOCK, "");
+    ck_assert_int_eq(steps_prepare(world.steps, &key, &err), 0);
     ck_assert_int_eq(steps_path(world.steps, &key, path, sizeof(path), &err), 0);
-    (void)strcat(path, "/" STEP_FILE_LOCK);
-    fd = open(path, O_RDWR | O_CLOEXEC);
+    fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     ck_assert_int_eq(flock(fd, LOCK_EX | LOCK_NB), 0);
     ck_assert_int_eq(world_probe(&world, &step), STEP_RUNNING);
     ck_assert_int_eq(world_stop(&world, &step, STEP_STOP_CANCELLED), STEP_RUNNING);
