@@ -288,7 +288,8 @@ static bool has_no_processes(struct engine_world *world)
 /* Its rows take nothing more: what a damaged journal may do to one job. */
 START_TEST(a_job_that_is_set_aside_has_its_runner_watched_and_the_others_go_on)
 {
-    AUTO(buf_done) struct buf lock = {0};
+    AUTO(buf_done) struct buf started = {0};
+    const char *runner;
     char name[PATH_MAX + 100];
     struct err err;
 
@@ -308,11 +309,13 @@ START_TEST(a_job_that_is_set_aside_has_its_runner_watched_and_the_others_go_on)
     (void)engine_world_send(&w, 2, 1, "exit 0"); /* its delivery went with the turn that failed */
     engine_world_until(&w, has_terminal);
     /* Its runner dies: what it leaves behind is found and ended. */
-    buf_init(&lock, 100);
-    (void)snprintf(name, sizeof(name), "%s/00000000-0000-4000-8000-000000000001/0.1/lock",
+    buf_init(&started, 4096);
+    (void)snprintf(name, sizeof(name), "%s/00000000-0000-4000-8000-000000000001/0.1/started",
                    w.paths.jobs_dir);
-    ck_assert_int_eq(fs_read_file(AT_FDCWD, name, &lock, &err), 0);
-    ck_assert_int_eq(kill((pid_t)strtol(buf_str(&lock), NULL, 10), SIGKILL), 0);
+    ck_assert_int_eq(fs_read_file(AT_FDCWD, name, &started, &err), 0);
+    runner = strstr(buf_str(&started), "\nrunner_pid=");
+    ck_assert_ptr_nonnull(runner);
+    ck_assert_int_eq(kill((pid_t)strtol(strchr(runner, '=') + 1, NULL, 10), SIGKILL), 0);
     engine_world_until(&w, has_no_processes);
 }
 END_TEST
