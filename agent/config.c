@@ -36,12 +36,16 @@ int config_read(struct config *c, const char *path, bool is_required, config_war
     buf_init(&text, CONFIG_MAX_BYTES);
     /* A link is the operator's own: many systems keep /etc as links into another place. */
     r = fs_read_file(AT_FDCWD, realpath(path, real) != NULL ? real : path, &text, err);
-    if (r == ERR_NOT_FOUND && !is_required)
-        return 0;
     if (r == 0)
         r = config_parse(c, buf_str(&text), text.len, path, warn != NULL ? on_finding : NULL, &sink,
                          err);
-    return r < 0 ? err_wrap(err, "configuration") : 0;
+    else if (r == ERR_NOT_FOUND && !is_required)
+        r = 0;
+    if (r < 0)
+        return err_wrap(err, "configuration");
+    if (warn != NULL)
+        config_check_files(c, on_finding, &sink);
+    return 0;
 }
 
 int config_check_identity(const struct config *c, struct err *err)

@@ -138,16 +138,11 @@ static void program_dir(char *ret_dir, size_t size)
 static int read_config(struct agent *a, const struct options *o, int *ret_n_warnings,
                        struct err *err)
 {
-    char dir[PATH_MAX], theirs[PATH_MAX];
-    const char *path = o->config != NULL ? o->config : a->paths.config;
-    struct stat st;
+    const char *path = o->config != NULL ? o->config : paths_choose_config(&a->paths);
+    char dir[PATH_MAX];
 
     program_dir(dir, sizeof(dir));
     config_init(&a->config, dir);
-    (void)snprintf(theirs, sizeof(theirs), "%s/etc/amazon/ssm/amazon-ssm-agent.json",
-                   a->paths.root);
-    if (o->config == NULL && stat(path, &st) < 0 && stat(theirs, &st) == 0)
-        path = theirs;
     return config_read(&a->config, path, o->config != NULL, warn_config, ret_n_warnings, err);
 }
 

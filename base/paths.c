@@ -126,8 +126,19 @@ int paths_init(struct paths *ret_paths, const char *root, struct err *err)
         (r = join(p.run_dir, p.root, "/run/ssmd", err)) < 0 ||
         (r = join(p.ctl_socket, p.root, "/run/ssmd/ctl.sock", err)) < 0 ||
         (r = join(p.pid_file, p.root, "/run/ssmd/ssmd.pid", err)) < 0 ||
-        (r = join(p.config, p.root, "/etc/ssmd/ssmd.json", err)) < 0)
+        (r = join(p.config, p.root, "/etc/ssmd/ssmd.json", err)) < 0 ||
+        (r = join(p.reference_config, p.root, "/etc/amazon/ssm/amazon-ssm-agent.json", err)) < 0 ||
+        (r = join(p.seelog, p.root, "/etc/amazon/ssm/seelog.xml", err)) < 0)
         return r;
     *ret_paths = p;
     return 0;
+}
+
+const char *paths_choose_config(const struct paths *paths)
+{
+    /* A file that is there and cannot be looked at is not passed over: reading it says why. */
+    if (access(paths->config, F_OK) < 0 && errno == ENOENT &&
+        access(paths->reference_config, F_OK) == 0)
+        return paths->reference_config;
+    return paths->config;
 }

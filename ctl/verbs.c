@@ -62,6 +62,13 @@ const struct ctl_verb ctl_verbs[] = {
      "the journal was changed, or is damaged", NULL},
     {"audit export", "[--format jsonl]", 0, 0, export_options, ctl_run_audit_export,
      "print the whole history, one JSON object a line", NULL, NULL},
+    {"config check", "[FILE]", 0, 1, NULL, ctl_run_config_check,
+     "explain each line of a configuration that will not do what it says",
+     "there is a warning, or the file is not JSON",
+     "Without FILE the one that ssmd would read. Works without ssmd.\n"
+     "A warning is a line that does not do what it says; a note does no harm."},
+    {"config keys", "", 0, 0, NULL, ctl_run_config_keys,
+     "list every key of the configuration with its default, its bounds and its effect", NULL, NULL},
     {"fsm", "[MACHINE] [--dot|--mermaid]", 0, 1, fsm_options, ctl_run_fsm,
      "draw the state machine that really runs; without MACHINE list them",
      "there is no such machine", NULL},

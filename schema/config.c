@@ -106,7 +106,7 @@ static const struct config_key *nearest_key(const char *section, const char *nam
     return best;
 }
 
-void config_say_unknown(const struct config_reading *rd, const char *section, const char *name)
+static void say_unknown_key(const struct config_reading *rd, const char *section, const char *name)
 {
     const struct config_key *near = nearest_key(section, name);
     char key[2 * MAX_KEY_BYTES + 2];
@@ -160,8 +160,7 @@ static void say_other_case(const struct config_reading *rd, const char *key, con
                            const char *name)
 {
     if (!str_eq(written, name))
-        config_say(rd, CONFIG_NOTE, "other-case", key, "",
-                   "written \"%.100s\"; that does no harm, here and in the reference agent",
+        config_say(rd, CONFIG_NOTE, "other-case", key, "", "written \"%.100s\"; that does no harm",
                    written);
 }
 
@@ -205,7 +204,7 @@ static void read_member(struct config_reading *rd, const char *section, struct c
         if (str_eq(section, k->section) && str_eq_nocase(written->valuestring, k->name))
             break;
     if (k->section == NULL)
-        config_say_unknown(rd, section, written->valuestring);
+        say_unknown_key(rd, section, written->valuestring);
     else
         read_key(rd, k, written->valuestring, value);
 }

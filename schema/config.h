@@ -95,6 +95,7 @@ enum config_use {
 #define CONFIG_PROGRAM 8u     /* names a program that is run */
 #define CONFIG_URL 16u        /* names a host */
 #define CONFIG_REGION 32u
+#define CONFIG_OURS 64u /* the reference does not know it */
 
 /* A row of the table of keys. */
 struct config_key {
@@ -150,6 +151,8 @@ void config_diff(struct config *live, const struct config *next,
 /* The value of a key as text: for people and for comparing. Cut to the size. */
 void config_value(const struct config *c, const struct config_key *key, char *ret, size_t size);
 
+/* "1 to 60", "at least 8", "none, disk"; "" when anything goes. */
+void config_bounds(const struct config_key *key, char *ret, size_t size);
 const char *config_type_name(const struct config_key *key); /* "whole number", "text", ... */
 const char *config_signing_region(const struct config *c);
 

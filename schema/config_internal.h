@@ -5,6 +5,8 @@
 #include "schema/config.h"
 #include "schema/json.h"
 
+#define CONFIG_NO_MAX INT64_C(1000000000) /* the reference sets no bound; here it is this */
+
 void *config_member(struct config *c, const struct config_key *k);
 const void *config_member_of(const struct config *c, const struct config_key *k);
 void config_set_default(struct config *c, const struct config_key *k);
@@ -44,7 +46,6 @@ void config_read_identities(struct config_reading *rd, const struct config_key *
                             struct config_span list, const cJSON *value);
 /* "Section.Name", shortened to the size. */
 void config_key_name(const struct config_key *k, char *ret, size_t size);
-void config_say_unknown(const struct config_reading *rd, const char *section, const char *name);
 
 /* What keys say against each other, when all are read. */
 void config_check_together(struct config_reading *rd);

@@ -5,7 +5,6 @@
 #include "base/str.h"
 #include "schema/config_internal.h"
 
-#define NO_MAX INT64_C(1000000000)
 #define MEMBER(member) offsetof(struct config, member), sizeof(((struct config *)0)->member)
 
 #define TEXT(section, name, member, flags, text, note)                                             \
@@ -67,7 +66,7 @@ const struct config_key config_keys[] = {
 
     NUMBER("Mds", "CommandWorkersLimit", command_workers, CONFIG_LIVE, 1, 1000000, 5,
            "commands that run at once; what waits, waits in the journal, without a limit"),
-    IDLE_NUMBER("Mds", "CommandWorkerBufferLimit", CONFIG_UNUSED, 1, NO_MAX, 5,
+    IDLE_NUMBER("Mds", "CommandWorkerBufferLimit", CONFIG_UNUSED, 1, CONFIG_NO_MAX, 5,
                 "no command is refused for want of a buffer"),
     NUMBER("Mds", "StopTimeoutMillis", mds_stop_timeout_ms, 0, 10000, 1000000, 20000,
            "limit of one long poll, and of one answer to the service"),
@@ -79,15 +78,16 @@ const struct config_key config_keys[] = {
     NUMBER("Ssm", "HealthFrequencyMinutes", health_frequency_minutes, CONFIG_LIVE, 5, 60, 5,
            "how often to tell the service that the node is there"),
     IDLE_NUMBER("Ssm", "AssociationFrequencyMinutes", CONFIG_UNUSED, 5, 60, 10, NO_ASSOCIATIONS),
-    IDLE_NUMBER("Ssm", "AssociationRetryLimit", CONFIG_UNREAD, 0, NO_MAX, 5, "nothing reads it"),
+    IDLE_NUMBER("Ssm", "AssociationRetryLimit", CONFIG_UNREAD, 0, CONFIG_NO_MAX, 5,
+                "nothing reads it"),
     IDLE_TEXT("Ssm", "CustomInventoryDefaultLocation", CONFIG_UNREAD,
               "/var/lib/amazon/ssm/inventory/custom", "nothing reads it"),
-    IDLE_NUMBER("Ssm", "AssociationLogsRetentionDurationHours", CONFIG_UNUSED, 8, NO_MAX, 24,
+    IDLE_NUMBER("Ssm", "AssociationLogsRetentionDurationHours", CONFIG_UNUSED, 8, CONFIG_NO_MAX, 24,
                 NO_ASSOCIATIONS),
     NUMBER("Ssm", "RunCommandLogsRetentionDurationHours", log_retention_hours, CONFIG_LIVE, 8,
            INT64_C(24) * 365 * 100, 336, "finished and reported jobs older than this are removed"),
-    IDLE_NUMBER("Ssm", "SessionLogsRetentionDurationHours", CONFIG_UNUSED, -NO_MAX, NO_MAX, 336,
-                NO_SESSIONS),
+    IDLE_NUMBER("Ssm", "SessionLogsRetentionDurationHours", CONFIG_UNUSED, -CONFIG_NO_MAX,
+                CONFIG_NO_MAX, 336, NO_SESSIONS),
     IDLE_TEXT("Ssm", "SessionLogsDestination", CONFIG_UNUSED, "none", NO_SESSIONS),
     CHOICE("Ssm", "PluginLocalOutputCleanup", plugin_output_cleanup, CONFIG_LIVE, "default",
            "default,after-execution,after-upload", "delete a step's output on this machine"),
@@ -98,10 +98,11 @@ const struct config_key config_keys[] = {
     TEXT("Mgs", "Region", mgs_region, CONFIG_REGION, "",
          "region of ssmmessages; else the identity's"),
     TEXT("Mgs", "Endpoint", mgs_endpoint, CONFIG_URL, "", "reach ssmmessages here"),
-    NUMBER("Mgs", "StopTimeoutMillis", mgs_stop_timeout_ms, 0, 1, NO_MAX, 20000,
+    NUMBER("Mgs", "StopTimeoutMillis", mgs_stop_timeout_ms, 0, 1, CONFIG_NO_MAX, 20000,
            "limit of one call to ssmmessages"),
-    IDLE_NUMBER("Mgs", "SessionWorkersLimit", CONFIG_UNUSED, -NO_MAX, NO_MAX, 1000, NO_SESSIONS),
-    IDLE_NUMBER("Mgs", "SessionWorkerBufferLimit", CONFIG_UNUSED, 1, NO_MAX, 1, NO_SESSIONS),
+    IDLE_NUMBER("Mgs", "SessionWorkersLimit", CONFIG_UNUSED, -CONFIG_NO_MAX, CONFIG_NO_MAX, 1000,
+                NO_SESSIONS),
+    IDLE_NUMBER("Mgs", "SessionWorkerBufferLimit", CONFIG_UNUSED, 1, CONFIG_NO_MAX, 1, NO_SESSIONS),
     IDLE_LIST("Mgs", "DeniedPortForwardingRemoteIPs",
               "169.254.169.254,fd00:ec2::254,169.254.169.253,fd00:ec2::253,169.254.169.123,"
               "fd00:ec2::123,169.254.169.250,169.254.169.251,fd00:ec2::240",
@@ -133,10 +134,10 @@ const struct config_key config_keys[] = {
     IDLE_BOOL("Agent", "ShouldPurgeInstanceProfileRoleCreds", CONFIG_UNUSED, 0,
               "ssmd writes no credentials file that it would have to remove"),
     IDLE_BOOL("Agent", "ForceFileIPC", CONFIG_UNUSED, 0, ONE_PROCESS),
-    IDLE_NUMBER("Agent", "GoMaxProcForAgentWorker", CONFIG_UNUSED, 0, NO_MAX, 0,
+    IDLE_NUMBER("Agent", "GoMaxProcForAgentWorker", CONFIG_UNUSED, 0, CONFIG_NO_MAX, 0,
                 "ssmd has one thread"),
     BOOL(
-        "Agent", "StrictDocuments", strict_documents, CONFIG_LIVE, 0,
+        "Agent", "StrictDocuments", strict_documents, CONFIG_LIVE | CONFIG_OURS, 0,
         "honour what the reference ignores in a document (step-level timeoutSeconds, maxAttempts)"),
 
     TEXT("Os", "Lang", os_lang, CONFIG_KEEPS_EMPTY, "en-US", "in replies"),

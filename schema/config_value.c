@@ -22,6 +22,8 @@ void config_value(const struct config *c, const struct config_key *k, char *ret,
 {
     const void *member = config_member_of(c, k);
     const struct config_list *list = member;
+    const char *at = k->text;
+    char item[CONFIG_LIST_TEXT];
     size_t i, n;
 
     ret[0] = '\0';
@@ -43,6 +45,8 @@ void config_value(const struct config *c, const struct config_key *k, char *ret,
         (void)str_copy(ret, size, "[");
         for (i = 0; k->type == CONFIG_LIST && k->size > 0 && i < list->n; i++)
             add_quoted(ret, size, list->items[i]);
+        while (k->size == 0 && config_next_item(&at, item, sizeof(item)))
+            add_quoted(ret, size, item);
         for (i = 0; k->type == CONFIG_WORDS && c->reboot_argv[i] != NULL; i++)
             add_quoted(ret, size, c->reboot_argv[i]);
         n = strlen(ret);
@@ -53,6 +57,17 @@ void config_value(const struct config *c, const struct config_key *k, char *ret,
                        c->identity_region);
         break;
     }
+}
+
+void config_bounds(const struct config_key *k, char *ret, size_t size)
+{
+    ret[0] = '\0';
+    if (k->choices != NULL)
+        (void)str_copy(ret, size, k->choices);
+    else if (k->type == CONFIG_NUMBER && k->max < CONFIG_NO_MAX)
+        (void)snprintf(ret, size, "%" PRId64 " to %" PRId64, k->min, k->max);
+    else if (k->type == CONFIG_NUMBER && k->min > -CONFIG_NO_MAX)
+        (void)snprintf(ret, size, "at least %" PRId64, k->min);
 }
 
 static void reject(const struct config_reading *rd, const struct config_key *k, const char *kind,
@@ -76,7 +91,7 @@ static void reject(const struct config_reading *rd, const struct config_key *k, 
 static void reject_type(const struct config_reading *rd, const struct config_key *k,
                         const cJSON *value)
 {
-    bool is_ours = str_eq(k->section, "Ssmd");
+    bool is_ours = str_eq(k->section, "Ssmd") || (k->flags & CONFIG_OURS) != 0;
 
     reject(rd, k, "wrong-type", "must be %s, not %s%s", config_type_name(k), json_type_name(value),
            is_ours ? "" : " (the reference agent does not start with this file)");
@@ -113,6 +128,7 @@ static bool read_number(const struct config_reading *rd, const struct config_key
                         const cJSON *value)
 {
     double d = value->valuedouble;
+    char bounds[64];
 
     if (fabs(d) > 1e15 || trunc(d) != d) {
         reject(rd, k, "out-of-bounds", "%g is no whole number of a useful size", d);
@@ -120,8 +136,8 @@ static bool read_number(const struct config_reading *rd, const struct config_key
     }
     if ((int64_t)d < k->min || (int64_t)d > k->max) {
         config_set_default(rd->config, k);
-        reject(rd, k, "out-of-bounds", "%" PRId64 " is not between %" PRId64 " and %" PRId64,
-               (int64_t)d, k->min, k->max);
+        config_bounds(k, bounds, sizeof(bounds));
+        reject(rd, k, "out-of-bounds", "%" PRId64 " is out of bounds (%s)", (int64_t)d, bounds);
         return false;
     }
     if (k->size > 0)
@@ -163,6 +179,7 @@ static void read_list(const struct config_reading *rd, const struct config_key *
     struct config_list list = {.n = 0};
     struct config_list *member = config_member(rd->config, k);
     const cJSON *item;
+    char key[128];
 
     if (!is_list_of_texts(rd, k, value, CONFIG_MAX_LIST, CONFIG_LIST_TEXT) || k->size == 0)
         return;
@@ -174,8 +191,10 @@ static void read_list(const struct config_reading *rd, const struct config_key *
             (void)str_copy(list.items[list.n++], CONFIG_LIST_TEXT, text);
             continue;
         }
-        reject(rd, k, "not-a-choice", "\"%s\" is none of %s and is left out%s", text, k->choices,
-               is_choice(k->choices, text, false) ? " (capital letters count in values)" : "");
+        config_key_name(k, key, sizeof(key));
+        config_say(rd, CONFIG_WARNING, "not-a-choice", key, "",
+                   "\"%s\" is none of %s and is left out%s", text, k->choices,
+                   is_choice(k->choices, text, false) ? " (capital letters count in values)" : "");
     }
     if (list.n > 0 || k->choices == NULL) {
         *member = list;
@@ -271,7 +290,8 @@ void config_read_value(struct config_reading *rd, const struct config_key *k, co
 #define MEMBER(member) offsetof(struct config, member), sizeof(((struct config *)0)->member)
 #define ENTRY(name, member)                                                                        \
     {                                                                                              \
-        "Identity", name, CONFIG_TEXT, CONFIG_USED, 0, MEMBER(member), 0, 0, 0, "", NULL, ""       \
+        "Identity.CustomIdentities", name, CONFIG_TEXT, CONFIG_USED, 0, MEMBER(member), 0, 0, 0,   \
+            "", NULL, ""                                                                           \
     }
 
 static const struct config_key entry_keys[] = {
@@ -280,9 +300,29 @@ static const struct config_key entry_keys[] = {
     ENTRY("AvailabilityZone", availability_zone),
     ENTRY("AvailabilityZoneId", availability_zone_id),
     ENTRY("InstanceType", instance_type),
-    {"Identity", "CredentialsProvider", CONFIG_TEXT, CONFIG_USED, 0, 0, 0, 0, 0, 0, "DEFAULT",
-     "DEFAULT", ""},
+    {"Identity.CustomIdentities", "CredentialsProvider", CONFIG_TEXT, CONFIG_USED, 0, 0, 0, 0, 0, 0,
+     "DEFAULT", "DEFAULT", ""},
 };
+
+static void say_unknown_member(const struct config_reading *rd, const char *name)
+{
+    const char *near = NULL;
+    size_t best = 4, i;
+    char key[160];
+
+    for (i = 0; i < ARRAY_LEN(entry_keys); i++) {
+        size_t d = str_distance(name, entry_keys[i].name, best);
+
+        if (d < best) {
+            best = d;
+            near = entry_keys[i].name;
+        }
+    }
+    (void)snprintf(key, sizeof(key), "Identity.CustomIdentities.%.100s", name);
+    config_say(rd, CONFIG_WARNING, "unknown-key", key, "", "unknown key; it is ignored%s%s%s",
+               near != NULL ? ". Is " : "", near != NULL ? near : "",
+               near != NULL ? " meant?" : "");
+}
 
 static void read_entry(struct config_reading *rd, const cJSON *entry)
 {
@@ -297,7 +337,7 @@ static void read_entry(struct config_reading *rd, const cJSON *entry)
             if (str_eq_nocase(value->string, entry_keys[i].name))
                 break;
         if (i == ARRAY_LEN(entry_keys))
-            config_say_unknown(rd, "Identity", value->string);
+            say_unknown_member(rd, value->string);
         else if (!cJSON_IsNull(value))
             config_read_value(rd, &entry_keys[i], value);
     }
@@ -350,7 +390,7 @@ void config_read_identities(struct config_reading *rd, const struct config_key *
         has_id = true;
         has_region = one->identity_region[0] != '\0';
         if (strlen(one->instance_id) < 10)
-            config_say(rd, CONFIG_WARNING, "bad-value", "Identity.InstanceID", "",
+            config_say(rd, CONFIG_WARNING, "bad-value", "Identity.CustomIdentities.InstanceID", "",
                        "\"%s\" is shorter than the 10 characters the service wants",
                        one->instance_id);
     }

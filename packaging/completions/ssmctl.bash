@@ -65,16 +65,24 @@ _ssmctl() {
     fi
 
     case $verb in
-    '') _ssmctl_words 'status jobs show logs cancel run audit fsm help version' ;;
+    '') _ssmctl_words 'status jobs show logs cancel run audit config fsm help version' ;;
     show | logs) [[ -n $second ]] || _ssmctl_words "$(_ssmctl_jobs --all)" ;;
     cancel) [[ -n $second ]] || _ssmctl_words "$(_ssmctl_jobs)" ;;
     run) mapfile -t COMPREPLY < <(compgen -f -- "$cur") ;;
     audit) [[ -n $second ]] || _ssmctl_words 'verify export' ;;
+    config)
+        if [[ -z $second ]]; then
+            _ssmctl_words 'check keys'
+        elif [[ $second == check ]]; then
+            mapfile -t COMPREPLY < <(compgen -f -- "$cur")
+        fi
+        ;;
     fsm) [[ -n $second ]] || _ssmctl_words "$(ssmctl fsm 2>/dev/null)" ;;
     help)
         case $second in
-        '') _ssmctl_words 'status jobs show logs cancel run audit fsm help version' ;;
+        '') _ssmctl_words 'status jobs show logs cancel run audit config fsm help version' ;;
         audit) _ssmctl_words 'verify export' ;;
+        config) _ssmctl_words 'check keys' ;;
         esac
         ;;
     esac

@@ -210,17 +210,17 @@ static const struct {
      "3 warning duplicate Agent.Region\n3 note other-case Agent.Region\n"},
     {"{\"\\u0041gent\": {\"R\\u0065gion\": \"eu-west-1\"}}", ""},
     {"{\"Identity\": {\"ConsumptionOrder\": [\"EC2\", \"onprem\"]}}",
-     "1 warning not-a-choice Identity.ConsumptionOrder [\"OnPrem\",\"EC2\",\"CustomIdentity\"]\n"},
+     "1 warning not-a-choice Identity.ConsumptionOrder\n"},
     {"{\"Identity\": {\"ConsumptionOrder\": []}}",
      "1 warning out-of-bounds Identity.ConsumptionOrder [\"OnPrem\",\"EC2\",\"CustomIdentity\"]\n"},
     {"{\"Identity\": {\"CustomIdentities\": [{\"InstanceID\": \"mi-1\"}]}}",
-     "1 warning bad-value Identity.InstanceID\n"},
+     "1 warning bad-value Identity.CustomIdentities.InstanceID\n"},
     {"{\"Identity\": {\"CustomIdentities\": [\n{\"Region\": \"a\"},\n5]}}",
      "2 warning bad-value Identity.CustomIdentities\n"
      "3 warning wrong-type Identity.CustomIdentities\n"},
     {"{\"Identity\": {\"CustomIdentities\": [{\"InstanceID\": \"mi-0123456789\", "
      "\"CredentialsProvider\": \"MINE\"}]}}",
-     "1 warning not-a-choice Identity.CredentialsProvider \"DEFAULT\"\n"},
+     "1 warning not-a-choice Identity.CustomIdentities.CredentialsProvider \"DEFAULT\"\n"},
     /* keys that contradict each other */
     {"{\"Identity\": {\"ConsumptionOrder\": [\"EC2\"],\n\"CustomIdentities\": "
      "[{\"InstanceID\": \"mi-0123456789\", \"Region\": \"a\"}]}}",
@@ -344,10 +344,10 @@ static const struct {
      "14 warning unknown-section SelfUpdate\n"
      "17 warning no-effect Agent.SelfUpdate\n"
      "18 warning wrong-type Agent.StrictDocuments false\n"
-     "21 warning not-a-choice Identity.ConsumptionOrder [\"OnPrem\",\"EC2\",\"CustomIdentity\"]\n"
-     "21 warning not-a-choice Identity.ConsumptionOrder [\"OnPrem\",\"EC2\",\"CustomIdentity\"]\n"
+     "21 warning not-a-choice Identity.ConsumptionOrder\n"
+     "21 warning not-a-choice Identity.ConsumptionOrder\n"
      "21 warning out-of-bounds Identity.ConsumptionOrder [\"OnPrem\",\"EC2\",\"CustomIdentity\"]\n"
-     "23 warning unknown-key Identity.Regoin\n"
+     "23 warning unknown-key Identity.CustomIdentities.Regoin\n"
      "24 warning bad-value Identity.CustomIdentities\n"
      "32 warning out-of-bounds Ssmd.RebootCommand [\"/sbin/shutdown\",\"-r\",\"+1\"]\n"
      "16 warning contradiction Agent.Region\n"

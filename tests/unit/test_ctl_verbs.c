@@ -120,6 +120,86 @@ START_TEST(jobs_are_narrowed_by_state_and_limit)
 }
 END_TEST
 
+/* ---- config ---- */
+
+static void write_file(const char *path, const char *text)
+{
+    char directory[PATH_MAX];
+    struct err err;
+    int fd = -1;
+
+    (void)str_copy(directory, sizeof(directory), path);
+    *strrchr(directory, '/') = '\0';
+    ck_assert_int_eq(fs_make_path(directory, &fd, &err), 0);
+    ck_assert_int_eq(
+        fs_write_atomic(fd, strrchr(path, '/') + 1, text, strlen(text), 0600, false, &err), 0);
+    (void)close(fd);
+}
+
+START_TEST(config_check_explains_the_file_that_ssmd_would_read)
+{
+    (void)world_run(&w, "config", "check", NULL);
+    expect(0, "there is neither ROOT/etc/ssmd/ssmd.json nor "
+              "ROOT/etc/amazon/ssm/amazon-ssm-agent.json: ssmd goes by its defaults\n"
+              "`ssmctl config keys` lists them\n");
+    write_file(w.paths.reference_config, "{\"Mds\": {\"CommandWorkersLimit\": 10}}");
+    (void)world_run(&w, "config", "check", NULL);
+    expect(0, "ROOT/etc/amazon/ssm/amazon-ssm-agent.json: every line does what it says\n");
+    write_file(w.paths.config, "{\"Ssmd\": {\n"
+                               "  \"CaFile\": \"/no/such/ca.pem\",\n"
+                               "  \"OutputCapMib\": 512,\n"
+                               "  \"KillGraceMilis\": 5}}");
+    (void)world_run(&w, "config", "check", NULL);
+    expect(1,
+           "ROOT/etc/ssmd/ssmd.json:1: warning: Ssmd.CaFile: /no/such/ca.pem: No such file or "
+           "directory\n"
+           "ROOT/etc/ssmd/ssmd.json:3: note: Ssmd.OutputCapMiB: written \"OutputCapMib\"; that "
+           "does no harm\n"
+           "ROOT/etc/ssmd/ssmd.json:3: warning: Ssmd.OutputCapMiB: is more than "
+           "Ssmd.RetentionMiB: one job's output may remove the history of all others\n"
+           "ROOT/etc/ssmd/ssmd.json:4: warning: Ssmd.KillGraceMilis: unknown key; it is ignored. "
+           "Is Ssmd.KillGraceMillis meant?\n"
+           "ROOT/etc/ssmd/ssmd.json: 3 warnings, 1 note\n");
+}
+END_TEST
+
+START_TEST(config_check_prints_json)
+{
+    write_file(w.paths.config, "{\"Ssm\": {\"HealthFrequencyMinutes\": 90}}");
+    (void)world_run(&w, "config", "check", "--json", NULL);
+    expect(1, "{\n \"file\":\"ROOT/etc/ssmd/ssmd.json\",\n \"exists\":true,\n"
+              " \"n_warnings\":1,\n \"n_notes\":0,\n \"findings\":[\n"
+              "  {\"line\":1,\"severity\":\"warning\",\"kind\":\"out-of-bounds\","
+              "\"key\":\"Ssm.HealthFrequencyMinutes\","
+              "\"text\":\"90 is out of bounds (5 to 60)\",\"used\":\"5\"}]}\n");
+}
+END_TEST
+
+START_TEST(config_check_refuses_what_is_no_configuration)
+{
+    (void)world_run(&w, "config", "check", "/no/such/file", NULL);
+    expect_error(1, "/no/such/file");
+    write_file(w.paths.config, "{\"Ssm\": {}");
+    (void)world_run(&w, "config", "check", NULL);
+    expect_error(1, "ROOT/etc/ssmd/ssmd.json: line 1, column 11: the text ends too early");
+}
+END_TEST
+
+START_TEST(config_keys_lists_every_key)
+{
+    cJSON *root;
+
+    (void)world_run(&w, "config", "keys", NULL);
+    ck_assert_int_eq(w.status, 0);
+    ck_assert_ptr_nonnull(strstr(w.out, "Ssm.HealthFrequencyMinutes "));
+    ck_assert_ptr_nonnull(strstr(w.out, "5 to 60"));
+    (void)world_run(&w, "config", "keys", "--json", NULL);
+    root = parse_out();
+    ck_assert_str_eq(text_at(json_get_exact(root, "keys"), 0, "key"), "Profile.ShareCreds");
+    cJSON_Delete(root);
+}
+END_TEST
+
 /* ---- show ---- */
 
 START_TEST(show_tells_a_job_from_its_message_to_its_last_reply)
@@ -549,6 +629,10 @@ int main(void)
     tcase_add_test(journal, jobs_lists_what_has_not_ended_newest_first);
     tcase_add_test(journal, jobs_all_lists_everything);
     tcase_add_test(journal, jobs_are_narrowed_by_state_and_limit);
+    tcase_add_test(journal, config_check_explains_the_file_that_ssmd_would_read);
+    tcase_add_test(journal, config_check_prints_json);
+    tcase_add_test(journal, config_check_refuses_what_is_no_configuration);
+    tcase_add_test(journal, config_keys_lists_every_key);
     tcase_add_test(journal, show_tells_a_job_from_its_message_to_its_last_reply);
     tcase_add_test(journal, show_says_which_replies_are_owed);
     tcase_add_test(journal, show_as_json_has_steps_history_effects_and_replies);
