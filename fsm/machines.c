@@ -2,6 +2,7 @@
 #include "fsm/command.h"
 #include "fsm/delivery.h"
 #include "fsm/registration.h"
+#include "fsm/upload.h"
 
 const struct fsm_machine *const fsm_machines[] = {&command_machine, &delivery_machine,
-                                                  &registration_machine, NULL};
+                                                  &registration_machine, &upload_machine, NULL};

@@ -8,6 +8,7 @@
 #include "base/str.h"
 #include "fsm/command.h"
 #include "fsm/delivery.h"
+#include "fsm/upload.h"
 
 /* ---- a small machine, whole in itself, to try the engine on ---- */
 
@@ -321,6 +322,7 @@ START_TEST(machines_are_found_by_name)
 {
     ck_assert_ptr_eq(fsm_machine_by_name("command"), &command_machine);
     ck_assert_ptr_eq(fsm_machine_by_name("delivery"), &delivery_machine);
+    ck_assert_ptr_eq(fsm_machine_by_name("upload"), &upload_machine);
     ck_assert_ptr_null(fsm_machine_by_name("perpetuum"));
     ck_assert_int_eq(fsm_state_by_name(&command_machine, "rebooting"), COMMAND_REBOOTING);
     ck_assert_int_eq(fsm_event_by_name(&command_machine, "overdue"), COMMAND_EV_OVERDUE);

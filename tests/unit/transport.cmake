@@ -10,6 +10,7 @@ ssmd_test(NAME test_rsa_key LABEL unit SOURCES test_rsa_key.c LIBS transport bas
 ssmd_test(NAME test_endpoint LABEL unit SOURCES test_endpoint.c LIBS transport base)
 set(aws_peer ${script_server} ${CMAKE_CURRENT_SOURCE_DIR}/../lib/aws_peer.c)
 ssmd_test(NAME test_aws LABEL unit SOURCES test_aws.c ${aws_peer} LIBS transport schema base)
+ssmd_test(NAME test_logs LABEL unit SOURCES test_logs.c ${aws_peer} LIBS transport schema base)
 ssmd_test(NAME test_s3 LABEL unit SOURCES test_s3.c ${aws_peer} LIBS transport schema base)
 ssmd_test(NAME test_mds LABEL unit SOURCES test_mds.c ${aws_peer} LIBS transport schema base)
 

@@ -33,13 +33,13 @@ static void end(struct fsm_instance *inst, const struct fsm_event *ev, struct fs
     upload_of(inst)->attempts = e->attempts;
     fsm_close_kind(inst, out, UPLOAD_FX_FOLLOW);
     fsm_open(out, UPLOAD_FX_SEND, 0, 0);
-    out->deadline_ms = upload_of(inst)->wait_ms;
+    out->deadline_ms = upload_of(inst)->wait_ms > 0 ? upload_of(inst)->wait_ms : 1;
 }
 
 static void let_go(struct fsm_instance *inst, const struct fsm_event *ev, struct fsm_out *out)
 {
     (void)ev;
-    out->deadline_ms = upload_of(inst)->keep_ms;
+    out->deadline_ms = upload_of(inst)->keep_ms > 0 ? upload_of(inst)->keep_ms : 1;
 }
 
 static void fail(struct fsm_instance *inst, const struct fsm_event *ev, struct fsm_out *out)

@@ -40,14 +40,14 @@ enum upload_effect {
 struct upload {
     char job[FSM_ID_SIZE]; /* the command */
     int64_t unit;
-    int64_t attempts;       /* of which there is output; 0 while it is followed */
-    char bucket[256];       /* "": not to S3 */
-    char key[1100];         /* of its objects, up to and without "/stdout" */
-    char log_group[520];    /* "": not to the logs */
-    char log_stream[520];   /* without "/stdout" */
-    int64_t wait_ms;        /* for which the command's answers wait */
-    int64_t keep_ms;        /* for which it is tried after that */
-    char text[400];         /* why it failed */
+    int64_t attempts;     /* of which there is output; 0 while it is followed */
+    char bucket[256];     /* "": not to S3 */
+    char key[1100];       /* of its objects, up to and without "/stdout" */
+    char log_group[520];  /* "": not to the logs */
+    char log_stream[520]; /* without "/stdout" */
+    int64_t wait_ms;      /* for which the command's answers wait */
+    int64_t keep_ms;      /* for which it is tried after that */
+    char text[400];       /* why it failed */
 };
 
 struct upload_end {
