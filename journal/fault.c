@@ -104,6 +104,14 @@ static int put_fact(struct journal *j, const char *key, const char *value, struc
     return r < 0 ? r : INNER(j)->ops->put_fact(INNER(j), key, value, err);
 }
 
+static int put_attachment(struct journal *j, const char *instance_id, const char *name,
+                          const char *bytes, size_t n, struct err *err)
+{
+    int r = count(j, "put_attachment", err);
+
+    return r < 0 ? r : INNER(j)->ops->put_attachment(INNER(j), instance_id, name, bytes, n, err);
+}
+
 static int revive(struct journal *j, struct err *err)
 {
     struct journal_fault *f = of(j)->fault;
@@ -136,6 +144,12 @@ static int get_payload(struct journal *j, const char *instance_id, struct buf *r
                        struct err *err)
 {
     return INNER(j)->ops->get_payload(INNER(j), instance_id, ret_payload, err);
+}
+
+static int get_attachment(struct journal *j, const char *instance_id, const char *name,
+                          struct buf *ret_bytes, struct err *err)
+{
+    return INNER(j)->ops->get_attachment(INNER(j), instance_id, name, ret_bytes, err);
 }
 
 static int get_message_id(struct journal *j, const char *instance_id, char *ret_message_id,
@@ -195,9 +209,11 @@ static const struct journal_ops fault_ops = {
     .put_reply = put_reply,
     .end_reply = end_reply,
     .put_fact = put_fact,
+    .put_attachment = put_attachment,
     .load = load,
     .find = find,
     .get_payload = get_payload,
+    .get_attachment = get_attachment,
     .get_message_id = get_message_id,
     .get_reply = get_reply,
     .get_final_reply = get_final_reply,

@@ -122,6 +122,11 @@ struct journal_ops {
                      const char *text, int64_t at_unix_ms, struct err *err);
     int (*put_fact)(struct journal *j, const char *key, const char *value,
                     struct err *err); /* about the node; NULL removes */
+    /* What belongs to an instance besides its message, under a name of its own; goes when the
+     * instance goes. After its instance. ERR_EXISTS: it has one of that name; ERR_STATE: no such
+     * instance. The chain does not cover it: put its hash into a transition's detail. */
+    int (*put_attachment)(struct journal *j, const char *instance_id, const char *name,
+                          const char *bytes, size_t n, struct err *err);
 
     /* --- reads; inside a transaction they see its puts --- */
     /* Every instance that has not ended, with children and open effects, oldest first. The callback
@@ -136,6 +141,8 @@ struct journal_ops {
                 enum journal_known *ret_known, struct err *err);
     int (*get_payload)(struct journal *j, const char *instance_id, struct buf *ret_payload,
                        struct err *err); /* ERR_NOT_FOUND */
+    int (*get_attachment)(struct journal *j, const char *instance_id, const char *name,
+                          struct buf *ret_bytes, struct err *err); /* ERR_NOT_FOUND */
     /* ERR_NOT_FOUND: it came from no message. */
     int (*get_message_id)(struct journal *j, const char *instance_id, char *ret_message_id,
                           size_t size, struct err *err);

@@ -384,6 +384,32 @@ static int put_fact(struct journal *j, const char *key, const char *value, struc
     return note(j, add_row(j, row, err));
 }
 
+static int put_attachment(struct journal *j, const char *instance_id, const char *name,
+                          const char *bytes, size_t n, struct err *err)
+{
+    struct memory_row *row;
+    int r = touch(j, err);
+
+    if (r < 0)
+        return r;
+    if (memory_find_row(memory_seen(j), MEMORY_INSTANCES, instance_id) == NULL)
+        return note(
+            j, err_set(err, ERR_STATE, "attachment %s of %s: no such instance", name, instance_id));
+    if (memory_find_attachment(memory_seen(j), instance_id, name) != NULL)
+        return note(j, err_set(err, ERR_EXISTS, "attachment %s of %s: exists", name, instance_id));
+    row = memory_row_new(MEMORY_ATTACHMENTS, name);
+    if (row != NULL) {
+        (void)str_copy(row->instance_id, sizeof(row->instance_id), instance_id);
+        row->bytes = memory_copy_bytes(bytes, n);
+        row->n_bytes = n;
+        if (row->bytes == NULL) {
+            memory_row_unref(row);
+            row = NULL;
+        }
+    }
+    return note(j, add_row(j, row, err));
+}
+
 /* ---- upkeep ---- */
 
 static int revive(struct journal *j, struct err *err)
@@ -412,9 +438,11 @@ static const struct journal_ops memory_ops = {
     .put_reply = put_reply,
     .end_reply = end_reply,
     .put_fact = put_fact,
+    .put_attachment = put_attachment,
     .load = memory_load,
     .find = memory_find,
     .get_payload = memory_get_payload,
+    .get_attachment = memory_get_attachment,
     .get_message_id = memory_get_message_id,
     .get_reply = memory_get_reply,
     .get_final_reply = memory_get_final_reply,

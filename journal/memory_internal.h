@@ -16,18 +16,20 @@ enum memory_table {
     MEMORY_REPLIES,
     MEMORY_LEDGER,
     MEMORY_FACTS,
+    MEMORY_ATTACHMENTS,
     MEMORY_N_TABLES
 };
 
 struct memory_row {
     enum memory_table table;
     int refs;
-    char id[JOURNAL_MESSAGE_ID_SIZE]; /* instance, message, ledger's instance, or fact's key */
-    char instance_id[FSM_ID_SIZE];    /* of a message, an effect, a reply */
-    struct fsm_instance inst;         /* of an instance, without its effects; owned */
+    /* instance, message, ledger's instance, fact's key, or attachment's name */
+    char id[JOURNAL_MESSAGE_ID_SIZE];
+    char instance_id[FSM_ID_SIZE]; /* of a message, an effect, a reply, an attachment */
+    struct fsm_instance inst;      /* of an instance, without its effects; owned */
     struct fsm_effect effect;
     struct journal_reply reply; /* payload owned */
-    char *bytes;                /* owned: payload, or the fact's value */
+    char *bytes;                /* owned: payload, fact's value, or attachment */
     size_t n_bytes;
     int64_t ended_unix_ms; /* of an instance, a reply, a ledger row; closing time of an effect */
     bool has_ended;
@@ -102,6 +104,11 @@ int memory_find(struct journal *j, const char *message_id, const char *instance_
                 enum journal_known *ret_known, struct err *err);
 int memory_get_payload(struct journal *j, const char *instance_id, struct buf *ret_payload,
                        struct err *err);
+int memory_get_attachment(struct journal *j, const char *instance_id, const char *name,
+                          struct buf *ret_bytes, struct err *err);
+/* The place of an attachment, or NULL. */
+struct memory_row **memory_find_attachment(const struct memory_state *s, const char *instance_id,
+                                           const char *name);
 int memory_get_message_id(struct journal *j, const char *instance_id, char *ret_message_id,
                           size_t size, struct err *err);
 int memory_get_reply(struct journal *j, int64_t effect_id, struct journal_reply *ret_reply,

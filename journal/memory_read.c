@@ -110,6 +110,29 @@ int memory_get_payload(struct journal *j, const char *instance_id, struct buf *r
     return buf_error(ret_payload, "read message", err);
 }
 
+struct memory_row **memory_find_attachment(const struct memory_state *s, const char *instance_id,
+                                           const char *name)
+{
+    const struct memory_list *l = &s->tables[MEMORY_ATTACHMENTS];
+    size_t i;
+
+    for (i = 0; i < l->n; i++)
+        if (str_eq(l->rows[i]->instance_id, instance_id) && str_eq(l->rows[i]->id, name))
+            return &l->rows[i];
+    return NULL;
+}
+
+int memory_get_attachment(struct journal *j, const char *instance_id, const char *name,
+                          struct buf *ret_bytes, struct err *err)
+{
+    struct memory_row **at = memory_find_attachment(memory_seen(j), instance_id, name);
+
+    if (at == NULL)
+        return err_set(err, ERR_NOT_FOUND, "%s has no attachment \"%s\"", instance_id, name);
+    (void)buf_add(ret_bytes, (*at)->bytes, (*at)->n_bytes); /* buf_error() tells */
+    return buf_error(ret_bytes, "read attachment", err);
+}
+
 int memory_get_message_id(struct journal *j, const char *instance_id, char *ret_message_id,
                           size_t size, struct err *err)
 {
@@ -257,8 +280,8 @@ static struct memory_row *oldest_prunable(const struct memory_state *s, int64_t 
 
 static void forget(struct memory_state *s, const char *id)
 {
-    static const enum memory_table of_instance[] = {MEMORY_MESSAGES, MEMORY_EFFECTS,
-                                                    MEMORY_REPLIES};
+    static const enum memory_table of_instance[] = {MEMORY_MESSAGES, MEMORY_EFFECTS, MEMORY_REPLIES,
+                                                    MEMORY_ATTACHMENTS};
     size_t t, i;
 
     for (t = 0; t < ARRAY_LEN(of_instance); t++) {

@@ -65,8 +65,13 @@ static const char schema_1[] =
     "CREATE TABLE checkpoint(n INTEGER PRIMARY KEY, hash TEXT NOT NULL, "
     "at_unix_ms INTEGER NOT NULL) STRICT;";
 
+static const char schema_2[] =
+    "CREATE TABLE attachment(instance_id TEXT NOT NULL "
+    "REFERENCES instance(id) ON DELETE CASCADE, name TEXT NOT NULL, content BLOB NOT NULL, "
+    "PRIMARY KEY(instance_id, name)) STRICT;";
+
 /* Version n is made from n - 1 by migrations[n - 1]. */
-static const char *const migrations[] = {schema_1};
+static const char *const migrations[] = {schema_1, schema_2};
 
 #define SCHEMA_VERSION ((int64_t)ARRAY_LEN(migrations))
 

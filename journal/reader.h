@@ -108,6 +108,12 @@ int reader_message(struct reader *r, const char *id,
                    int (*take)(void *ctx, const struct reader_message *m, struct err *err),
                    void *ctx, struct err *err) MUST_CHECK;
 
+/* What else belongs to it, by name. */
+int reader_attachments(struct reader *r, const char *id,
+                       int (*each)(void *ctx, const char *name, const char *bytes, size_t n,
+                                   struct err *err),
+                       void *ctx, struct err *err) MUST_CHECK;
+
 /* ---- the whole ---- */
 
 /* Every message, oldest first, without its payload. */

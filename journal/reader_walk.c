@@ -175,6 +175,41 @@ int reader_messages(struct reader *r,
     return walk_rows(r, SQL_ALL_INBOX, DB_NO_ARGS, message_row, &w, NULL, err);
 }
 
+struct attachment_walk {
+    int (*each)(void *ctx, const char *name, const char *bytes, size_t n, struct err *err);
+    void *ctx;
+};
+
+static int attachment_row(sqlite3_stmt *q, const void *walk, struct err *err)
+{
+    const struct attachment_walk *w = walk;
+
+    return w->each(w->ctx, db_column(q, 0), blob(q, 2), (size_t)db_column_i64(q, 1), err);
+}
+
+static int any_row(sqlite3_stmt *q, const void *walk, struct err *err)
+{
+    (void)q;
+    (void)walk;
+    (void)err;
+    return 0;
+}
+
+/* A journal that was last written by an earlier version has no such table. */
+int reader_attachments(struct reader *r, const char *id,
+                       int (*each)(void *ctx, const char *name, const char *bytes, size_t n,
+                                   struct err *err),
+                       void *ctx, struct err *err)
+{
+    struct attachment_walk w = {each, ctx};
+    int64_t n = 0;
+    int rc = walk_rows(r, SQL_HAS_ATTACHMENTS, DB_NO_ARGS, any_row, NULL, &n, err);
+
+    if (rc < 0 || n == 0)
+        return rc;
+    return walk_rows(r, SQL_ATTACHMENTS, DB_ARGS(DB_T(id)), attachment_row, &w, NULL, err);
+}
+
 struct ledger_walk {
     int (*each)(void *ctx, const struct reader_ledger_row *row, struct err *err);
     void *ctx;

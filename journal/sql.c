@@ -60,6 +60,9 @@ const struct db_sql journal_sql[SQL_N] = {
                         "VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)"},
     [SQL_PUT_FACT] = {"write fact", "INSERT INTO fact(key, value) VALUES(?1, ?2) "
                                     "ON CONFLICT(key) DO UPDATE SET value = excluded.value"},
+    [SQL_PUT_ATTACHMENT] = {"write attachment",
+                            "INSERT INTO attachment(instance_id, name, content) "
+                            "VALUES(?1, ?2, ?3)"},
     [SQL_DROP_FACT] = {"remove fact", "DELETE FROM fact WHERE key = ?1"},
     [SQL_PUT_META] = {"write meta", "INSERT INTO meta(key, value) VALUES(?1, ?2) "
                                     "ON CONFLICT(key) DO UPDATE SET value = excluded.value"},
@@ -87,6 +90,8 @@ const struct db_sql journal_sql[SQL_N] = {
     [SQL_FINAL_REPLY] = {"read reply", REPLY "WHERE instance_id = ?1 AND kind = 'final' "
                                              "ORDER BY effect_id DESC LIMIT 1"},
     [SQL_FACT] = {"read fact", "SELECT value FROM fact WHERE key = ?1"},
+    [SQL_ATTACHMENT] = {"read attachment",
+                        "SELECT content FROM attachment WHERE instance_id = ?1 AND name = ?2"},
     [SQL_LAST_EFFECT] = {"read effects", "SELECT max(id) FROM effect"},
     [SQL_COUNT_INSTANCES] = {"count", "SELECT count(*) FROM instance"},
     [SQL_COUNT_OPEN_INSTANCES] = {"count",
@@ -135,6 +140,11 @@ const struct db_sql journal_sql[SQL_N] = {
     [SQL_REPLIES] = {"read replies", REPLY "WHERE instance_id = ?1 ORDER BY effect_id"},
     [SQL_MESSAGE] = {"read message", MESSAGE ", payload FROM inbox WHERE instance_id = ?1"},
     [SQL_FACTS] = {"read facts", "SELECT key, value FROM fact ORDER BY key"},
+    [SQL_HAS_ATTACHMENTS] = {"look for attachments",
+                             "SELECT 1 FROM sqlite_schema WHERE name = 'attachment'"},
+    [SQL_ATTACHMENTS] = {"read attachments",
+                         "SELECT name, length(content), content "
+                         "FROM attachment WHERE instance_id = ?1 ORDER BY name"},
     [SQL_LEDGER] = {"read ledger", LEDGER "WHERE n > ?1 ORDER BY n"},
     [SQL_LEDGER_OF] = {"read ledger", LEDGER "WHERE id = ?1"},
     [SQL_ALL_INBOX] = {"read messages",

@@ -51,6 +51,8 @@ int sqlite_put_reply(struct journal *j, const struct journal_reply *reply, int64
 int sqlite_end_reply(struct journal *j, int64_t effect_id, enum journal_reply_end end,
                      const char *text, int64_t at_unix_ms, struct err *err);
 int sqlite_put_fact(struct journal *j, const char *key, const char *value, struct err *err);
+int sqlite_put_attachment(struct journal *j, const char *instance_id, const char *name,
+                          const char *bytes, size_t n, struct err *err);
 
 /* sqlite_read.c */
 int sqlite_load(struct journal *j,
@@ -60,6 +62,8 @@ int sqlite_find(struct journal *j, const char *message_id, const char *instance_
                 enum journal_known *ret_known, struct err *err);
 int sqlite_get_payload(struct journal *j, const char *instance_id, struct buf *ret_payload,
                        struct err *err);
+int sqlite_get_attachment(struct journal *j, const char *instance_id, const char *name,
+                          struct buf *ret_bytes, struct err *err);
 int sqlite_get_message_id(struct journal *j, const char *instance_id, char *ret_message_id,
                           size_t size, struct err *err);
 int sqlite_get_reply(struct journal *j, int64_t effect_id, struct journal_reply *ret_reply,

@@ -302,3 +302,15 @@ int sqlite_put_fact(struct journal *j, const char *key, const char *value, struc
                       : db_run(&sj->db, SQL_DROP_FACT, DB_ARGS(DB_T(key)), NULL, err);
     return sqlite_note(sj, r);
 }
+
+int sqlite_put_attachment(struct journal *j, const char *instance_id, const char *name,
+                          const char *bytes, size_t n, struct err *err)
+{
+    struct sqlite_journal *sj = sqlite_of(j);
+    int r = sqlite_touch(sj, err);
+
+    if (r == 0)
+        r = db_run(&sj->db, SQL_PUT_ATTACHMENT,
+                   DB_ARGS(DB_T(instance_id), DB_T(name), DB_B(bytes, n)), NULL, err);
+    return sqlite_note(sj, r < 0 ? err_wrap(err, "attachment %s of %s", name, instance_id) : 0);
+}

@@ -108,6 +108,30 @@ int sqlite_get_payload(struct journal *j, const char *instance_id, struct buf *r
     return get_bytes(sqlite_of(j), SQL_PAYLOAD, instance_id, ret_payload, err);
 }
 
+int sqlite_get_attachment(struct journal *j, const char *instance_id, const char *name,
+                          struct buf *ret_bytes, struct err *err)
+{
+    struct sqlite_journal *sj = sqlite_of(j);
+    sqlite3_stmt *q = NULL;
+    const void *bytes;
+    int r = sqlite_ready(sj, err);
+
+    if (r == 0)
+        r = db_query(&sj->db, SQL_ATTACHMENT, DB_ARGS(DB_T(instance_id), DB_T(name)), &q, err);
+    if (r == 0)
+        r = db_step(&sj->db, q, "read attachment", err);
+    if (r < 0)
+        return r;
+    if (r == 0)
+        return err_set(err, ERR_NOT_FOUND, "%s: %s has no attachment \"%s\"", sj->path, instance_id,
+                       name);
+    bytes = sqlite3_column_blob(q, 0);
+    if (bytes != NULL)
+        (void)buf_add(ret_bytes, bytes, (size_t)sqlite3_column_bytes(q, 0)); /* buf_error() tells */
+    (void)sqlite3_reset(q);                                                  /* one row is enough */
+    return buf_error(ret_bytes, "read attachment", err);
+}
+
 int sqlite_get_fact(struct journal *j, const char *key, struct buf *ret_value, struct err *err)
 {
     return get_bytes(sqlite_of(j), SQL_FACT, key, ret_value, err);

@@ -39,7 +39,7 @@ static int check_machine(const struct fsm_machine *m, struct err *err)
 {
     static const char *const taken[] = {"meta",       "machine", "instance", "transition",
                                         "effect",     "inbox",   "outbox",   "ledger",
-                                        "checkpoint", "fact",    "alias"};
+                                        "checkpoint", "fact",    "alias",    "attachment"};
     size_t i;
     int r;
 

@@ -380,6 +380,47 @@ START_TEST(a_payload_comes_back_byte_for_byte)
 }
 END_TEST
 
+START_TEST(an_attachment_belongs_to_its_instance)
+{
+    static const char bytes[] = "one\0two";
+    struct world w;
+    struct fsm_instance inst;
+    AUTO(buf_done) struct buf got = {0};
+    struct err err;
+
+    buf_init(&got, 1024);
+    world_init(&w, _i);
+    OK(fsm_instance_init(&inst, &job_machine, "one", 0, w.now, e_));
+    OK(w.j->ops->begin(w.j, e_));
+    OK(w.j->ops->put_instance(w.j, &inst, e_));
+    OK(w.j->ops->put_attachment(w.j, "one", "x", bytes, sizeof(bytes) - 1, e_));
+    OK(w.j->ops->put_attachment(w.j, "one", "empty", "", 0, e_));
+    OK(w.j->ops->get_attachment(w.j, "one", "x", &got, e_)); /* within the transaction too */
+    OK(w.j->ops->commit(w.j, e_));
+    buf_clear(&got);
+    OK(w.j->ops->get_attachment(w.j, "one", "x", &got, e_));
+    ck_assert_uint_eq(got.len, sizeof(bytes) - 1);
+    ck_assert_mem_eq(got.data, bytes, sizeof(bytes) - 1);
+    buf_clear(&got);
+    OK(w.j->ops->get_attachment(w.j, "one", "empty", &got, e_));
+    ck_assert_uint_eq(got.len, 0);
+    ck_assert_int_eq(w.j->ops->get_attachment(w.j, "one", "y", &got, &err), ERR_NOT_FOUND);
+    ck_assert_int_eq(w.j->ops->get_attachment(w.j, "two", "x", &got, &err), ERR_NOT_FOUND);
+    OK(w.j->ops->begin(w.j, e_));
+    ck_assert_int_eq(w.j->ops->put_attachment(w.j, "one", "x", "z", 1, &err), ERR_EXISTS);
+    w.j->ops->rollback(w.j);
+    OK(w.j->ops->begin(w.j, e_));
+    ck_assert_int_eq(w.j->ops->put_attachment(w.j, "two", "x", "z", 1, &err), ERR_STATE);
+    w.j->ops->rollback(w.j);
+    OK(w.j->ops->begin(w.j, e_));
+    OK(w.j->ops->put_attachment(w.j, "one", "y", "z", 1, e_));
+    w.j->ops->rollback(w.j);
+    ck_assert_int_eq(w.j->ops->get_attachment(w.j, "one", "y", &got, &err), ERR_NOT_FOUND);
+    fsm_instance_done(&inst);
+    world_done(&w);
+}
+END_TEST
+
 START_TEST(an_instance_cannot_end_with_something_open)
 {
     struct world w;
@@ -697,6 +738,7 @@ int main(void)
     BOTH(t, a_repeated_message_is_known_in_every_stage_of_its_job);
     BOTH(t, a_payload_comes_back_byte_for_byte);
     BOTH(t, an_instance_cannot_end_with_something_open);
+    BOTH(t, an_attachment_belongs_to_its_instance);
     BOTH(t, a_transition_must_follow_the_one_that_is_stored);
     BOTH(t, a_reply_is_kept_until_it_is_taken_and_can_be_read_afterwards);
     BOTH(t, a_reply_ends_once);
