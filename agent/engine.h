@@ -13,6 +13,7 @@
 #include "agent/config.h"
 #include "agent/link.h"
 #include "agent/lookup.h"
+#include "agent/parameter_source.h"
 #include "base/paths.h"
 #include "executors/platform.h"
 #include "journal/journal.h"
@@ -37,6 +38,8 @@ int engine_new(const struct engine_options *o, struct engine **ret_engine, struc
     MUST_CHECK;
 void engine_add_link(struct engine *e, struct link *link);       /* borrowed; before engine_start */
 void engine_set_lookup(struct engine *e, struct lookup *lookup); /* likewise */
+/* Who is asked for {{ssm:...}} values; likewise. Without one a document that needs them fails. */
+void engine_set_parameter_source(struct engine *e, struct parameter_source *source);
 int engine_start(struct engine *e, struct err *err) MUST_CHECK;
 /* Commits what may wait, then lets go. Runners go on. Handles close with the loop's next turns. */
 void engine_stop(struct engine *e);

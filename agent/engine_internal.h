@@ -93,6 +93,8 @@ struct engine {
     bool is_noexec; /* nothing can be executed below the jobs directory */
     struct link *links[ENGINE_MAX_LINKS];
     size_t n_links;
+    struct parameter_source *parameters; /* borrowed, or NULL */
+    struct message_item *waiting;        /* messages whose documents need values (intake_wait.c) */
     uv_prepare_t prepare;
     uv_timer_t lazy_timer, deadline_timer, revive_timer, retry_timer, hold_timer;
     bool is_started, is_stopping, is_suspended;
@@ -183,12 +185,50 @@ void intake_job_id(const char *message_id, char ret_job_id[FSM_ID_SIZE]);
 struct nested_command {
     const struct job *parent;
     int64_t unit, attempt;
-    const char *name; /* of the document */
+    const char *name;    /* of the document */
+    const cJSON *values; /* what its references were resolved with, or NULL */
 };
 int intake_add_nested(struct engine *e, const struct nested_command *n, const char *payload,
                       struct task *task, struct err *err) MUST_CHECK;
 /* Before it: ERR_LIMIT when it has more steps than a job can have. */
 int intake_check_nested(const struct task *task, struct err *err) MUST_CHECK;
+
+/* A delivered message on its way into the journal. */
+struct message_item {
+    struct item item;
+    struct engine *engine;   /* borrowed; set while it waits */
+    struct engine_message m; /* into `text` */
+    engine_accepted_fn done;
+    void *ctx;
+    char job_id[FSM_ID_SIZE];
+    enum journal_known known;
+    bool is_set_aside;
+    bool is_dropped; /* the same message is waited for already */
+    /* A document that needs values of Parameter Store waits for them before it is accepted: nothing
+     * is journaled or acknowledged until then. */
+    struct document_references references; /* owned; n > 0: they are to be fetched */
+    struct parameter_fetch *fetch;         /* under way */
+    cJSON *values;                         /* owned; what was fetched */
+    struct err failure;                    /* code not 0: why there are no values */
+    struct message_item *wait_next, *wait_prev;
+    struct message_item *held;     /* cancels of this command: judged after it; owned */
+    struct message_item *hold_for; /* this one is such a cancel; within one turn */
+    char text[];
+};
+
+void intake_free_message(struct message_item *it);
+
+/* intake_wait.c */
+/* From the turn on that found references, the message is known. After that turn its values are
+ * fetched, and the item is queued again. */
+void wait_enter(struct engine *e, struct message_item *it);
+void wait_begin(struct engine *e, struct message_item *it);
+void wait_leave(struct engine *e, struct message_item *it); /* when that turn failed */
+struct message_item *wait_find(const struct engine *e, const char *job_id); /* or NULL */
+/* Judge `cancel` right after the message that is waited for. Takes it over. */
+void wait_hold(struct engine *e, struct message_item *it, struct message_item *cancel);
+/* Nothing of it was accepted: the service offers it again. */
+void wait_cancel_all(struct engine *e);
 
 /* broken.c: negative controls */
 #ifdef SSMD_BREAK_ACKNOWLEDGE_BEFORE_COMMIT
@@ -197,8 +237,13 @@ void broken_acknowledge_early(struct engine *e, const struct engine_message *m, 
 #endif
 
 /* task.c */
-int task_new(const char *payload, size_t n, bool is_nested, struct task **ret_task,
-             struct buf *trace, struct err *err) MUST_CHECK;
+#define TASK_VALUES "parameters" /* name of the attachment: schema/parameter_store.h's text */
+/* `values` (NULL: none) answer the document's {{ssm:...}} references. When one is asked for that
+ * they do not have, the call fails and *ret_references (may be NULL; else the caller owns it) names
+ * all of them. */
+int task_new(const char *payload, size_t n, bool is_nested, cJSON *values, struct task **ret_task,
+             struct document_references *ret_references, struct buf *trace, struct err *err)
+    MUST_CHECK;
 void task_free(struct task *t);
 /* Make sure that job->task is there. */
 int task_load(struct engine *e, struct job *job, struct err *err) MUST_CHECK;

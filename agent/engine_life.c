@@ -278,6 +278,11 @@ void engine_set_lookup(struct engine *e, struct lookup *lookup)
     e->lookup = lookup;
 }
 
+void engine_set_parameter_source(struct engine *e, struct parameter_source *source)
+{
+    e->parameters = source;
+}
+
 int engine_start(struct engine *e, struct err *err)
 {
     int r = load(e, err);
@@ -293,6 +298,7 @@ int engine_start(struct engine *e, struct err *err)
 void engine_stop(struct engine *e)
 {
     e->is_stopping = true;
+    wait_cancel_all(e);
     if (e->is_started && !e->is_suspended && e->head != NULL)
         engine_turn(e); /* what waited for a commit gets one; nothing new is started */
     if (!uv_is_closing((uv_handle_t *)&e->prepare)) {

@@ -12,19 +12,9 @@
 #include "base/log.h"
 #include "base/sha256.h"
 #include "base/str.h"
+#include "schema/parameter_store.h"
 #include "schema/plugin.h"
 #include "schema/script.h"
-
-struct message_item {
-    struct item item;
-    struct engine_message m; /* into `text` */
-    engine_accepted_fn done;
-    void *ctx;
-    char job_id[FSM_ID_SIZE];
-    enum journal_known known;
-    bool is_set_aside;
-    char text[];
-};
 
 void intake_job_id(const char *message_id, char ret_job_id[FSM_ID_SIZE])
 {
@@ -115,6 +105,63 @@ static int make_command(struct engine *e, const struct message_item *it, struct 
     return 0;
 }
 
+/* Read the document, with the values that were fetched for it. What is wrong with it is told in
+ * *why, and *ret_task stays NULL. */
+static int read_task(struct message_item *it, struct task **ret_task, struct buf *trace,
+                     struct err *why)
+{
+    bool has_asked = it->values != NULL || it->failure.code != 0;
+    size_t n = it->m.payload != NULL ? strlen(it->m.payload) : 0;
+    int r;
+
+    if (it->m.payload == NULL && it->m.problem != NULL && it->m.problem[0] != '\0')
+        return err_set(why, ERR_INVALID, "%s", it->m.problem);
+    r = task_new(it->m.payload, n, false, it->values, ret_task, has_asked ? NULL : &it->references,
+                 trace, why);
+    if (r < 0 && it->failure.code != 0) {
+        buf_clear(trace);
+        *why = it->failure;
+    }
+    return r;
+}
+
+/* In the transaction that accepts the command: what its references were resolved with, so that a
+ * restart or a reboot in the middle sees the same. */
+static int put_values(struct engine *e, const char *job_id, const cJSON *values, struct buf *note,
+                      struct err *err)
+{
+    AUTO(buf_done) struct buf text = {0};
+    char hex[SHA256_HEX_SIZE];
+    int r;
+
+    if (values == NULL)
+        return 0;
+    buf_init(&text, PARAMETER_MAX_VALUES_BYTES);
+    json_write(&text, values);
+    r = buf_error(&text, "values of parameters", err);
+    if (r < 0)
+        return r;
+    sha256_hex_of(text.data, text.len, hex);
+    (void)buf_printf(note, "%d values of Parameter Store, sha256 %s", cJSON_GetArraySize(values),
+                     hex);
+    return e->journal->ops->put_attachment(e->journal, job_id, TASK_VALUES, text.data, text.len,
+                                           err);
+}
+
+static int accept_command(struct engine *e, struct job *job, const cJSON *values, struct err *err)
+{
+    AUTO(buf_done) struct buf note = {0};
+    struct fsm_event ev;
+    int r;
+
+    buf_init(&note, FSM_DETAIL_SIZE);
+    r = put_values(e, job->inst.id, values, &note, err);
+    if (r < 0)
+        return r;
+    ev = engine_event(e, COMMAND_EV_ACCEPT, 0, note.len > 0 ? buf_str(&note) : NULL);
+    return engine_deliver(e, job, &ev, err);
+}
+
 static int apply_send(struct engine *e, struct message_item *it, struct err *err)
 {
     AUTO(task_free) struct task *task = NULL;
@@ -126,14 +173,14 @@ static int apply_send(struct engine *e, struct message_item *it, struct err *err
     int r;
 
     buf_init(&trace, 65536);
-    if (it->m.payload == NULL && it->m.problem != NULL && it->m.problem[0] != '\0')
-        r = err_set(&why, ERR_INVALID, "%s", it->m.problem);
-    else
-        r = task_new(it->m.payload, it->m.payload != NULL ? strlen(it->m.payload) : 0, false, &task,
-                     &trace, &why);
+    r = read_task(it, &task, &trace, &why);
     if (r == ERR_NOMEM) { /* ours, not the document's */
         *err = why;
         return r;
+    }
+    if (it->references.n > 0) { /* judged again when their values are there */
+        wait_enter(e, it);
+        return 0;
     }
     r = make_command(e, it, task, &inst, err);
     if (r == ERR_LIMIT) { /* more steps than an instance can have */
@@ -152,11 +199,10 @@ static int apply_send(struct engine *e, struct message_item *it, struct err *err
     assert(job != NULL); /* engine_add_job returned 0 */
     if (task != NULL) {
         job->task = TAKE(task);
-        ev = engine_event(e, COMMAND_EV_ACCEPT, 0, NULL);
-    } else {
-        story_add(e, LOG_WARNING, "command %s is refused: %s", it->job_id, why.text);
-        ev = engine_event(e, COMMAND_EV_REJECT, 0, trace.len > 0 ? buf_str(&trace) : why.text);
+        return accept_command(e, job, it->values, err);
     }
+    story_add(e, LOG_WARNING, "command %s is refused: %s", it->job_id, why.text);
+    ev = engine_event(e, COMMAND_EV_REJECT, 0, trace.len > 0 ? buf_str(&trace) : why.text);
     return engine_deliver(e, job, &ev, err);
 }
 
@@ -189,7 +235,6 @@ int intake_add_nested(struct engine *e, const struct nested_command *n, const ch
     struct fsm_instance inst;
     struct job *job = NULL;
     struct command *c;
-    struct fsm_event ev;
     int r;
 
     if (!command_child_id(n->parent->inst.id, n->unit, n->attempt, it.job_id))
@@ -216,8 +261,7 @@ int intake_add_nested(struct engine *e, const struct nested_command *n, const ch
     }
     assert(job != NULL); /* engine_add_job returned 0 */
     job->task = TAKE(owned);
-    ev = engine_event(e, COMMAND_EV_ACCEPT, 0, NULL);
-    return engine_deliver(e, job, &ev, err);
+    return accept_command(e, job, n->values, err);
 }
 
 /* ---- cancels, and what cannot be handled ---- */
@@ -265,6 +309,10 @@ static int apply_cancel(struct engine *e, struct message_item *it, struct err *e
     if (r < 0)
         return apply_delivery(e, it, "unhandled", "", DELIVERY_EV_UNHANDLED, why.text, err);
     intake_job_id(p.cancel_message_id, target);
+    if (wait_find(e, target) != NULL) { /* the command is not accepted yet: after it */
+        it->hold_for = wait_find(e, target);
+        return 0;
+    }
     job = engine_find_job(e, target);
     if (job != NULL && job->inst.machine != &command_machine)
         job = NULL;
@@ -288,6 +336,9 @@ static int apply_message(struct engine *e, struct item *item, struct err *err)
 
     it->is_set_aside = jobs_is_set_aside(e, it->job_id);
     if (it->is_set_aside)
+        return 0;
+    it->is_dropped = wait_find(e, it->job_id) != NULL; /* delivered again meanwhile */
+    if (it->is_dropped)
         return 0;
     (void)str_copy(e->culprit, sizeof(e->culprit), it->job_id); /* if this fails, it is this one */
     r = e->journal->ops->find(e->journal, it->m.message_id, it->job_id, &it->known, err);
@@ -325,6 +376,16 @@ static void finish_message(struct engine *e, struct item *item, const struct err
 {
     struct message_item *it = container_of(item, struct message_item, item);
 
+    if (err == NULL && it->hold_for != NULL) {
+        wait_hold(e, TAKE(it->hold_for), it);
+        return;
+    }
+    if (err == NULL && it->references.n > 0) {
+        wait_begin(e, it);
+        return;
+    }
+    if (it->references.n > 0)
+        wait_leave(e, it);
     if (err == NULL && it->known != JOURNAL_UNKNOWN) {
         log_info("message %s came again", it->m.message_id);
         outbox_answer_again(e, it->m.channel, it->m.message_id, it->job_id, it->known,
@@ -335,6 +396,13 @@ static void finish_message(struct engine *e, struct item *item, const struct err
                             true); /* it cannot be journaled, so it was never taken on */
     if (it->done != NULL)
         it->done(it->ctx, it->job_id, err);
+    intake_free_message(it);
+}
+
+void intake_free_message(struct message_item *it)
+{
+    document_references_done(&it->references);
+    cJSON_Delete(it->values);
     free(it);
 }
 

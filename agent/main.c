@@ -265,6 +265,7 @@ static int start(struct agent *a, struct err *err)
         return r;
     engine_add_link(a->engine, service_link(a->service));
     engine_set_lookup(a->engine, service_lookup(a->service));
+    engine_set_parameter_source(a->engine, service_parameters(a->service));
     if ((r = engine_start(a->engine, err)) < 0 || (r = ctl_server_new(&co, &a->ctl, err)) < 0 ||
         (r = upkeep_new(&a->loop, a->journal, &a->config, &a->paths, &a->upkeep, err)) < 0)
         return r;

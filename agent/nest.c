@@ -32,6 +32,10 @@ struct prepared_item {
     char *text;        /* owned; the document, or NULL: `failure` says why not */
     size_t len;
     struct buf failure;
+    /* Values of Parameter Store: fetched when the document turns out to need them. */
+    struct document_references references; /* owned; n > 0: they are to be fetched */
+    cJSON *values;                         /* owned, or NULL */
+    bool has_asked;
 };
 
 static void free_prepared(struct prepared_item *it)
@@ -40,16 +44,24 @@ static void free_prepared(struct prepared_item *it)
         return;
     free(it->name);
     cJSON_Delete(it->parameters);
+    cJSON_Delete(it->values);
+    document_references_done(&it->references);
     free(it->text);
     buf_done(&it->failure);
     free(it);
 }
 
+static void fetch_values(struct engine *e, struct prepared_item *it);
+
 static void finish_prepared(struct engine *e, struct item *item, const struct err *err)
 {
-    (void)e;
-    (void)err; /* not committed: a later load finds no child and begins anew */
-    free_prepared(container_of(item, struct prepared_item, item));
+    struct prepared_item *it = container_of(item, struct prepared_item, item);
+
+    if (err == NULL && it->references.n > 0) {
+        fetch_values(e, it);
+        return;
+    }
+    free_prepared(it); /* not committed: a later load finds no child and begins anew */
 }
 
 static int end_step(struct engine *e, struct job *job, int64_t effect_id, const char *status,
@@ -92,8 +104,11 @@ static int make_payload(const struct job *parent, const struct prepared_item *it
 static int make_child(struct engine *e, struct job *parent, const struct fsm_effect *fx,
                       struct prepared_item *it, struct err *err)
 {
-    const struct nested_command n = {
-        .parent = parent, .unit = fx->arg, .attempt = fx->arg2, .name = it->name};
+    const struct nested_command n = {.parent = parent,
+                                     .unit = fx->arg,
+                                     .attempt = fx->arg2,
+                                     .name = it->name,
+                                     .values = it->values};
     AUTO(buf_done) struct buf payload = {0};
     AUTO(cJSON_Delete) cJSON *document = NULL;
     AUTO(task_free) struct task *task = NULL;
@@ -106,7 +121,12 @@ static int make_child(struct engine *e, struct job *parent, const struct fsm_eff
     if (r == 0)
         r = make_payload(parent, it, document, &payload, err);
     if (r == 0)
-        r = task_new(buf_str(&payload), payload.len, true, &task, &it->failure, err);
+        r = task_new(buf_str(&payload), payload.len, true, it->values, &task,
+                     it->has_asked ? NULL : &it->references, &it->failure, err);
+    if (it->references.n > 0) { /* prepared again when their values are there */
+        buf_clear(&it->failure);
+        return 0;
+    }
     if (r == 0)
         r = intake_check_nested(task, err);
     if (r < 0) {
@@ -133,7 +153,7 @@ static int apply_prepared(struct engine *e, struct item *item, struct err *err)
     copy = *fx;
     if (it->is_noop)
         return end_step(e, job, copy.id, "Success", 0, "", err);
-    if (it->text != NULL)
+    if (it->text != NULL && it->failure.len == 0)
         r = make_child(e, job, &copy, it, err);
     if (r == 0 || it->failure.len == 0 || r == ERR_NOMEM)
         return r;
@@ -228,6 +248,55 @@ static void end_fetch(struct fetch *f, const char *text, size_t n, const struct 
 static void on_document(void *ctx, const char *content, size_t n, const struct err *err)
 {
     end_fetch(ctx, content, n, err);
+}
+
+static void on_values(void *ctx, cJSON *values, const struct err *err)
+{
+    struct fetch *f = ctx;
+    struct prepared_item *it = f->it;
+    struct engine *e = f->e;
+
+    it->values = values;
+    if (err != NULL)
+        (void)buf_printf(&it->failure, "%s", err->text);
+    if (f->generation == e->generation && !e->is_suspended && !e->is_stopping) {
+        f->it = NULL;
+        engine_queue(e, &it->item);
+    }
+    calls_free(e, &f->call);
+}
+
+/* Its item is queued again with the values, or with the reason why there are none. */
+static void fetch_values(struct engine *e, struct prepared_item *it)
+{
+    struct document_references references = TAKE_STRUCT(it->references);
+    struct fetch *f = calls_new(e, sizeof(*f));
+    struct parameter_fetch *ignored = NULL; /* ends with its source, or calls back */
+    struct err err = {0};
+    int r;
+
+    it->has_asked = true;
+    if (f == NULL) {
+        r = err_set(&err, ERR_NOMEM, "out of memory");
+    } else if (e->parameters == NULL) {
+        r = err_set(&err, ERR_STATE, "there is no access to Parameter Store here");
+    } else {
+        f->call.done = fetch_done;
+        f->e = e;
+        f->generation = e->generation;
+        f->it = it;
+        r = e->parameters->fetch(e->parameters, references.names, references.n, on_values, f,
+                                 &ignored, &err);
+    }
+    document_references_done(&references);
+    if (r == 0)
+        return;
+    if (f != NULL) {
+        f->it = NULL;
+        calls_free(e, &f->call);
+    }
+    (void)buf_printf(&it->failure, "%s", err.text);
+    engine_queue(e, &it->item);
 }
 
 /* A file that is not there, or holds nothing, is the same to users of the reference. */

@@ -44,6 +44,7 @@ struct service {
     struct credentials_provider *credentials;
     struct aws *aws;
     struct mds *mds;
+    struct parameter_source *parameters;
     struct pending *pending;
     struct health *health;
     bool is_stopping;
@@ -253,7 +254,8 @@ static int set_up(struct service *s, struct err *err)
     if ((r = aws_new(s->loop, &ao, &s->aws, err)) < 0)
         return r;
     health.aws = s->aws;
-    if ((r = health_new(&health, &s->health, err)) < 0)
+    if ((r = health_new(&health, &s->health, err)) < 0 ||
+        (r = parameter_source_new(s->loop, s->aws, PARAMETER_FETCH_MS, &s->parameters, err)) < 0)
         return r;
     mo.aws = s->aws;
     return mds_new(s->loop, &mo, &s->mds, err);
@@ -291,6 +293,11 @@ struct lookup *service_lookup(struct service *s)
     return &s->lookup;
 }
 
+struct parameter_source *service_parameters(struct service *s)
+{
+    return s->parameters;
+}
+
 void service_start(struct service *s)
 {
     mds_resume(s->mds, MDS_PAUSE_NOT_STARTED);
@@ -305,6 +312,7 @@ void service_stop(struct service *s)
     s->is_stopping = true;
     health_stop(s->health);
     mds_close(s->mds);
+    parameter_source_close(s->parameters);
     aws_close(s->aws);
     http_close(s->http);
 }

@@ -20,6 +20,7 @@ int service_new(const struct service_options *o, struct service **ret_service, s
     MUST_CHECK;
 struct link *service_link(struct service *s); /* "ec2messages" */
 struct lookup *service_lookup(struct service *s);
+struct parameter_source *service_parameters(struct service *s);
 void service_start(struct service *s);
 /* Ends polls and calls; handles close with the loop's next turns. */
 void service_stop(struct service *s);

@@ -4,11 +4,30 @@
 
 #include <stdlib.h>
 
-int task_new(const char *payload, size_t n, bool is_nested, struct task **ret_task,
-             struct buf *trace, struct err *err)
+#include "schema/parameter_store.h"
+
+struct asking {
+    struct document_resolver values;
+    bool was_in_vain;
+};
+
+static int resolve(void *ctx, const char *reference, const char **ret_type, const char **ret_value,
+                   struct err *err)
+{
+    struct asking *a = ctx;
+    int r = a->values.resolve(a->values.ctx, reference, ret_type, ret_value, err);
+
+    a->was_in_vain = a->was_in_vain || r == ERR_NOT_FOUND;
+    return r;
+}
+
+int task_new(const char *payload, size_t n, bool is_nested, cJSON *values, struct task **ret_task,
+             struct document_references *ret_references, struct buf *trace, struct err *err)
 {
     AUTO(task_free) struct task *t = calloc(1, sizeof(*t));
-    struct document_input in = {.is_nested = is_nested, .trace = trace};
+    struct asking asking = {.values = parameter_values_resolver(values)};
+    const struct document_resolver resolver = {.resolve = resolve, .ctx = &asking};
+    struct document_input in = {.is_nested = is_nested, .resolver = &resolver, .trace = trace};
     int r;
 
     if (t == NULL)
@@ -19,6 +38,15 @@ int task_new(const char *payload, size_t n, bool is_nested, struct task **ret_ta
     in.content = t->payload.document;
     in.parameters = t->payload.parameters;
     r = document_parse(&in, &t->document, err);
+    if (r < 0 && asking.was_in_vain && ret_references != NULL) {
+        struct err why;
+        int found = document_find_ssm_references(&in, ret_references, &why);
+
+        if (found < 0) { /* the document fails for another reason, whatever the values are */
+            *err = why;
+            return found;
+        }
+    }
     if (r < 0)
         return r;
     *ret_task = TAKE(t);
@@ -50,9 +78,23 @@ static int check_layout(const struct task *t, const struct fsm_instance *inst, s
                : err_set(err, ERR_CORRUPT, "its steps are not those that were accepted");
 }
 
+/* What the document's references were resolved with when it was accepted; none: NULL. */
+static int load_values(struct engine *e, const char *job_id, cJSON **ret_values, struct err *err)
+{
+    AUTO(buf_done) struct buf text = {0};
+    int r;
+
+    buf_init(&text, PARAMETER_MAX_VALUES_BYTES);
+    r = e->journal->ops->get_attachment(e->journal, job_id, TASK_VALUES, &text, err);
+    if (r == ERR_NOT_FOUND)
+        return 0;
+    return r < 0 ? r : parameter_values_parse(buf_str(&text), text.len, ret_values, err);
+}
+
 int task_load(struct engine *e, struct job *job, struct err *err)
 {
     AUTO(buf_done) struct buf payload = {0};
+    AUTO(cJSON_Delete) cJSON *values = NULL;
     AUTO(task_free) struct task *t = NULL;
     int r;
 
@@ -61,7 +103,10 @@ int task_load(struct engine *e, struct job *job, struct err *err)
     buf_init(&payload, MESSAGE_MAX_PAYLOAD_BYTES);
     r = e->journal->ops->get_payload(e->journal, job->inst.id, &payload, err);
     if (r == 0)
-        r = task_new(buf_str(&payload), payload.len, command_is_nested(&job->inst), &t, NULL, err);
+        r = load_values(e, job->inst.id, &values, err);
+    if (r == 0)
+        r = task_new(buf_str(&payload), payload.len, command_is_nested(&job->inst), values, &t,
+                     NULL, NULL, err);
     if (r == 0)
         r = check_layout(t, &job->inst, err);
     if (r == 0)

@@ -661,6 +661,7 @@ static void describe(const struct fsm_instance *inst, const struct fsm_event *ev
         (void)snprintf(ret_text, size, "step %" PRId64 ".%" PRId64 ": %s", c->unit, attempt,
                        r != NULL && r->text != NULL ? r->text : "no evidence of its end");
         break;
+    case COMMAND_EV_ACCEPT:
     case COMMAND_EV_REJECT:
     case COMMAND_EV_REFUSED:
     case COMMAND_EV_OVERDUE:

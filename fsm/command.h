@@ -28,7 +28,7 @@ enum command_state {
 };
 
 enum command_event {
-    COMMAND_EV_ACCEPT, /* the document can be run; detail: none */
+    COMMAND_EV_ACCEPT, /* the document can be run; detail: const char *text about it, or NULL */
     COMMAND_EV_REJECT, /* it cannot: detail: const char *text for the service */
     COMMAND_EV_START,  /* a worker is free */
     COMMAND_EV_EXITED, /* detail: const struct command_result * */

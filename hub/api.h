@@ -10,6 +10,7 @@
 #include "hub/auth.h"
 #include "hub/faults.h"
 #include "hub/store.h"
+#include "hub/vault.h"
 #include "schema/json.h"
 
 #define API_MAX_BODY_BYTES (1u << 20)
@@ -20,6 +21,7 @@
 struct hub {
     struct store *store;  /* owned */
     struct faults faults; /* test hooks; at rest without --faults */
+    struct vault vault;   /* for SecureStrings */
     const char *region;   /* borrowed */
     const char *url;      /* borrowed */
     int64_t poll_ms;      /* how long GetMessages waits for a message */
@@ -148,6 +150,19 @@ int api_describe_document(struct call *call, struct err *err);
 int api_list_documents(struct call *call, struct err *err);
 int api_list_document_versions(struct call *call, struct err *err);
 int api_delete_document(struct call *call, struct err *err);
+
+/* api_parameter.c */
+int api_put_parameter(struct call *call, struct err *err);
+int api_delete_parameter(struct call *call, struct err *err);
+int api_delete_parameters(struct call *call, struct err *err);
+int api_label_parameter_version(struct call *call, struct err *err);
+int api_unlabel_parameter_version(struct call *call, struct err *err);
+/* api_parameter_query.c */
+int api_get_parameter(struct call *call, struct err *err);
+int api_get_parameters(struct call *call, struct err *err);
+int api_get_parameters_by_path(struct call *call, struct err *err);
+int api_get_parameter_history(struct call *call, struct err *err);
+int api_describe_parameters(struct call *call, struct err *err);
 
 /* test_api.c: /_state, /_inject, /_faults. Never signed; only with --faults, which insists on
  * loopback. `call->in` is NULL for a GET. ERR_NOT_FOUND: there is no such path; other permanent

@@ -24,6 +24,7 @@
 #define EXIT_SYSTEM 111
 #define STORE_FILE "hub.db"
 #define CREDENTIALS_FILE "credentials"
+#define KEY_FILE "parameters.key"
 
 static int open_credentials(const struct options *o, int dir_fd, struct access_keys *ret,
                             struct err *err)
@@ -182,11 +183,15 @@ static int run(const struct options *o, struct err *err)
     if (r == 0)
         r = open_credentials(o, dir_fd, &credentials, err);
     if (r == 0)
+        r = vault_read_or_make(dir_fd, KEY_FILE, &hub.vault, err);
+    if (r == 0)
         r = open_store(o, clock_wall_ms() + o->date_offset_ms, &store, err);
     if (r < 0)
         return r;
     hub.store = store;
-    return serve(o, &hub, &credentials, dir_fd, err);
+    r = serve(o, &hub, &credentials, dir_fd, err);
+    vault_done(&hub.vault);
+    return r;
 }
 
 int main(int argc, char **argv)

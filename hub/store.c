@@ -46,9 +46,17 @@ static const char tables_2[] =
     "CREATE TABLE role_key(access_key TEXT PRIMARY KEY, secret TEXT, token TEXT, node_id TEXT,"
     "  expires_ms INTEGER);";
 
+/* Of a SecureString the value is sealed (vault.h). */
+static const char tables_3[] =
+    "CREATE TABLE parameter(name TEXT, version INTEGER, type TEXT, value TEXT, description TEXT,"
+    "  pattern TEXT, key_id TEXT, data_type TEXT, tier TEXT, modified_ms INTEGER,"
+    "  PRIMARY KEY (name, version));"
+    "CREATE TABLE parameter_label(name TEXT, label TEXT, version INTEGER,"
+    "  PRIMARY KEY (name, label));";
+
 /* Version n of the store is made from n - 1 by tables[n - 1]. What was released is never changed.
  */
-static const char *const tables[] = {tables_1, tables_2};
+static const char *const tables[] = {tables_1, tables_2, tables_3};
 
 #define STORE_VERSION ((int64_t)ARRAY_LEN(tables))
 

@@ -63,6 +63,35 @@ void store_documents(struct store *s, const char *after, struct cursor *ret_curs
 int cursor_next_document(struct cursor *c, struct document_row *ret_row, struct err *err)
     MUST_CHECK;
 
+/* ---- parameters: a name has versions 1, 2, ..., a version has labels ---- */
+
+struct parameter_row {
+    const char *name;
+    int64_t version;
+    const char *type;
+    const char *value; /* of a SecureString sealed (vault.h) */
+    const char *description, *pattern, *key_id;
+    const char *data_type, *tier;
+    int64_t modified_ms;
+    const char *labels; /* joined by commas, sorted; not used by add */
+};
+
+int store_parameter_add(struct store *s, const struct parameter_row *row, struct err *err)
+    MUST_CHECK;
+/* All versions with version 0, and then the labels too. */
+int store_parameter_delete(struct store *s, const char *name, int64_t version, struct err *err)
+    MUST_CHECK;
+/* A label is at one version of its name: it moves. */
+int store_parameter_label(struct store *s, const char *name, const char *label, int64_t version,
+                          struct err *err) MUST_CHECK;
+int store_parameter_unlabel(struct store *s, const char *name, const char *label, struct err *err)
+    MUST_CHECK;
+/* All versions of `name`, newest first, or the newest of every name that sorts after `after`. */
+void store_parameter_versions(struct store *s, const char *name, struct cursor *ret_cursor);
+void store_parameters(struct store *s, const char *after, struct cursor *ret_cursor);
+int cursor_next_parameter(struct cursor *c, struct parameter_row *ret_row, struct err *err)
+    MUST_CHECK;
+
 /* ---- instances ---- */
 
 struct instance_row {

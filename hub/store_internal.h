@@ -27,6 +27,11 @@
 #define NODE_COLUMNS_                                                                              \
     "SELECT id, public_key, fingerprint, activation_id, name, iam_role, registered_ms, "           \
     "is_rotation_wanted, n_tokens FROM node "
+#define PARAMETER_COLUMNS_                                                                         \
+    "SELECT p.name, p.version, p.type, p.value, p.description, p.pattern, p.key_id, p.data_type, " \
+    "p.tier, p.modified_ms, (SELECT group_concat(label, ',') FROM (SELECT label FROM "             \
+    "parameter_label l WHERE l.name = p.name AND l.version = p.version ORDER BY label)) "          \
+    "FROM parameter p "
 /* An invocation that was never acknowledged is a matter of delivery. */
 #define EXPIRED_                                                                                   \
     "(status = 'Pending' AND deliver_by_ms <= ?1) OR (ended_ms = 0 AND expires_ms <= ?1)"
@@ -117,6 +122,15 @@
       "WHERE id = ?1")                                                                             \
     X(Q_MESSAGE_NEXT_VISIBLE,                                                                      \
       "SELECT min(visible_ms) FROM message WHERE destination = ?1 AND state = 'queued'")           \
+    X(Q_PARAMETER_ADD, "INSERT INTO parameter VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10)")            \
+    X(Q_PARAMETER_VERSIONS, PARAMETER_COLUMNS_ "WHERE p.name = ?1 ORDER BY p.version DESC")        \
+    X(Q_PARAMETERS,                                                                                \
+      PARAMETER_COLUMNS_ "WHERE p.name > ?1 AND p.version = (SELECT max(version) FROM parameter "  \
+                         "q WHERE q.name = p.name) ORDER BY p.name")                               \
+    X(Q_PARAMETER_DELETE, "DELETE FROM parameter WHERE name = ?1 AND (?2 = 0 OR version = ?2)")    \
+    X(Q_PARAMETER_LABEL_PUT, "INSERT OR REPLACE INTO parameter_label VALUES (?1,?2,?3)")           \
+    X(Q_PARAMETER_LABEL_DELETE,                                                                    \
+      "DELETE FROM parameter_label WHERE name = ?1 AND (?2 IS NULL OR label = ?2)")                \
     X(Q_EVENT_ADD, "INSERT INTO event VALUES (NULL,?1,?2,?3,?4,?5,?6,?7,?8, ?4 <> '' AND "         \
                    "EXISTS (SELECT 1 FROM event WHERE message_id = ?2 AND reply_id = ?4))")        \
     X(Q_EVENTS, "SELECT * FROM event WHERE message_id = ?1 ORDER BY seq")                          \
