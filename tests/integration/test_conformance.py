@@ -19,7 +19,6 @@ LATER = {
     "download-s3": "aws:downloadContent",
     "output-cloudwatch": "output to CloudWatch Logs",
     "output-s3": "output to S3",
-    "param-ssm": "parameters from the Parameter Store",
     "plugin-powershell-on-linux": "aws:runPowerShellScript",
     "plugin-refreshassociation": "aws:refreshAssociation",
 }
@@ -136,6 +135,9 @@ class Play:
             self.agent.wait_state(blocker, "running")
 
     def send(self):
+        for key, value in self.case.get("ssm_parameters", {}).items():
+            parameter = value if isinstance(value, dict) else {"Type": "String", "Value": value}
+            self.hub.ssm.put_parameter(Name=key, Type=parameter["Type"], Value=parameter["Value"])
         text = json.dumps(self.case.get("document")).replace("@COUNT@", self.world.path("count"))
         self.message = self.hub.send(json.loads(text), self.case["parameters"],
                                      name=self.case.get("document_name", "harness"),
