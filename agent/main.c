@@ -267,7 +267,8 @@ static int start(struct agent *a, struct err *err)
     engine_set_lookup(a->engine, service_lookup(a->service));
     engine_set_parameter_source(a->engine, service_parameters(a->service));
     if ((r = engine_start(a->engine, err)) < 0 || (r = ctl_server_new(&co, &a->ctl, err)) < 0 ||
-        (r = upkeep_new(&a->loop, a->journal, &a->config, &a->paths, &a->upkeep, err)) < 0)
+        (r = upkeep_new(&a->loop, a->journal, &a->config, &a->paths, a->boot_id, &a->upkeep, err)) <
+            0)
         return r;
     service_start(a->service);
     return 0;

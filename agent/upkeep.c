@@ -15,6 +15,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "agent/age.h"
 #include "base/fs.h"
 #include "base/log.h"
 #include "base/record.h"
@@ -24,6 +25,9 @@
 #define PRUNE_MS (UINT64_C(15) * 60 * 1000) /* as the reference (spec 03, section 11.6) */
 #define FIRST_PRUNE_MS (UINT64_C(60) * 1000)
 #define JOBS_PER_PRUNE 100
+#define HOUR_MS (INT64_C(3600) * 1000)
+#define KEEP_AGE_MS (6 * HOUR_MS) /* what a reboot may cost of it */
+#define AGE_FACT "age"
 #define MAX_DEPTH 4
 #define MAX_NAMES_BYTES (1u << 20) /* of one round; the rest is for the next */
 
@@ -32,10 +36,14 @@ struct upkeep {
     struct journal *journal;
     const struct config *config;
     const struct paths *paths;
+    char boot_id[BOOT_ID_SIZE];
     uv_timer_t head_timer, prune_timer;
     uv_work_t work;
     bool is_working, is_stopping, was_loss_told;
-    int64_t job_bytes; /* what the last measuring found */
+    struct age age;
+    bool is_age_known;     /* read from the journal */
+    int64_t kept_lived_ms; /* age.lived_ms when it was last journaled */
+    int64_t job_bytes;     /* what the last measuring found */
     struct buf
         names; /* NUL-terminated, one after another: of all directories, then of those to remove */
     struct err removing; /* the last failure of a removal; code 0: none */
@@ -137,13 +145,75 @@ static void note_removed(void *ctx, const char *instance_id)
     log_debug("%s is over and reported, and its time is up: removed", instance_id);
 }
 
+/* ---- how old what is ---- */
+
+static int read_age(struct upkeep *u, struct err *err)
+{
+    AUTO(buf_done) struct buf text = {0};
+    int r;
+
+    if (u->is_age_known)
+        return 0;
+    buf_init(&text, AGE_TEXT_MAX);
+    r = u->journal->ops->get_fact(u->journal, AGE_FACT, &text, err);
+    if (r < 0 && r != ERR_NOT_FOUND)
+        return r;
+    if (r == 0)
+        r = age_parse(&u->age, buf_str(&text), err);
+    if (r == ERR_NOMEM)
+        return r;
+    if (r == ERR_CORRUPT)
+        log_warning("%s; all jobs are taken for new ones", err->text);
+    u->is_age_known = true;
+    u->kept_lived_ms = u->age.lived_ms;
+    return 0;
+}
+
+static int keep_age(struct upkeep *u, struct err *err)
+{
+    AUTO(buf_done) struct buf text = {0};
+    int r;
+
+    buf_init(&text, AGE_TEXT_MAX);
+    age_format(&u->age, &text);
+    r = buf_error(&text, "age of the journal", err);
+    if (r == 0)
+        r = u->journal->ops->begin(u->journal, err);
+    if (r < 0)
+        return r;
+    r = u->journal->ops->put_fact(u->journal, AGE_FACT, buf_str(&text), err);
+    if (r == 0)
+        r = u->journal->ops->commit(u->journal, err);
+    if (r < 0)
+        u->journal->ops->rollback(u->journal);
+    else
+        u->kept_lived_ms = u->age.lived_ms;
+    return r;
+}
+
+/* Time goes on; what ended since the last mark is marked. */
+static int take_age(struct upkeep *u, struct err *err)
+{
+    struct journal_counts c = {0};
+    bool is_marked;
+    int r = read_age(u, err);
+
+    if (r == 0)
+        r = u->journal->ops->counts(u->journal, &c, err);
+    if (r < 0)
+        return r;
+    age_advance(&u->age, u->boot_id, clock_boottime_ms());
+    is_marked = age_mark(&u->age, c.ledger_end);
+    if (is_marked || (c.n_ledger > 0 && u->age.lived_ms - u->kept_lived_ms >= KEEP_AGE_MS))
+        r = keep_age(u, err);
+    return r;
+}
+
 static void measured(uv_work_t *work, int status)
 {
     struct upkeep *u = container_of(work, struct upkeep, work);
-    const struct journal_retention rt = {
-        .max_age_ms = u->config->log_retention_hours * 3600 * 1000,
+    struct journal_retention rt = {
         .max_bytes = u->config->retention_mib << 20,
-        .ledger_max_age_ms = u->config->ledger_retention_days * 24 * 3600 * 1000,
         .max_jobs_per_call = JOBS_PER_PRUNE,
     };
     struct err err;
@@ -151,6 +221,12 @@ static void measured(uv_work_t *work, int status)
     u->is_working = false;
     if (status < 0 || u->is_stopping)
         return;
+    if (take_age(u, &err) < 0) {
+        log_warning("retention: %s", err.text);
+        return;
+    }
+    rt.old_upto = age_cutoff(&u->age, u->config->log_retention_hours * HOUR_MS);
+    rt.ledger_old_upto = age_cutoff(&u->age, u->config->ledger_retention_days * 24 * HOUR_MS);
     if (u->journal->ops->prune(u->journal, &rt, u->job_bytes, clock_wall_ms(), note_removed, NULL,
                                &err) < 0)
         log_warning("retention: %s", err.text);
@@ -159,12 +235,21 @@ static void measured(uv_work_t *work, int status)
         u->is_working = true;
 }
 
+void upkeep_prune(struct upkeep *u)
+{
+    if (!u->is_working && !u->is_stopping &&
+        uv_queue_work(u->loop, &u->work, measure, measured) == 0)
+        u->is_working = true;
+}
+
+bool upkeep_is_working(const struct upkeep *u)
+{
+    return u->is_working;
+}
+
 static void on_prune(uv_timer_t *timer)
 {
-    struct upkeep *u = timer->data;
-
-    if (!u->is_working && uv_queue_work(u->loop, &u->work, measure, measured) == 0)
-        u->is_working = true;
+    upkeep_prune(timer->data);
 }
 
 /* The side file is what was published; what it says goes into the log, which may be kept elsewhere.
@@ -219,13 +304,15 @@ void upkeep_note_end(struct upkeep *u)
 }
 
 int upkeep_new(uv_loop_t *loop, struct journal *journal, const struct config *config,
-               const struct paths *paths, struct upkeep **ret_upkeep, struct err *err)
+               const struct paths *paths, const char *boot_id, struct upkeep **ret_upkeep,
+               struct err *err)
 {
     struct upkeep *u = calloc(1, sizeof(*u));
 
     if (u == NULL)
         return err_set(err, ERR_NOMEM, "upkeep: out of memory");
     *u = (struct upkeep){.loop = loop, .journal = journal, .config = config, .paths = paths};
+    (void)str_copy(u->boot_id, sizeof(u->boot_id), boot_id);
     buf_init(&u->names, MAX_NAMES_BYTES);
     (void)uv_timer_init(loop, &u->head_timer); /* cannot fail */
     (void)uv_timer_init(loop, &u->prune_timer);

@@ -11,7 +11,11 @@
 struct upkeep;
 
 int upkeep_new(uv_loop_t *loop, struct journal *journal, const struct config *config,
-               const struct paths *paths, struct upkeep **ret_upkeep, struct err *err) MUST_CHECK;
+               const struct paths *paths, const char *boot_id, struct upkeep **ret_upkeep,
+               struct err *err) MUST_CHECK;
+/* A round of retention, which comes every 15 minutes by itself, begins now. */
+void upkeep_prune(struct upkeep *u);
+bool upkeep_is_working(const struct upkeep *u); /* a round is under way */
 /* A job ended: publish the ledger's head within a second. */
 void upkeep_note_end(struct upkeep *u);
 /* Publish it now: into the side file, synced, and into the log. */

@@ -69,14 +69,17 @@ enum journal_known {
     JOURNAL_LEDGERED, /* ended; only its row in the ledger is left */
 };
 
-/* 0 means no limit, everywhere. */
+/* 0 means no limit, everywhere. Old is what the caller says, in rows of the ledger, which are in
+ * the order in which jobs ended: the times that rows carry come from a clock that may have been
+ * wrong.
+ */
 struct journal_retention {
-    int64_t max_age_ms; /* finished and reported jobs that ended longer ago than this go */
-    int64_t max_bytes;  /* of journal and job directories together; oldest go first, as many as an
-                           average job says, so that one call may not be enough */
-    int64_t ledger_max_age_ms; /* the memory of duplicates; cut at its old end only, leaving a
-                                  checkpoint row; never a row whose instance is still here */
-    int max_jobs_per_call;     /* so that one call stays short */
+    int64_t old_upto;  /* finished and reported jobs up to this row of the ledger go */
+    int64_t max_bytes; /* of journal and job directories together; oldest go first, as many as an
+                          average job says, so that one call may not be enough */
+    int64_t ledger_old_upto; /* the memory of duplicates up to this row; cut at its old end only,
+                                leaving a checkpoint row; never a row whose instance is here */
+    int max_jobs_per_call;   /* so that one call stays short */
 };
 
 struct journal_counts {
@@ -84,6 +87,7 @@ struct journal_counts {
     int64_t n_unreported; /* instances with a reply that is still owed, ended or not */
     int64_t n_ended;      /* ended, rows still here */
     int64_t n_ledger, n_open_effects;
+    int64_t ledger_end; /* number of the ledger's newest row, cut off or not; 0: none ever */
     int64_t size_bytes; /* database and write-ahead log */
     int64_t n_commits;  /* synced commits since the journal was opened */
     bool has_reserve;   /* false: the disk is or was full; take on nothing new until it is back */

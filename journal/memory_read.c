@@ -237,6 +237,7 @@ int memory_counts(struct journal *j, struct journal_counts *ret_counts, struct e
     struct journal_counts c = {.n_commits = memory_of(j)->n_commits,
                                .has_reserve = true,
                                .n_ledger = (int64_t)s->tables[MEMORY_LEDGER].n,
+                               .ledger_end = s->n_cut + (int64_t)s->tables[MEMORY_LEDGER].n,
                                .size_bytes = weigh(s)};
     size_t i;
 
@@ -263,19 +264,19 @@ static bool is_part(const struct memory_state *s, const char *id)
     return whole != NULL && memory_find_row(s, MEMORY_INSTANCES, whole) != NULL;
 }
 
-static struct memory_row *oldest_prunable(const struct memory_state *s, int64_t cutoff)
+/* The first in the ledger, up to this row of it. */
+static struct memory_row *oldest_prunable(const struct memory_state *s, int64_t upto)
 {
-    struct memory_row *best = NULL;
+    const struct memory_list *l = &s->tables[MEMORY_LEDGER];
     size_t i;
 
-    for (i = 0; i < s->tables[MEMORY_INSTANCES].n; i++) {
-        struct memory_row *row = s->tables[MEMORY_INSTANCES].rows[i];
+    for (i = 0; i < l->n && l->rows[i]->n <= upto; i++) {
+        struct memory_row **row = memory_find_row(s, MEMORY_INSTANCES, l->rows[i]->id);
 
-        if (row->has_ended && row->ended_unix_ms < cutoff && !owes_reply(s, row->id) &&
-            !is_part(s, row->id) && (best == NULL || row->ended_unix_ms < best->ended_unix_ms))
-            best = row;
+        if (row != NULL && !owes_reply(s, (*row)->id) && !is_part(s, (*row)->id))
+            return *row;
     }
-    return best;
+    return NULL;
 }
 
 static void forget(struct memory_state *s, const char *id)
@@ -296,11 +297,11 @@ static void forget(struct memory_state *s, const char *id)
             memory_list_remove(&s->tables[MEMORY_INSTANCES], i - 1);
 }
 
-static void cut_ledger(struct memory_state *s, int64_t cutoff)
+static void cut_ledger(struct memory_state *s, int64_t upto)
 {
     struct memory_list *l = &s->tables[MEMORY_LEDGER];
 
-    while (l->n > 0 && l->rows[0]->ended_unix_ms < cutoff &&
+    while (l->n > 0 && l->rows[0]->n <= upto &&
            memory_find_row(s, MEMORY_INSTANCES, l->rows[0]->id) == NULL) {
         s->n_cut = l->rows[0]->n;
         memcpy(s->cut_hash, l->rows[0]->hash, sizeof(s->cut_hash));
@@ -321,12 +322,12 @@ int memory_prune(struct journal *j, const struct journal_retention *r, int64_t j
         return err_set(err, ERR_STATE, "retention: inside a transaction");
     rc = memory_last_effect_id(j, &s->effect_floor, err);
     for (; rc == 0 && n < limit; n++) {
-        int64_t cutoff = r->max_age_ms > 0 ? now_unix_ms - r->max_age_ms : INT64_MIN;
+        int64_t upto = r->old_upto;
         char id[FSM_ID_SIZE];
 
         if (r->max_bytes > 0 && weigh(s) + job_dirs_bytes > r->max_bytes)
-            cutoff = INT64_MAX;
-        row = oldest_prunable(s, cutoff);
+            upto = INT64_MAX;
+        row = oldest_prunable(s, upto);
         if (row == NULL)
             break;
         if (s->tables[MEMORY_INSTANCES].n > 0) /* its directory goes with it: an average one */
@@ -336,7 +337,8 @@ int memory_prune(struct journal *j, const struct journal_retention *r, int64_t j
         if (removed != NULL)
             removed(ctx, id);
     }
-    if (rc == 0 && r->ledger_max_age_ms > 0)
-        cut_ledger(s, now_unix_ms - r->ledger_max_age_ms);
+    (void)now_unix_ms; /* its checkpoint has no time */
+    if (rc == 0 && r->ledger_old_upto > 0)
+        cut_ledger(s, r->ledger_old_upto);
     return rc;
 }

@@ -37,12 +37,13 @@ static int add_victim(struct victims *v, const char *id, struct err *err)
     return 0;
 }
 
-/* The oldest instances that may go, at most `limit`, that ended before `cutoff`. */
-static int find_victims(struct sqlite_journal *sj, int64_t cutoff, int64_t limit, struct victims *v,
+/* The oldest instances that may go, at most `limit`, of those up to this row of the
+ * ledger. */
+static int find_victims(struct sqlite_journal *sj, int64_t upto, int64_t limit, struct victims *v,
                         struct err *err)
 {
     sqlite3_stmt *q = NULL;
-    int r = db_query(&sj->db, SQL_PRUNABLE, DB_ARGS(DB_I(cutoff), DB_I(limit)), &q, err);
+    int r = db_query(&sj->db, SQL_PRUNABLE, DB_ARGS(DB_I(upto), DB_I(limit)), &q, err);
 
     v->n = 0;
     while (r == 0 && (r = db_step(&sj->db, q, "look for old instances", err)) == 1)
@@ -91,13 +92,13 @@ static int count_excess(struct sqlite_journal *sj, int64_t max_bytes, int64_t jo
 }
 
 static int choose(struct sqlite_journal *sj, const struct journal_retention *r,
-                  int64_t job_dirs_bytes, int64_t now_unix_ms, struct victims *v, struct err *err)
+                  int64_t job_dirs_bytes, struct victims *v, struct err *err)
 {
     int64_t limit = r->max_jobs_per_call > 0 ? r->max_jobs_per_call : INT64_MAX, n_excess = 0;
     int rc = 0;
 
-    if (r->max_age_ms > 0)
-        rc = find_victims(sj, now_unix_ms - r->max_age_ms, limit, v, err);
+    if (r->old_upto > 0)
+        rc = find_victims(sj, r->old_upto, limit, v, err);
     if (rc == 0 && r->max_bytes > 0)
         rc = count_excess(sj, r->max_bytes, job_dirs_bytes, &n_excess, err);
     if (n_excess > limit)
@@ -129,8 +130,7 @@ static int forget(struct sqlite_journal *sj, const struct victims *v, struct err
 }
 
 /* From the oldest row on, as far as rows are old and their instances gone. */
-static int cut_ledger(struct sqlite_journal *sj, int64_t cutoff, int64_t now_unix_ms,
-                      struct err *err)
+static int cut_ledger(struct sqlite_journal *sj, int64_t upto, int64_t now_unix_ms, struct err *err)
 {
     char hash[80];
     int64_t n = 0;
@@ -139,7 +139,7 @@ static int cut_ledger(struct sqlite_journal *sj, int64_t cutoff, int64_t now_uni
 
     while (r == 0 && (r = db_step(&sj->db, q, "read ledger", err)) == 1) {
         r = 0;
-        if (db_column_i64(q, 2) >= cutoff || db_column_i64(q, 3) != 0)
+        if (db_column_i64(q, 0) > upto || db_column_i64(q, 2) != 0)
             break;
         n = db_column_i64(q, 0);
         (void)str_copy(hash, sizeof(hash),
@@ -182,11 +182,11 @@ int sqlite_prune(struct journal *j, const struct journal_retention *r, int64_t j
 
     if (rc < 0)
         return rc;
-    rc = choose(sj, r, job_dirs_bytes, now_unix_ms, &v, err);
+    rc = choose(sj, r, job_dirs_bytes, &v, err);
     if (rc == 0)
         rc = forget(sj, &v, err);
-    if (rc == 0 && r->ledger_max_age_ms > 0)
-        rc = cut_ledger(sj, now_unix_ms - r->ledger_max_age_ms, now_unix_ms, err);
+    if (rc == 0 && r->ledger_old_upto > 0)
+        rc = cut_ledger(sj, r->ledger_old_upto, now_unix_ms, err);
     has_changed = sj->has_begun;
     if (rc == 0 && has_changed)
         rc = db_exec(&sj->db, "PRAGMA incremental_vacuum", err);

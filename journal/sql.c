@@ -108,15 +108,16 @@ const struct db_sql journal_sql[SQL_N] = {
                                  "old = ?3"},
 
     [SQL_PRUNABLE] = {"look for old instances",
-                      "SELECT id FROM instance WHERE ended_unix_ms IS NOT NULL AND "
-                      "ended_unix_ms < ?1 AND NOT EXISTS (SELECT 1 FROM outbox "
+                      "SELECT instance.id FROM instance JOIN ledger ON ledger.id = instance.id "
+                      "WHERE instance.ended_unix_ms IS NOT NULL AND ledger.n <= ?1 AND "
+                      "NOT EXISTS (SELECT 1 FROM outbox "
                       "WHERE instance_id = instance.id AND outbox.ended_unix_ms IS NULL) "
                       "AND NOT EXISTS (SELECT 1 FROM instance AS whole WHERE "
                       "substr(instance.id, 1, 1) = 'n' AND whole.id = "
                       "substr(instance.id, instr(instance.id, '-') + 1)) "
-                      "ORDER BY ended_unix_ms, seq LIMIT ?2"},
+                      "ORDER BY ledger.n LIMIT ?2"},
     [SQL_FORGET] = {"remove instance", "DELETE FROM instance WHERE id = ?1"},
-    [SQL_LEDGER_OLDEST] = {"read ledger", "SELECT n, hash, ended_unix_ms, EXISTS (SELECT 1 "
+    [SQL_LEDGER_OLDEST] = {"read ledger", "SELECT n, hash, EXISTS (SELECT 1 "
                                           "FROM instance WHERE instance.id = ledger.id) "
                                           "FROM ledger ORDER BY n LIMIT ?1"},
     [SQL_LEDGER_CUT] = {"cut ledger", "DELETE FROM ledger WHERE n <= ?1"},

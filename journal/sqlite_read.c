@@ -206,10 +206,13 @@ int sqlite_counts(struct journal *j, struct journal_counts *ret_counts, struct e
     struct journal_counts c = {.n_commits = sj->n_commits,
                                .has_reserve = sj->storage.has_reserve,
                                .size_bytes = storage_size(&sj->storage)};
+    char head[SHA256_HEX_SIZE];
     int r = sqlite_ready(sj, err);
 
     if (r == 0)
         r = load_counts(&sj->db, &c, err);
+    if (r == 0)
+        r = sqlite_ledger_end(sj, &c.ledger_end, head, err);
     if (r == 0)
         *ret_counts = c;
     return r;

@@ -19,3 +19,8 @@ ssmd_test(NAME test_ctl_server LABEL unit
   LIBS agent)
 add_dependencies(test_ctl_server ssmd-runner)
 set_property(TEST test_ctl_server APPEND PROPERTY ENVIRONMENT "SSMD_RUNNER=$<TARGET_FILE:ssmd-runner>")
+ssmd_test(NAME test_upkeep LABEL unit
+  SOURCES ${CMAKE_CURRENT_SOURCE_DIR}/test_upkeep.c ${CMAKE_CURRENT_SOURCE_DIR}/engine_world.c
+  LIBS agent)
+add_dependencies(test_upkeep ssmd-runner)
+set_property(TEST test_upkeep APPEND PROPERTY ENVIRONMENT "SSMD_RUNNER=$<TARGET_FILE:ssmd-runner>")

@@ -304,7 +304,7 @@ START_TEST(an_instance_is_made_once_even_after_only_the_ledger_knows_it)
     struct world w;
     struct fsm_instance inst;
     struct err err;
-    struct journal_retention r = {.max_age_ms = 1};
+    struct journal_retention r = {.old_upto = INT64_MAX};
 
     world_init(&w, _i);
     job_run(&w, "one", 1);
@@ -325,7 +325,7 @@ START_TEST(a_repeated_message_is_known_in_every_stage_of_its_job)
 {
     struct world w;
     struct fsm_instance inst;
-    struct journal_retention r = {.max_age_ms = 1};
+    struct journal_retention r = {.old_upto = INT64_MAX};
 
     world_init(&w, _i);
     ck_assert_int_eq(find(&w, "m.one", "one"), JOURNAL_UNKNOWN);
@@ -566,7 +566,7 @@ END_TEST
 START_TEST(an_effect_id_is_given_once_even_after_retention)
 {
     struct world w;
-    struct journal_retention r = {.max_age_ms = 1};
+    struct journal_retention r = {.old_upto = INT64_MAX};
     int64_t last = -1;
 
     world_init(&w, _i);

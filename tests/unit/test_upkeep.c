@@ -1,0 +1,292 @@
+/* Retention by age: by the time that the machine was up, whatever the wall clock says. */
+#include <check.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/age.h"
+#include "agent/upkeep.h"
+#include "base/str.h"
+#include "engine_world.h"
+
+#define HOUR (INT64_C(3600) * 1000)
+#define DAY (24 * HOUR)
+#define TEN_YEARS (3650 * DAY)
+
+/* ---- the marks ---- */
+
+/* A small generator with a fixed seed: the walk is the same every time. */
+static uint64_t random_state;
+
+static int64_t below(int64_t n)
+{
+    random_state = random_state * 6364136223846793005u + 1442695040888963407u;
+    return (int64_t)((random_state >> 33) % (uint64_t)n);
+}
+
+#define N_ROWS 20000
+
+/* Years of jobs, reboots and rounds. No row is ever taken for older than it is, and none for much
+ * younger. */
+START_TEST(no_row_is_older_than_it_is_and_none_is_much_younger)
+{
+    static int64_t ended_at[N_ROWS + 1]; /* of each row, in lived time */
+    static const int64_t ages[] = {HOUR, 14 * DAY, 365 * DAY};
+    struct age a = {0};
+    int64_t n = 0, lived = 0, up = 0, n_boots = 0, cutoff;
+    char boot[BOOT_ID_SIZE] = "boot-0";
+    size_t i;
+
+    random_state = 42 + (uint64_t)_i;
+    while (n < N_ROWS - 10) {
+        int64_t step = 15 * 60 * 1000 + below(_i == 0 ? 1000 : DAY), jobs = below(4);
+
+        for (; jobs > 0; jobs--)
+            ended_at[++n] = lived;
+        lived += step;
+        up += step;
+        age_advance(&a, boot, up);
+        (void)age_mark(&a, n);
+        if (below(50) == 0) { /* seen just before: nothing of it is lost */
+            up = 0;
+            (void)snprintf(boot, sizeof(boot), "boot-%" PRId64, ++n_boots);
+        }
+        for (i = 0; i < ARRAY_LEN(ages); i++) {
+            cutoff = age_cutoff(&a, ages[i]);
+            ck_assert(cutoff == 0 || lived - ended_at[cutoff] >= ages[i]);
+            ck_assert(cutoff == n ||
+                      lived - ended_at[cutoff + 1] <= ages[i] + ages[i] / 6 + 2 * DAY);
+        }
+        ck_assert_uint_lt(a.n_marks, AGE_MAX_MARKS);
+    }
+    ck_assert_int_eq(a.lived_ms, lived);
+    ck_assert_int_eq(age_cutoff(&a, 0), 0);
+}
+END_TEST
+
+START_TEST(what_is_written_is_read_back)
+{
+    AUTO(buf_done) struct buf text = {0};
+    struct age a = {0}, back;
+    int64_t n;
+    struct err err;
+
+    for (n = 1; n < 3000; n++) {
+        age_advance(&a, "7c9e6679-7425-40de-944b-e07fc1f90ae7", n * HOUR);
+        (void)age_mark(&a, n);
+    }
+    buf_init(&text, AGE_TEXT_MAX);
+    age_format(&a, &text);
+    ck_assert_int_eq(buf_error(&text, "age", &err), 0);
+    ck_assert_int_eq(age_parse(&back, buf_str(&text), &err), 0);
+    ck_assert_int_eq(back.lived_ms, a.lived_ms);
+    ck_assert_int_eq(back.boottime_ms, a.boottime_ms);
+    ck_assert_str_eq(back.boot_id, a.boot_id);
+    ck_assert_uint_eq(back.n_marks, a.n_marks);
+    ck_assert_int_eq(memcmp(back.marks, a.marks, sizeof(*a.marks) * a.n_marks), 0);
+}
+END_TEST
+
+static const char *const damaged[] = {
+    "",          "x",          "5",           "5 boot",        "5 boot x",      "-5 boot 1",
+    "5 b 1 2",   "5 b 1 2:",   "5 b 1 :2",    "5 b 1 3:2 2:3", "5 b 1 2:3 3:2", "5 b 1 6:1",
+    "5 b 1 a:b", "5 b 1 1:-1", "5 b 1 1:1 z",
+};
+
+START_TEST(what_is_damaged_makes_everything_young)
+{
+    struct age a;
+    struct err err;
+
+    ck_assert_int_eq(age_parse(&a, damaged[_i], &err), ERR_CORRUPT);
+    ck_assert_int_eq(age_cutoff(&a, 1), 0);
+}
+END_TEST
+
+/* ---- the rounds ---- */
+
+static struct engine_world w;
+static struct upkeep *upkeep;
+static int64_t wall_ms, boottime_ms;
+
+static int64_t get_wall(void *ctx)
+{
+    (void)ctx;
+    return wall_ms;
+}
+
+static int64_t get_boottime(void *ctx)
+{
+    (void)ctx;
+    return boottime_ms;
+}
+
+static const struct clock_source turned = {.wall_ms = get_wall, .boottime_ms = get_boottime};
+
+static void open_upkeep(const char *boot_id)
+{
+    struct err err;
+
+    ck_assert_int_eq(upkeep_new(&w.loop, w.journal, &w.config, &w.paths, boot_id, &upkeep, &err),
+                     0);
+}
+
+static void close_upkeep(void)
+{
+    upkeep_stop(upkeep);
+    engine_world_turns(&w, 3);
+    upkeep_free(upkeep);
+}
+
+static void begin(void)
+{
+    wall_ms = INT64_C(1714842447000);
+    boottime_ms = DAY;
+    clock_set_source(&turned);
+    engine_world_init(&w, NULL, NULL);
+    w.config.log_retention_hours = 14 * 24;
+    w.config.ledger_retention_days = 365;
+    open_upkeep("boot-1");
+}
+
+static void end(void)
+{
+    close_upkeep();
+    engine_world_done(&w);
+    clock_set_source(NULL);
+}
+
+static bool has_ended(struct engine_world *world)
+{
+    return engine_world_is_idle(world);
+}
+
+static void run_job(int number)
+{
+    (void)engine_world_send(&w, number, 1, "exit 0");
+    engine_world_until(&w, has_ended);
+}
+
+static bool is_at_rest(struct engine_world *world)
+{
+    (void)world;
+    return !upkeep_is_working(upkeep);
+}
+
+static void round_of_retention(void)
+{
+    upkeep_prune(upkeep);
+    engine_world_until(&w, is_at_rest);
+}
+
+static struct journal_counts counts(void)
+{
+    struct journal_counts c = {0};
+
+    ck_assert_int_eq(w.journal->ops->counts(w.journal, &c, NULL), 0);
+    return c;
+}
+
+static const int64_t jumps[] = {TEN_YEARS, -TEN_YEARS, 20 * DAY, -20 * DAY};
+
+START_TEST(a_clock_that_jumps_lets_nothing_be_cut)
+{
+    run_job(1);
+    round_of_retention();
+    wall_ms += jumps[_i];
+    round_of_retention();
+    run_job(2); /* with a stamp of the wrong time */
+    round_of_retention();
+    wall_ms -= jumps[_i];
+    boottime_ms += HOUR;
+    round_of_retention();
+    run_job(3);
+    round_of_retention();
+    ck_assert_int_eq(counts().n_ended, 3);
+    ck_assert_int_eq(counts().n_ledger, 3);
+}
+END_TEST
+
+START_TEST(what_is_really_old_is_cut_whatever_its_stamp)
+{
+    wall_ms += jumps[_i];
+    run_job(1);
+    wall_ms -= jumps[_i];
+    round_of_retention();
+    boottime_ms += 13 * DAY;
+    run_job(2);
+    round_of_retention();
+    ck_assert_int_eq(counts().n_ended, 2);
+    boottime_ms += 2 * DAY;
+    round_of_retention();
+    ck_assert_int_eq(counts().n_ended, 1);
+    ck_assert_int_eq(counts().n_ledger, 2);
+    boottime_ms += 366 * DAY;
+    round_of_retention();
+    ck_assert_int_eq(counts().n_ended, 0);
+    ck_assert_int_eq(counts().n_ledger, 0);
+}
+END_TEST
+
+START_TEST(age_goes_on_over_restarts_and_reboots)
+{
+    run_job(1);
+    round_of_retention();
+    close_upkeep();
+    engine_world_restart(&w, "boot-1");
+    open_upkeep("boot-1");
+    boottime_ms += 10 * DAY; /* ssmd was away for most of them */
+    round_of_retention();
+    ck_assert_int_eq(counts().n_ended, 1);
+    close_upkeep();
+    engine_world_restart(&w, "boot-2");
+    open_upkeep("boot-2");
+    boottime_ms = 3 * DAY; /* of another boot */
+    round_of_retention();
+    ck_assert_int_eq(counts().n_ended, 1);
+    boottime_ms = 5 * DAY;
+    round_of_retention();
+    ck_assert_int_eq(counts().n_ended, 0);
+}
+END_TEST
+
+START_TEST(rounds_at_rest_commit_next_to_nothing)
+{
+    int64_t before;
+    int i;
+
+    run_job(1);
+    round_of_retention();
+    before = engine_world_commits(&w);
+    for (i = 0; i < 96; i++) { /* a day of them */
+        boottime_ms += HOUR / 4;
+        round_of_retention();
+    }
+    ck_assert_int_le(engine_world_commits(&w) - before, 4);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("upkeep");
+    TCase *marks = tcase_create("marks"), *rounds = tcase_create("rounds");
+    SRunner *sr;
+    int n_failed;
+
+    tcase_add_loop_test(marks, no_row_is_older_than_it_is_and_none_is_much_younger, 0, 3);
+    tcase_add_test(marks, what_is_written_is_read_back);
+    tcase_add_loop_test(marks, what_is_damaged_makes_everything_young, 0, ARRAY_LEN(damaged));
+    suite_add_tcase(s, marks);
+    tcase_add_checked_fixture(rounds, begin, end);
+    tcase_add_loop_test(rounds, a_clock_that_jumps_lets_nothing_be_cut, 0, ARRAY_LEN(jumps));
+    tcase_add_loop_test(rounds, what_is_really_old_is_cut_whatever_its_stamp, 0, ARRAY_LEN(jumps));
+    tcase_add_test(rounds, age_goes_on_over_restarts_and_reboots);
+    tcase_add_test(rounds, rounds_at_rest_commit_next_to_nothing);
+    suite_add_tcase(s, rounds);
+    sr = srunner_create(s);
+    srunner_run_all(sr, CK_ENV);
+    n_failed = srunner_ntests_failed(sr);
+    srunner_free(sr);
+    return n_failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
