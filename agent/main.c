@@ -17,6 +17,7 @@
 #include "agent/ctl_server.h"
 #include "agent/engine.h"
 #include "agent/service.h"
+#include "agent/settings.h"
 #include "agent/upkeep.h"
 #include "base/fs.h"
 #include "base/log.h"
@@ -49,7 +50,8 @@ struct options {
 struct agent {
     uv_loop_t loop;
     struct paths paths;
-    struct config config;
+    struct config config; /* in force; a reload changes some of it */
+    struct settings *settings;
     struct platform platform;
     char boot_id[BOOT_ID_SIZE];
     int pid_fd;
@@ -59,7 +61,7 @@ struct agent {
     struct service *service;
     struct ctl_server *ctl;
     struct upkeep *upkeep;
-    uv_signal_t term, interrupt;
+    uv_signal_t term, interrupt, hangup;
 };
 
 static int parse_options(int argc, char **argv, struct options *o, bool *ret_is_done)
@@ -76,6 +78,10 @@ static int parse_options(int argc, char **argv, struct options *o, bool *ret_is_
     int c;
 
     *ret_is_done = true;
+    if (argc == 2 && str_eq(argv[1], "-version")) { /* scripts cut the reference's line apart */
+        (void)printf("SSM Agent version: %s.0\n", SSMD_VERSION);
+        return EXIT_OK;
+    }
     while ((c = getopt_long(argc, argv, "", longs, NULL)) != -1) {
         switch (c) {
         case 'r':
@@ -112,17 +118,6 @@ static int parse_options(int argc, char **argv, struct options *o, bool *ret_is_
     return EXIT_OK;
 }
 
-static void warn_config(void *ctx, enum config_severity severity, const char *line)
-{
-    int *n = ctx;
-
-    *n += severity == CONFIG_WARNING;
-    if (severity == CONFIG_WARNING)
-        log_warning("%s", line);
-    else
-        log_debug("%s", line);
-}
-
 static void program_dir(char *ret_dir, size_t size)
 {
     ssize_t n = readlink("/proc/self/exe", ret_dir, size - 1);
@@ -134,16 +129,19 @@ static void program_dir(char *ret_dir, size_t size)
         *slash = '\0';
 }
 
-/* The first configuration there is: the one named, ours, the reference agent's. */
-static int read_config(struct agent *a, const struct options *o, int *ret_n_warnings,
-                       struct err *err)
+static int read_config(struct agent *a, const struct options *o, struct err *err)
 {
-    const char *path = o->config != NULL ? o->config : paths_choose_config(&a->paths);
-    char dir[PATH_MAX];
+    static char dir[PATH_MAX];
+    const struct settings_options so = {.live = &a->config,
+                                        .paths = &a->paths,
+                                        .program_dir = dir,
+                                        .named_file = o->config,
+                                        .log_levels = o->log};
+    int r;
 
     program_dir(dir, sizeof(dir));
-    config_init(&a->config, dir);
-    return config_read(&a->config, path, o->config != NULL, warn_config, ret_n_warnings, err);
+    r = settings_new(&so, &a->settings, err);
+    return r < 0 ? r : settings_read(a->settings, err);
 }
 
 /* One ssmd for one root: the lock lives as long as the process. */
@@ -188,7 +186,18 @@ static void add_status(void *ctx, struct buf *b)
                      ",\"boot_id\":\"%s\",\"instance_id\":\"%s\",\"region\":\"%s\",",
                      a->started_unix_ms, a->boot_id, a->config.instance_id,
                      config_signing_region(&a->config));
+    settings_add_status(a->settings, b);
     service_add_status(a->service, b);
+}
+
+static void on_hangup(uv_signal_t *handle, int number)
+{
+    struct agent *a = handle->data;
+
+    (void)number;
+    settings_reload(a->settings);
+    if (a->service != NULL)
+        service_report_health(a->service); /* by the frequency of now */
 }
 
 static void on_signal(uv_signal_t *handle, int number)
@@ -203,6 +212,8 @@ static void on_signal(uv_signal_t *handle, int number)
     upkeep_stop(a->upkeep);
     uv_close((uv_handle_t *)&a->term, NULL);
     uv_close((uv_handle_t *)&a->interrupt, NULL);
+    uv_close((uv_handle_t *)&a->hangup, NULL);
+    settings_unwatch(a->settings);
 }
 
 static void on_job_ended(void *ctx)
@@ -221,10 +232,13 @@ static int catch_signals(struct agent *a, struct err *err)
 
     (void)uv_signal_init(&a->loop, &a->term); /* these cannot fail on a fresh loop */
     (void)uv_signal_init(&a->loop, &a->interrupt);
-    a->term.data = a->interrupt.data = a;
+    (void)uv_signal_init(&a->loop, &a->hangup);
+    a->term.data = a->interrupt.data = a->hangup.data = a;
     r = uv_signal_start(&a->term, on_signal, SIGTERM);
     if (r == 0)
         r = uv_signal_start(&a->interrupt, on_signal, SIGINT);
+    if (r == 0)
+        r = uv_signal_start(&a->hangup, on_hangup, SIGHUP);
     return r < 0 ? err_set(err, ERR_SYSTEM, "signals: %s", uv_strerror(r)) : 0;
 }
 
@@ -271,6 +285,7 @@ static int start(struct agent *a, struct err *err)
             0)
         return r;
     service_start(a->service);
+    settings_watch(a->settings, &a->loop);
     return 0;
 }
 
@@ -304,6 +319,7 @@ static int run(struct agent *a)
     service_free(a->service);
     engine_free(a->engine);
     journal_close(a->journal);
+    settings_free(a->settings);
     (void)uv_loop_close(&a->loop); /* nothing is left in it but what libraries keep */
     return EXIT_OK;
 }
@@ -314,7 +330,7 @@ int main(int argc, char **argv)
     static struct agent a = {.pid_fd = -1};
     struct err err;
     bool is_done;
-    int n_warnings = 0, r = parse_options(argc, argv, &o, &is_done);
+    int r = parse_options(argc, argv, &o, &is_done);
 
     if (is_done)
         return r;
@@ -323,19 +339,22 @@ int main(int argc, char **argv)
         (void)fprintf(stderr, "ssmd: %s\n", err.text);
         return EXIT_USAGE;
     }
-    if (read_config(&a, &o, &n_warnings, &err) < 0 || config_check_identity(&a.config, &err) < 0) {
+    if (read_config(&a, &o, &err) < 0 || config_check_identity(&a.config, &err) < 0) {
         log_error("%s", err.text);
         return EXIT_NO;
     }
     if (platform_read("", &a.platform, &err) < 0)
         log_warning("%s", err.text); /* reports leave it out */
     if (o.is_check) {
-        (void)printf("configuration: %d warning%s\n", n_warnings, n_warnings == 1 ? "" : "s");
-        return n_warnings == 0 ? EXIT_OK : EXIT_NO;
+        size_t n = settings_n_warnings(a.settings);
+
+        (void)printf("configuration: %zu warning%s\n", n, n == 1 ? "" : "s");
+        return n == 0 ? EXIT_OK : EXIT_NO;
     }
     if (take_pid_file(&a, &err) < 0) {
         log_error("%s", err.text);
         return err.code == ERR_BUSY ? EXIT_NO : EXIT_SYSTEM;
     }
+    settings_apply_log(a.settings);
     return run(&a);
 }

@@ -305,6 +305,11 @@ void service_start(struct service *s)
     health_start(s->health);
 }
 
+void service_report_health(struct service *s)
+{
+    health_report_now(s->health);
+}
+
 void service_stop(struct service *s)
 {
     if (s == NULL || s->is_stopping)

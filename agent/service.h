@@ -22,6 +22,7 @@ struct link *service_link(struct service *s); /* "ec2messages" */
 struct lookup *service_lookup(struct service *s);
 struct parameter_source *service_parameters(struct service *s);
 void service_start(struct service *s);
+void service_report_health(struct service *s); /* now, whenever the next is due */
 /* Ends polls and calls; handles close with the loop's next turns. */
 void service_stop(struct service *s);
 void service_free(struct service *s); /* after the loop has run out */

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/log_file.h"
 #include "base/str.h"
 
 #define MAX_MODULES 16
@@ -105,5 +106,6 @@ void log_line(enum log_level level, const char *module, const char *fmt, ...)
     if (write(state.fd, line, (size_t)n) < 0) {
         /* a log that cannot be written must not stop the agent */
     }
+    log_file_write(line, (size_t)n);
     errno = saved_errno;
 }

@@ -114,6 +114,45 @@ static void describe_journal(struct buf *b, const cJSON *journal)
     (void)buf_printf(b, ", %" PRId64 " commits since its start", number_of(journal, "n_commits"));
 }
 
+/* Worth a line while something is wrong only. */
+static void describe_health(struct buf *b, const cJSON *health)
+{
+    char at[TEXT_SHORT_SIZE];
+
+    if (health == NULL || text_of(health, "text")[0] == '\0')
+        return;
+    add_part(b, "",
+             cJSON_IsTrue(json_get_exact(health, "is_known"))
+                 ? "the service did not take the last report"
+                 : "waiting: the service does not know yet that this node is there");
+    add_part(b, "", text_of(health, "text"));
+    if (number_of(health, "next_try_unix_ms") != 0) {
+        text_time(number_of(health, "next_try_unix_ms"), clock_wall_ms(), at);
+        add_part(b, "next try ", at);
+    }
+}
+
+static void describe_config(struct buf *b, const cJSON *config)
+{
+    const cJSON *waiting = json_get_exact(config, "needs_restart"), *key;
+    int64_t n = number_of(config, "n_warnings");
+
+    if (text_of(config, "text")[0] != '\0') {
+        add_part(b, "not reloaded: ", text_of(config, "text"));
+        return;
+    }
+    if (n > 0)
+        (void)buf_printf(b, "%" PRId64 " warning%s in %s: see `ssmctl config check`", n,
+                         n == 1 ? "" : "s", text_of(config, "path"));
+    if (cJSON_GetArraySize(waiting) > 0)
+        add_part(b, "", "changed, and waiting for a restart of ssmd:");
+    cJSON_ArrayForEach(key, waiting)
+    {
+        if (cJSON_IsString(key))
+            (void)buf_printf(b, " %s", key->valuestring); /* cut is fine */
+    }
+}
+
 static void describe_endpoints(struct buf *b, const cJSON *endpoints)
 {
     const cJSON *e;
@@ -146,11 +185,17 @@ void status_live_print_facts(const cJSON *status, FILE *f)
     describe_channel(&b, json_get_exact(status, "channel"));
     put_fact(f, "channel", &b);
     buf_clear(&b);
+    describe_health(&b, json_get_exact(status, "health"));
+    put_fact(f, "health", &b);
+    buf_clear(&b);
     describe_endpoints(&b, json_get_exact(status, "endpoints"));
     put_fact(f, "endpoints", &b);
     buf_clear(&b);
     add_part(&b, "", text_of(credentials, "text"));
     put_fact(f, "credentials", &b);
+    buf_clear(&b);
+    describe_config(&b, json_get_exact(status, "config"));
+    put_fact(f, "config", &b);
     buf_clear(&b);
     describe_journal(&b, json_get_exact(status, "journal"));
     put_fact(f, "journal", &b);

@@ -8,6 +8,7 @@
 #include "base/fs.h"
 #include "base/str.h"
 #include "schema/config_internal.h"
+#include "schema/seelog.h"
 #include "schema_lib.h"
 
 static struct config config;
@@ -449,6 +450,44 @@ START_TEST(files_that_cannot_be_used_are_told)
 }
 END_TEST
 
+/* ---- seelog.xml ---- */
+
+static const struct {
+    const char *xml, *level; /* NULL: refused */
+} seelogs[] = {
+    {"<seelog type=\"adaptive\" minlevel=\"info\"><outputs/></seelog>", "info"},
+    {"<?xml version=\"1.0\"?>\n<!-- ours -->\n<seelog minlevel='debug'/>", "debug"},
+    {"<seelog minlevel=\"trace\"/>", "debug"},
+    {"<seelog minlevel=\"warn\"/>", "warning"},
+    {"<seelog minlevel=\"critical\"/>", "error"},
+    {"<seelog levels=\"error,info\"/>", "info"},
+    {"<seelog levels=\"off\"/>", "error"},
+    {"<seelog minlevel=\"loud\"/>", "info"},
+    {"<seelog><outputs minlevel=\"debug\"/></seelog>", "info"},
+    {"<seelog/>", "info"},
+    {"<seelog minlevel=\"debug\">", NULL},
+    {"<log minlevel=\"debug\"/>", NULL},
+    {"", NULL},
+    {"<!DOCTYPE seelog [<!ENTITY a \"b\">]><seelog minlevel=\"&a;\"/>", NULL},
+};
+
+START_TEST(takes_the_level_of_seelog_and_nothing_else)
+{
+    const char *level = "untouched";
+    struct err err = {0};
+    int r = seelog_level(seelogs[_i].xml, strlen(seelogs[_i].xml), &level, &err);
+
+    if (seelogs[_i].level == NULL) {
+        ck_assert_int_eq(r, ERR_INVALID);
+        ck_assert_str_eq(level, "untouched");
+        ck_assert_ptr_nonnull(strstr(err.text, "seelog.xml"));
+    } else {
+        ck_assert_msg(r == 0, "%s", err.text);
+        ck_assert_str_eq(level, seelogs[_i].level);
+    }
+}
+END_TEST
+
 static Suite *config_suite(void)
 {
     Suite *s = suite_create("config");
@@ -469,6 +508,7 @@ static Suite *config_suite(void)
     tcase_add_loop_test(t, a_broken_file_is_refused, 0, ARRAY_LEN(broken));
     tcase_add_test(t, a_reload_takes_what_it_may_and_names_the_rest);
     tcase_add_loop_test(t, files_that_cannot_be_used_are_told, 0, ARRAY_LEN(paths));
+    tcase_add_loop_test(t, takes_the_level_of_seelog_and_nothing_else, 0, ARRAY_LEN(seelogs));
     suite_add_tcase(s, keys);
     suite_add_tcase(s, t);
     return s;
