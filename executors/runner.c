@@ -100,11 +100,16 @@ static void append_failure(void)
     stream_append(&run.err, run.text);
 }
 
-static int finish(void)
+static void end_streams(void)
 {
     append_failure();
     stream_end(&run.out);
     stream_end(&run.err);
+}
+
+static int finish(void)
+{
+    end_streams();
     if (!records_write_exit(&run))
         return RUNNER_DIR_GONE;
     if (run.cgroup[0] != '\0')
@@ -127,13 +132,15 @@ static int run_step(struct err *err)
     AUTO(close_fd) int out_fd = -1, err_fd = -1;
     enum step_end reason;
 
-    if (records_reserve(&run, err) < 0 || open_streams(&out_fd, &err_fd, err) < 0)
+    if (open_streams(&out_fd, &err_fd, err) < 0)
         return complain(RUNNER_NOT_STARTED, err);
     if (watch_is_cancelled(&run, &reason)) {
         run.end = reason;
         run.wait_status = -1;
         (void)snprintf(run.text, sizeof(run.text), "stopped before it began");
-        return finish();
+        end_streams();
+        return records_write_unbegun(&run, err) < 0 ? complain(RUNNER_NOT_STARTED, err)
+                                                    : RUNNER_DONE;
     }
     if (watch_open(err) < 0 || child_fork(&run, out_fd, err_fd, err) < 0)
         return complain(RUNNER_SYSTEM, err);

@@ -92,13 +92,14 @@ void watch_run(struct run *run);
 bool watch_is_cancelled(const struct run *run, enum step_end *ret_end);
 
 /* runner_records.c */
-int records_reserve(const struct run *run, struct err *err) MUST_CHECK;
 /* The entries of the step's and the job's directory must be as lasting as the record in them, else
  * a power failure could leave a step that ran and a directory that never was. The script's process
  * does this before its gate, while the runner syncs the record: two waits for the disk become one.
  */
 int records_sync_parents(int dirfd, struct err *err) MUST_CHECK;
 int records_write_started(const struct run *run, struct err *err) MUST_CHECK;
+/* For a step that never began: tried once, since nothing is lost. */
+int records_write_unbegun(const struct run *run, struct err *err) MUST_CHECK;
 /* Tries until it succeeds. False only when the directory itself is gone. */
 bool records_write_exit(const struct run *run) MUST_CHECK;
 

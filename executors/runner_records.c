@@ -15,7 +15,8 @@
 #include "base/fs.h"
 #include "executors/proctree.h"
 
-#define RECORD_BYTES 4096 /* more than any record here: the free texts in them are bounded */
+#define RECORD_BYTES 4096 /* more than an exit record: the free texts in it are bounded */
+#define STARTED_TEMP ".started.tmp"
 #define FIRST_RETRY_MS 100
 #define LAST_RETRY_MS 30000
 
@@ -25,23 +26,38 @@ static const char *const end_names[] = {
 #undef END_NAME_
 };
 
-int records_reserve(const struct run *run, struct err *err)
+/* Room for two records, so that writing the second needs nothing of the disk but its time. */
+static int reserve(int fd, struct err *err)
 {
-    AUTO(close_fd)
-    int fd = openat(run->dirfd, STEP_FILE_RESERVE,
-                    O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
-    static const char zeros[RECORD_BYTES];
+    static const char zeros[STEP_EXIT_OFFSET + RECORD_BYTES];
     int r;
 
-    if (fd < 0)
-        return err_sys(err, ERR_IO, errno, "create %s", STEP_FILE_RESERVE);
-    if (fallocate(fd, FALLOC_FL_KEEP_SIZE, 0, RECORD_BYTES) == 0)
+    if (fallocate(fd, FALLOC_FL_KEEP_SIZE, 0, (off_t)sizeof(zeros)) == 0)
         return 0;
     if (errno != EOPNOTSUPP && errno != ENOSYS)
-        return err_sys(err, ERR_IO, errno, "reserve %d bytes in the step's directory",
-                       RECORD_BYTES);
+        return err_sys(err, ERR_IO, errno, "reserve %zu bytes", sizeof(zeros));
     r = fs_write_all(fd, zeros, sizeof(zeros), err);
-    return r < 0 ? err_wrap(err, "reserve %d bytes in the step's directory", RECORD_BYTES) : 0;
+    if (r == 0 && lseek(fd, 0, SEEK_SET) < 0)
+        r = err_sys(err, ERR_IO, errno, "seek");
+    return r;
+}
+
+static int create_started(int dirfd, const struct buf *b, struct err *err)
+{
+    AUTO(close_fd) int fd = -1;
+    int r;
+
+    if (unlinkat(dirfd, STARTED_TEMP, 0) < 0 && errno != ENOENT)
+        return err_sys(err, ERR_IO, errno, "remove %s", STARTED_TEMP);
+    fd = openat(dirfd, STARTED_TEMP, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return err_sys(err, ERR_IO, errno, "create %s", STARTED_TEMP);
+    if ((r = reserve(fd, err)) < 0 || (r = fs_write_all(fd, b->data, b->len, err)) < 0)
+        return r;
+    if (fsync(fd) < 0 || renameat(dirfd, STARTED_TEMP, dirfd, STEP_FILE_STARTED) < 0 ||
+        fsync(dirfd) < 0)
+        return err_sys(err, ERR_IO, errno, "sync or rename");
+    return 0;
 }
 
 int records_sync_parents(int dirfd, struct err *err)
@@ -67,7 +83,7 @@ int records_write_started(const struct run *run, struct err *err)
 
     if (r < 0)
         return r;
-    buf_init(&b, RECORD_BYTES);
+    buf_init(&b, STEP_EXIT_OFFSET - 1);
     record_begin(&b, STEP_FILE_STARTED);
     record_add_i64(&b, STEP_KEY_PID, run->pid);
     record_add_i64(&b, STEP_KEY_START_TIME, (int64_t)run->start_time);
@@ -82,13 +98,14 @@ int records_write_started(const struct run *run, struct err *err)
     crashpoint("runner.started.before");
     if ((r = buf_error(&b, "record started", err)) < 0)
         return r;
-    r = fs_write_atomic(run->dirfd, STEP_FILE_STARTED, b.data, b.len, 0600, true, err);
+    r = create_started(run->dirfd, &b, err);
     if (r == 0)
         r = child_await_ready(run, err);
     if (r < 0) {
         /* It may stand there unsynced; the script will not run, so it would tell a lie. */
         (void)unlinkat(run->dirfd, STEP_FILE_STARTED, 0);
-        return r;
+        (void)unlinkat(run->dirfd, STARTED_TEMP, 0);
+        return err_wrap(err, "%s", STEP_FILE_STARTED);
     }
     crashpoint("runner.started.after");
     return 0;
@@ -131,22 +148,49 @@ static void build_exit(const struct run *run, struct buf *b)
 }
 
 /* Into the space set aside for it, then under its name. */
-static int write_into_reserve(int dirfd, const struct buf *b, struct err *err)
+static int write_behind_started(int dirfd, const struct buf *b, struct err *err)
 {
     AUTO(close_fd)
-    int fd = openat(dirfd, STEP_FILE_RESERVE, O_WRONLY | O_NOFOLLOW | O_CLOEXEC);
-    struct stat st;
+    int fd = openat(dirfd, STEP_FILE_STARTED, O_WRONLY | O_NOFOLLOW | O_CLOEXEC);
     int r;
 
-    if (fd < 0)
-        return err_sys(err, ERR_IO, errno, "open %s", STEP_FILE_RESERVE);
+    if (fd < 0 || lseek(fd, STEP_EXIT_OFFSET, SEEK_SET) < 0)
+        return err_sys(err, ERR_IO, errno, "open %s", STEP_FILE_STARTED);
     if ((r = fs_write_all(fd, b->data, b->len, err)) < 0)
         return r;
-    if (fstat(fd, &st) < 0 || (st.st_size > (off_t)b->len && ftruncate(fd, (off_t)b->len) < 0) ||
-        fsync(fd) < 0 || renameat(dirfd, STEP_FILE_RESERVE, dirfd, STEP_FILE_EXIT) < 0 ||
+    if (fsync(fd) < 0 || renameat(dirfd, STEP_FILE_STARTED, dirfd, STEP_FILE_EXIT) < 0 ||
         fsync(dirfd) < 0)
         return err_sys(err, ERR_IO, errno, "write %s", STEP_FILE_EXIT);
     return 0;
+}
+
+/* The record in its place, with nothing before it: nothing is allocated, since the end must be told
+ * also when memory is short. */
+struct exit_file {
+    char bytes[STEP_EXIT_OFFSET + RECORD_BYTES];
+    struct buf record;
+};
+
+static void build_exit_file(const struct run *run, struct exit_file *f)
+{
+    memset(f->bytes, 0, sizeof(f->bytes));
+    f->record = (struct buf){
+        .data = f->bytes + STEP_EXIT_OFFSET, .cap = RECORD_BYTES, .max = RECORD_BYTES - 1};
+    build_exit(run, &f->record);
+}
+
+static int write_alone(int dirfd, const struct exit_file *f, struct err *err)
+{
+    return fs_write_atomic(dirfd, STEP_FILE_EXIT, f->bytes, STEP_EXIT_OFFSET + f->record.len, 0600,
+                           true, err);
+}
+
+int records_write_unbegun(const struct run *run, struct err *err)
+{
+    struct exit_file f;
+
+    build_exit_file(run, &f);
+    return write_alone(run->dirfd, &f, err);
 }
 
 static bool is_removed(int dirfd)
@@ -158,18 +202,16 @@ static bool is_removed(int dirfd)
 
 bool records_write_exit(const struct run *run)
 {
-    char space[RECORD_BYTES];
-    struct buf b = {.data = space, .cap = sizeof(space), .max = sizeof(space) - 1};
+    struct exit_file f;
     int64_t wait_ms = FIRST_RETRY_MS;
 
 #ifdef SSMD_BREAK_NO_EXIT_RECORD
     return true;
 #endif
-    /* Nothing is allocated here: the end must be told also when memory is short. */
-    build_exit(run, &b);
+    build_exit_file(run, &f);
     crashpoint("runner.exit.before");
-    while (write_into_reserve(run->dirfd, &b, NULL) < 0 &&
-           fs_write_atomic(run->dirfd, STEP_FILE_EXIT, b.data, b.len, 0600, true, NULL) < 0) {
+    while (write_behind_started(run->dirfd, &f.record, NULL) < 0 &&
+           write_alone(run->dirfd, &f, NULL) < 0) {
         struct timespec pause = {wait_ms / 1000, (long)(wait_ms % 1000) * 1000000};
 
         if (is_removed(run->dirfd))

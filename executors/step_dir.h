@@ -23,8 +23,11 @@
                                    */
 #define STEP_FILE_STDOUT "stdout" /* these two are made at their first byte */
 #define STEP_FILE_STDERR "stderr"
-#define STEP_FILE_RESERVE                                                                          \
-    ".exit.reserve" /* space set aside for `exit`, so a full disk cannot hinder it */
+
+/* `started` has room set aside for `exit`, so that a full disk cannot hinder it: the record of the
+ * end is written behind that of the start, synced, and then the file gets its new name. An `exit`
+ * without a start has nothing before this offset. */
+#define STEP_EXIT_OFFSET 4096
 
 /* What to run: a record that the runner finds on its standard input, in memory only, since it holds
  * the script's environment. */

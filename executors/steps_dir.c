@@ -119,16 +119,22 @@ int step_dir_write_spec(int dirfd, const struct step_spec *spec, int64_t nofile,
     return r < 0 ? r : open_spec(&b, ret_fd, err);
 }
 
-static int read_record(int dirfd, const char *name, struct record *ret_record, struct err *err)
+/* `started` from the file's begin, `exit` from its offset; each ends where a NUL stands. */
+static int read_record(int dirfd, const char *name, size_t offset, struct record *ret_record,
+                       struct err *err)
 {
-    AUTO(buf_done) struct buf text = {0};
+    AUTO(buf_done) struct buf bytes = {0};
+    const char *text;
     int r;
 
-    buf_init(&text, RECORD_MAX_BYTES);
-    r = fs_read_file(dirfd, name, &text, err);
-    if (r == 0)
-        r = record_parse(buf_str(&text), text.len, name, ret_record, err);
-    return r;
+    buf_init(&bytes, RECORD_MAX_BYTES);
+    r = fs_read_file(dirfd, name, &bytes, err);
+    if (r < 0)
+        return r;
+    if (offset > bytes.len)
+        offset = bytes.len; /* a torn one: nothing is there */
+    text = buf_str(&bytes) + offset;
+    return record_parse(text, strnlen(text, bytes.len - offset), name, ret_record, err);
 }
 
 static int get_u64(const struct record *r, const char *key, uint64_t *ret, struct err *err)
@@ -187,7 +193,7 @@ static int read_exit(int dirfd, struct step_outcome *ret_outcome, struct err *er
     AUTO(record_done) struct record r = {0};
     struct step_outcome o = {0};
     int64_t code, sig, status, was_started;
-    int rc = read_record(dirfd, STEP_FILE_EXIT, &r, err);
+    int rc = read_record(dirfd, STEP_FILE_EXIT, STEP_EXIT_OFFSET, &r, err);
 
     if (rc < 0)
         return rc;
@@ -233,7 +239,7 @@ static void describe_lost(int dirfd, const struct err *why, struct step_outcome 
 
     *ret = (struct step_outcome){.code = -1, .wait_status = -1, .was_started = 1};
     (void)str_copy(ret->text, sizeof(ret->text), why->text);
-    if (read_record(dirfd, STEP_FILE_STARTED, &r, NULL) < 0)
+    if (read_record(dirfd, STEP_FILE_STARTED, 0, &r, NULL) < 0)
         return; /* `started` is damaged: then there is nothing to tell */
     boot_id = record_get(&r, STEP_KEY_BOOT_ID);
     (void)str_copy(ret->boot_id, sizeof(ret->boot_id), boot_id != NULL ? boot_id : "");
@@ -296,7 +302,7 @@ int step_dir_holder(int dirfd, pid_t *ret_pid, uint64_t *ret_start_time, struct 
     int64_t pid, start_time;
     int rc;
 
-    if ((rc = read_record(dirfd, STEP_FILE_STARTED, &r, err)) < 0 ||
+    if ((rc = read_record(dirfd, STEP_FILE_STARTED, 0, &r, err)) < 0 ||
         (rc = record_get_i64(&r, STEP_KEY_RUNNER_PID, &pid, err)) < 0 ||
         (rc = record_get_i64(&r, STEP_KEY_RUNNER_START_TIME, &start_time, err)) < 0)
         return rc;
@@ -315,7 +321,7 @@ void step_dir_remains(int dirfd, const char *boot_id, struct remains *ret_remain
     int64_t pid;
 
     *ret_remains = (struct remains){0};
-    if (read_record(dirfd, STEP_FILE_STARTED, &r, NULL) < 0 ||
+    if (read_record(dirfd, STEP_FILE_STARTED, 0, &r, NULL) < 0 ||
         !str_eq(record_get(&r, STEP_KEY_BOOT_ID), boot_id))
         return;
     pid = record_get_i64_or(&r, STEP_KEY_PID, 0);

@@ -228,14 +228,29 @@ char *world_file(struct world *w, const struct world_step *step, const char *nam
     return text;
 }
 
-void world_write_file(struct world *w, const struct world_step *step, const char *name,
-                      const char *text)
+static void write_file(struct world *w, const struct world_step *step, const char *name,
+                       const char *bytes, size_t n)
 {
     AUTO(close_fd) int fd = open_step(w, step);
     struct err err;
 
-    ck_assert_msg(fs_write_atomic(fd, name, text, strlen(text), 0600, false, &err) == 0, "%s",
-                  err.text);
+    ck_assert_msg(fs_write_atomic(fd, name, bytes, n, 0600, false, &err) == 0, "%s", err.text);
+}
+
+void world_write_file(struct world *w, const struct world_step *step, const char *name,
+                      const char *text)
+{
+    write_file(w, step, name, text, strlen(text));
+}
+
+void world_write_exit(struct world *w, const struct world_step *step, const char *text)
+{
+    char bytes[STEP_EXIT_OFFSET + 4096] = {0};
+    size_t n = strlen(text);
+
+    ck_assert_uint_le(n, sizeof(bytes) - STEP_EXIT_OFFSET);
+    memcpy(bytes + STEP_EXIT_OFFSET, text, n);
+    write_file(w, step, STEP_FILE_EXIT, bytes, STEP_EXIT_OFFSET + n);
 }
 
 pid_t world_runner_pid(struct world *w, const struct world_step *step)

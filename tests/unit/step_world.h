@@ -51,6 +51,8 @@ void world_run(struct world *w, const struct world_step *step);
 
 /* An output file, or any other of the step's files, as text; the caller frees it. */
 char *world_file(struct world *w, const struct world_step *step, const char *name);
+/* A whole `exit` whose record is `text`. */
+void world_write_exit(struct world *w, const struct world_step *step, const char *text);
 void world_write_file(struct world *w, const struct world_step *step, const char *name,
                       const char *text);
 pid_t world_runner_pid(struct world *w, const struct world_step *step);

@@ -271,10 +271,9 @@ START_TEST(does_not_begin_when_its_end_could_not_be_recorded)
     struct err err;
 
     /* As a full disk: no space can be set aside for the exit record. */
-    world_write_file(&world, &step, STEP_FILE_RESERVE, "");
+    ck_assert_int_eq(steps_prepare(world.steps, &key, &err), 0);
     ck_assert_int_eq(steps_path(world.steps, &key, path, sizeof(path), &err), 0);
-    (void)strcat(path, "/" STEP_FILE_RESERVE);
-    ck_assert_int_eq(unlink(path), 0);
+    (void)strcat(path, "/.started.tmp");
     ck_assert_int_eq(mkdir(path, 0700), 0);
     world_run(&world, &step);
     ck_assert_int_eq(world.answer, STEP_NOT_BEGUN);
@@ -288,9 +287,9 @@ END_TEST
 
 START_TEST(an_exit_record_that_cannot_be_written_is_tried_until_it_can)
 {
-    struct world_step step = {
-        .script = with_marker("rm .exit.reserve && mkdir -p .exit.reserve/x .exit.tmp/x && "
-                              "echo ready # @")};
+    struct world_step step = {.script =
+                                  with_marker("rm started && mkdir -p started/x .exit.tmp/x && "
+                                              "echo ready # @")};
     struct step_key key = world_key(&step);
     AUTO(close_fd) int dirfd = -1;
     char path[PATH_MAX];
@@ -304,7 +303,7 @@ START_TEST(an_exit_record_that_cannot_be_written_is_tried_until_it_can)
     ck_assert_int_eq(world_probe(&world, &step), STEP_RUNNING); /* the lock is kept */
     ck_assert_uint_eq(world.n_ended, 0);
     ck_assert_int_eq(fs_open_dir(AT_FDCWD, path, &dirfd, &err), 0);
-    ck_assert_int_eq(fs_remove_tree(dirfd, ".exit.reserve", &err), 0);
+    ck_assert_int_eq(fs_remove_tree(dirfd, "started", &err), 0);
     ck_assert_int_eq(fs_remove_tree(dirfd, ".exit.tmp", &err), 0);
     world_wait(&world, 1);
     ck_assert_int_eq(world.answer, STEP_ENDED);

@@ -140,7 +140,7 @@ START_TEST(an_exit_record_that_is_not_whole_is_no_evidence)
     enum step_answer answer;
     struct err err;
 
-    world_write_file(&world, &step, STEP_FILE_EXIT, torn[_i].text);
+    world_write_exit(&world, &step, torn[_i].text);
     if (torn[_i].is_newer) {
         ck_assert_int_eq(steps_probe(world.steps, &key, &answer, NULL, &err), ERR_NEWER);
         return;
