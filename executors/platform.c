@@ -147,22 +147,33 @@ static bool parse_lsb(const char *text, struct platform *ret)
     return ret->name[0] != '\0';
 }
 
+/* The first that decides counts. */
+static const struct {
+    const char *file;
+    bool (*parse)(const char *text, struct platform *ret); /* false: go on with the next */
+} sources[PLATFORM_SOURCES] = {
+    {"/etc/centos-release", parse_centos}, {"/etc/bottlerocket-release", parse_os_release},
+    {"/etc/os-release", parse_os_release}, {"/etc/system-release", parse_system_release},
+    {"/etc/redhat-release", parse_redhat}, {"/etc/lsb-release", parse_lsb},
+};
+
+bool platform_parse(size_t source, const char *text, struct platform *ret_platform)
+{
+    struct platform p = {{0}, {0}};
+
+    if (!sources[source].parse(text, &p))
+        return false;
+    *ret_platform = p;
+    return true;
+}
+
 int platform_read(const char *root, struct platform *ret_platform, struct err *err)
 {
-    static const struct {
-        const char *file;
-        bool (*parse)(const char *text, struct platform *ret); /* false: go on with the next */
-    } sources[] = {
-        {"/etc/centos-release", parse_centos}, {"/etc/bottlerocket-release", parse_os_release},
-        {"/etc/os-release", parse_os_release}, {"/etc/system-release", parse_system_release},
-        {"/etc/redhat-release", parse_redhat}, {"/etc/lsb-release", parse_lsb},
-    };
     size_t i;
 
     *ret_platform = (struct platform){PLATFORM_UNKNOWN, PLATFORM_UNKNOWN};
     for (i = 0; i < ARRAY_LEN(sources); i++) {
         AUTO(buf_done) struct buf text = {0};
-        struct platform p = {{0}, {0}};
         int r = read_file(root, sources[i].file, &text, err);
 
         if (r == ERR_NOT_FOUND)
@@ -171,10 +182,8 @@ int platform_read(const char *root, struct platform *ret_platform, struct err *e
             *ret_platform = (struct platform){"", ""};
             return err_wrap(err, "name of the platform");
         }
-        if (sources[i].parse(buf_str(&text), &p)) {
-            *ret_platform = p;
+        if (platform_parse(i, buf_str(&text), ret_platform))
             return 0;
-        }
     }
     return 0;
 }

@@ -4,6 +4,7 @@
 #ifndef SSMD_EXECUTORS_PLATFORM_H
 #define SSMD_EXECUTORS_PLATFORM_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <sys/socket.h>
 #include <uv.h>
@@ -25,6 +26,11 @@ struct platform {
  * /etc/lsb-release is read. ERR_IO: a file is there and cannot be read; both are empty
  * then, so that reports leave them out. */
 int platform_read(const char *root, struct platform *ret_platform, struct err *err) MUST_CHECK;
+
+/* One of the files that are read, in their order, as text. False: it does not decide, and
+ * *ret_platform is as before. */
+#define PLATFORM_SOURCES 6
+bool platform_parse(size_t source, const char *text, struct platform *ret_platform) MUST_CHECK;
 
 /* The name that `hostname --fqdn` prints (the resolver's canonical name of the kernel's host name),
  * else the kernel's. The resolver is asked on the thread pool. `done` is called once from the loop;

@@ -42,12 +42,13 @@ void config_key_name(const struct config_key *k, char *ret, size_t size)
 
 int config_line(const struct config_reading *rd, const char *at)
 {
-    const char *p;
-    int line = 1;
+    struct config_lines *l = rd->lines;
 
-    for (p = rd->text; p < at; p++)
-        line += *p == '\n';
-    return line;
+    if (at < l->at)
+        *l = (struct config_lines){rd->text, 1};
+    for (; l->at < at; l->at++)
+        l->line += *l->at == '\n';
+    return l->line;
 }
 
 void config_say(const struct config_reading *rd, enum config_severity severity, const char *kind,
@@ -73,7 +74,7 @@ static const char *nearest_section(const char *name)
 {
     const struct config_key *k;
     const char *best = NULL;
-    size_t best_distance = 3;
+    size_t best_distance = strlen(name) < 3 ? 1 : 3;
 
     for (k = config_keys; k->section != NULL; k++) {
         size_t d = str_distance(name, k->section, best_distance);
@@ -125,7 +126,7 @@ static void say_unknown_section(const struct config_reading *rd, const char *nam
     char shown[MAX_KEY_BYTES + 1];
     const struct config_key *k;
 
-    (void)str_copy(shown, sizeof(shown), name);
+    (void)str_copy(shown, sizeof(shown), name[0] != '\0' ? name : "\"\"");
     for (k = config_keys; near == NULL && k->section != NULL; k++)
         if (str_eq_nocase(name, k->name)) {
             config_say(rd, CONFIG_WARNING, "unknown-section", shown, "",
@@ -259,7 +260,9 @@ int config_parse(struct config *c, const char *text, size_t n, const char *what,
     AUTO(free) int *seen = calloc(count_keys(), sizeof(*seen));
     AUTO(free)
     struct config *next = calloc(1, sizeof(*next)), *scratch = calloc(1, sizeof(*scratch));
+    struct config_lines lines = {text, 1};
     struct config_reading rd = {.config = next,
+                                .lines = &lines,
                                 .scratch = scratch,
                                 .text = text,
                                 .place = text,

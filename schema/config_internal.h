@@ -25,11 +25,18 @@ bool config_next_member(struct config_span *rest, struct config_span *ret_name,
 /* Between the brackets of an object or list. */
 struct config_span config_inside(struct config_span value);
 
+/* Counting goes on from where it stood: places mostly come in order. */
+struct config_lines {
+    const char *at;
+    int line;
+};
+
 struct config_reading {
     struct config *config;
     struct config *scratch; /* one entry of Identity.CustomIdentities */
     const char *text;       /* the whole file */
-    const char *place;      /* the value that is read */
+    struct config_lines *lines;
+    const char *place; /* the value that is read */
     config_finding_fn found;
     void *ctx;
     int *seen; /* line on which each key of the table was read last, by its row; 0: not yet */

@@ -190,6 +190,7 @@ static const struct {
 } findings[] = {
     {"{}", ""},
     {"{\"Agnet\": {}}", "1 warning unknown-section Agnet\n"},
+    {"{\"\": {}}", "1 warning unknown-section \"\"\n"},
     {"{\"Region\": \"eu-west-1\"}", "1 warning unknown-section Region\n"},
     {"{\"Mds\":\n {\"HealthFrequencyMinutes\": 9}}",
      "2 warning unknown-key Mds.HealthFrequencyMinutes\n"},

@@ -29,6 +29,30 @@ static const struct {
     {"arch", "Arch Linux", ""},
     {"lsb-only", "LinuxMint", "21.3"},
     {"bad-utf8", "Caf Linux", "1"},
+    {"ubuntu-18.04", "Ubuntu", "18.04"},
+    {"ubuntu-24.04", "Ubuntu", "24.04"},
+    {"debian-10", "Debian GNU/Linux", "10"},
+    {"debian-testing", "Debian GNU/Linux", ""}, /* has no number */
+    {"raspbian-11", "Raspbian GNU/Linux", "11"},
+    {"amazon-2", "Amazon Linux", "2"},
+    {"centos-8", "CentOS Linux", "8.5.2111"}, /* more exact than its os-release */
+    {"centos-stream-9", "CentOS Stream", "9"},
+    {"rhel-9", "Red Hat Enterprise Linux", "9.4"},
+    {"rocky-8", "Rocky Linux", "8.9"},
+    {"alma-9", "AlmaLinux", "9.3"},
+    {"oracle-8", "Oracle Linux Server", "8.9"}, /* its redhat-release names another */
+    {"sles-12", "SLES", "12.5"},
+    {"sles-15", "SLES", "15.5"},
+    {"opensuse-leap", "openSUSE Leap", "15.6"},
+    {"fedora", "Fedora Linux", "39"},
+    {"alpine", "Alpine Linux", "3.19.1"},
+    {"flatcar", "Flatcar Container Linux by Kinvolk", "3815.2.0"},
+    {"single-quotes", "SUSE Linux Micro", "6.0"},
+    {"crlf", "Windows Ends", "1"},
+    {"no-last-newline", "No End", "7"},
+    {"system-release-redhat", "Red Hat Enterprise Linux Server", "7.9"},
+    {"system-release-rocky", "Rocky Linux", "9.3 (Blue Onyx)"},
+    {"system-release-unknown", "NotAvailable", "NotAvailable"},
     {"empty", "NotAvailable", "NotAvailable"},
 };
 
