@@ -212,11 +212,6 @@ static void add_interpreter(struct buf *b, const char *script, size_t len)
         add_word(b, p, (size_t)(end - p));
 }
 
-static bool has_first_line(const struct shell_request *q)
-{
-    return q->script_len >= 2 && q->script[0] == '#' && q->script[1] == '!';
-}
-
 static int make_command(struct shell_spec *s, const struct shell_request *q, struct err *err)
 {
     AUTO(buf_done) struct buf command = {0};
@@ -232,14 +227,11 @@ static int make_command(struct shell_spec *s, const struct shell_request *q, str
             r = add_arg(s, "-f", err);
         return r < 0 ? r : add_arg(s, path, err);
     }
-    /* `sh -c <path>` executes the file, so that its own first line counts. Without one the same sh
-     * would only execute itself again to read the file, with $0 = the path: one start less. Where
-     * nothing may be executed we do what the kernel would have done, below the same sh: so the
-     * codes of missing interpreters and signals are the same. */
-    if (!has_first_line(q)) {
-        r = add_arg(s, "sh", err);
-        return r < 0 ? r : add_arg(s, path, err);
-    }
+    /* `sh -c <path>` executes the file, so that its own first line counts, and without one sh reads
+     * it itself with $0 = the path. Where nothing may be executed we do what the kernel would have
+     * done, below the same sh: so the codes of missing interpreters and signals are the same. The
+     * outer sh is part of what users see: a script that kills itself ends with its 137, and does
+     * not lead the session. */
     buf_init(&command, MAX_COMMAND_BYTES);
     if (q->is_noexec)
         add_interpreter(&command, q->script, q->script_len);

@@ -58,11 +58,8 @@ static const struct {
     const char *argv;
 } commands[] = {
     {{.script = "#!/bin/bash\n"}, "sh|-c|'/jobs/j/1.1/_script.sh'|"},
-    {{.script = "echo\n"}, "sh|/jobs/j/1.1/_script.sh|"},
-    {{.script = "#"}, "sh|/jobs/j/1.1/_script.sh|"},
-    {{.script = "\n#!/bin/bash\n"}, "sh|/jobs/j/1.1/_script.sh|"},
-    {{.script = "#!x", .step_dir = "/a b/it's/$x;&"}, "sh|-c|'/a b/it'\\''s/$x;&/_script.sh'|"},
-    {{.is_noexec = true, .script = "echo\n"}, "sh|/jobs/j/1.1/_script.sh|"},
+    {{.step_dir = "/a b/it's/$x;&"}, "sh|-c|'/a b/it'\\''s/$x;&/_script.sh'|"},
+    {{.is_noexec = true, .script = "echo\n"}, "sh|-c|'sh' '/jobs/j/1.1/_script.sh'|"},
     {{.is_noexec = true, .script = "#!/bin/bash\nx\n"},
      "sh|-c|'/bin/bash' '/jobs/j/1.1/_script.sh'|"},
     {{.is_noexec = true, .script = "#! \t/usr/bin/env  python3 -u \nx"},
@@ -71,6 +68,8 @@ static const struct {
     {{.is_noexec = true, .script = "#!\nx"}, "sh|-c|'sh' '/jobs/j/1.1/_script.sh'|"},
     {{.is_noexec = true, .script = "#!/x;rm 'y\n"},
      "sh|-c|'/x;rm' ''\\''y' '/jobs/j/1.1/_script.sh'|"},
+    {{.is_noexec = true, .script = "#"}, "sh|-c|'sh' '/jobs/j/1.1/_script.sh'|"},
+    {{.is_noexec = true, .script = "\n#!/bin/bash\n"}, "sh|-c|'sh' '/jobs/j/1.1/_script.sh'|"},
     {{.kind = SHELL_POWERSHELL, .powershell = "/usr/bin/pwsh"},
      "/usr/bin/pwsh|-f|/jobs/j/1.1/_script.ps1|"},
 };
