@@ -90,7 +90,8 @@ struct engine {
     void *ended_ctx;
     struct lookup *lookup; /* borrowed; NULL: there is no service */
     struct steps *steps;
-    bool is_noexec; /* nothing can be executed below the jobs directory */
+    bool is_noexec;         /* nothing can be executed below the jobs directory */
+    const char *powershell; /* static; as found at the start */
     struct link *links[ENGINE_MAX_LINKS];
     size_t n_links;
     struct parameter_source *parameters; /* borrowed, or NULL */
@@ -256,6 +257,7 @@ DEFINE_AUTO(struct task *, task_free)
  * words. */
 #define STEP_OUTCOME_INVALID_INPUT "invalid_input"
 #define STEP_OUTCOME_NOT_STARTED "not_started"
+#define STEP_OUTCOME_ASKED "asked" /* done by asking the service; what it says stands in stdout */
 #define STEP_OUTCOME_NOT_PREPARED "not_prepared" /* why stands in its stderr, and in its text */
 
 /* steps_fx.c: the effects that concern a step, and the reboot */
@@ -264,6 +266,10 @@ void fx_stop(struct engine *e, struct job *job, const struct fsm_effect *fx);
 void fx_reboot(struct engine *e, struct job *job, const struct fsm_effect *fx, bool is_restart);
 void fx_step_ended(void *ctx, const struct step_key *key, enum step_answer answer,
                    const struct step_outcome *outcome);
+/* A step that ends without a runner; a result of "Failed" has code 1. `out` is what its stdout
+ * holds, or NULL. */
+void fx_end_step(struct engine *e, const struct job *job, const struct fsm_effect *fx,
+                 const char *status, const char *outcome, const char *text, const struct buf *out);
 /* A restart's question: what became of it? */
 void fx_probe_spawn(struct engine *e, struct job *job, const struct fsm_effect *fx);
 /* A reboot has one owner on the node: no starts while one is awaited (architecture, section 9.6).
@@ -301,6 +307,10 @@ void nest_stop(struct engine *e, struct job *job, const struct fsm_effect *fx);
 bool nest_may_start(const struct engine *e, const struct job *job);
 /* In place of the terminal reply: gather the output, then end it and its parent's step. */
 void nest_report(struct engine *e, struct job *child, const struct fsm_effect *fx);
+
+/* refresh.c: aws:refreshAssociation */
+void refresh_spawn(struct engine *e, struct job *job, const struct fsm_effect *fx,
+                   const struct document_unit *unit);
 
 /* replies.c */
 /* What is said of a unit beside its output, or in place of it: `note` stands for all of it, `error`

@@ -210,6 +210,7 @@ static int load(struct engine *e, struct err *err)
 
     if (e->steps == NULL)
         r = steps_new(e->loop, &so, &e->steps, err);
+    e->powershell = shell_find_powershell("");
     e->is_noexec = r == 0 && shell_is_noexec(e->paths->jobs_dir);
     if (r == 0)
         r = e->journal->ops->last_effect_id(e->journal, &e->last_effect_id, err);

@@ -161,7 +161,7 @@ static int apply_prepared(struct engine *e, struct item *item, struct err *err)
     if (it->text != NULL)
         (void)buf_add_str(&words, PREPARING);
     (void)buf_add(&words, it->failure.data, it->failure.len); /* cut is better than nothing */
-    nest_put_words(e, job, &copy, &words);
+    nest_put_words(e, job, &copy, STEP_STDERR, &words);
     return end_step(e, job, copy.id, "Failed", 1, buf_str(&words), err);
 }
 

@@ -6,9 +6,9 @@
 
 #define NEST_MAX_WORDS 65536u
 
-/* Say on a step's stderr why its document cannot be run. Its result carries the beginning of it in
- * any case, so a failure is only logged. */
+/* What a step without a runner says: why its document cannot be run, or what it did. A result of
+ * failure carries the beginning of it in any case, so a failure to write is only logged. */
 void nest_put_words(struct engine *e, const struct job *job, const struct fsm_effect *fx,
-                    const struct buf *words);
+                    enum step_stream stream, const struct buf *words);
 
 #endif

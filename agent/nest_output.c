@@ -476,13 +476,14 @@ void nest_report(struct engine *e, struct job *child, const struct fsm_effect *f
 }
 
 void nest_put_words(struct engine *e, const struct job *job, const struct fsm_effect *fx,
-                    const struct buf *words)
+                    enum step_stream stream, const struct buf *words)
 {
     AUTO(close_fd) int dirfd = -1;
     struct err err;
 
     if (open_step(e->paths->jobs_dir, job->inst.id, (int)fx->arg, (int)fx->arg2, true, &dirfd,
                   &err) < 0 ||
-        fs_write_atomic(dirfd, STEP_FILE_STDERR, words->data, words->len, 0600, false, &err) < 0)
+        fs_write_atomic(dirfd, stream_files[stream], words->data, words->len, 0600, false, &err) <
+            0)
         log_warning("%s: step %" PRId64 ": %s", job->inst.id, fx->arg, err.text);
 }

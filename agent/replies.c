@@ -190,7 +190,7 @@ void replies_add_words(const struct job *job, size_t i, struct buf *note, struct
     if (!has_words_only(job, i)) {
         add_explanation(u, p, note, error);
     } else if (p->note != NULL) {
-        (void)buf_add_str(note, p->note);
+        (void)buf_add_str(p->is_note_on_stderr ? error : note, p->note);
     } else if (str_eq(u->outcome, STEP_OUTCOME_NOT_STARTED)) {
         text_start_failed(error, u->text);
     } else {

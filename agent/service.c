@@ -15,6 +15,7 @@
 #include "transport/ssm.h"
 
 #define CHANNEL "ec2messages"
+#define MAX_ASSOCIATIONS_BYTES (1u << 20)
 
 /* An answer that the service owes a result; freed with it, or with the service. */
 struct pending {
@@ -28,7 +29,8 @@ struct pending {
 struct question {
     struct question *next, *prev;
     struct service *service;
-    lookup_document_fn done;
+    lookup_document_fn done; /* one of the two */
+    lookup_associations_fn associations_done;
     void *ctx;
 };
 
@@ -187,6 +189,21 @@ static void free_question(struct question *q)
     free(q);
 }
 
+static struct question *new_question(struct service *s, void *ctx, struct err *err)
+{
+    struct question *q = calloc(1, sizeof(*q));
+
+    if (q == NULL) {
+        (void)err_set(err, ERR_NOMEM, "question to the service: out of memory");
+        return NULL;
+    }
+    *q = (struct question){.next = s->questions, .service = s, .ctx = ctx};
+    if (q->next != NULL)
+        q->next->prev = q;
+    s->questions = q;
+    return q;
+}
+
 static void on_document(void *ctx, const struct aws_result *result)
 {
     struct question *q = ctx;
@@ -204,19 +221,58 @@ static void on_document(void *ctx, const struct aws_result *result)
     done(done_ctx, buf_str(&content), content.len, err.code != 0 ? &err : NULL);
 }
 
+static void on_associations(void *ctx, const struct aws_result *result)
+{
+    struct question *q = ctx;
+    lookup_associations_fn done = q->associations_done;
+    void *done_ctx = q->ctx;
+    AUTO(cJSON_Delete) cJSON *root = NULL;
+    const cJSON *list = NULL;
+    const char *token = NULL;
+    struct err err = {0};
+
+    free_question(q);
+    if (str_eq(result->error_code, "UnknownOperationException")) {
+        done(done_ctx, NULL, false, NULL);
+        return;
+    }
+    if (result->err != NULL)
+        err = *result->err;
+    else if (json_parse(result->body, result->len, MAX_ASSOCIATIONS_BYTES, JSON_REFUSE,
+                        "answer of ListInstanceAssociations", &root, &err) == 0 &&
+             json_get_list(root, "", "Associations", &list, &err) == 0 &&
+             json_get_string(root, "", "NextToken", MAX_ASSOCIATIONS_BYTES, &token, &err) == 0)
+        err.code = 0;
+    done(done_ctx, list, token != NULL && token[0] != '\0', err.code != 0 ? &err : NULL);
+}
+
+static int lookup_list_associations(struct lookup *l, lookup_associations_fn done, void *ctx,
+                                    struct err *err)
+{
+    struct service *s = container_of(l, struct service, lookup);
+    struct question *q = new_question(s, ctx, err);
+    int r;
+
+    if (q == NULL)
+        return ERR_NOMEM;
+    q->associations_done = done;
+    r = ssm_list_instance_associations(s->aws, s->config->instance_id, on_associations, q, NULL,
+                                       err);
+    if (r < 0)
+        free_question(q);
+    return r;
+}
+
 static int lookup_get_document(struct lookup *l, const char *name, const char *version,
                                lookup_document_fn done, void *ctx, struct err *err)
 {
     struct service *s = container_of(l, struct service, lookup);
-    struct question *q = calloc(1, sizeof(*q));
+    struct question *q = new_question(s, ctx, err);
     int r;
 
     if (q == NULL)
-        return err_set(err, ERR_NOMEM, "GetDocument: out of memory");
-    *q = (struct question){.next = s->questions, .service = s, .done = done, .ctx = ctx};
-    if (q->next != NULL)
-        q->next->prev = q;
-    s->questions = q;
+        return ERR_NOMEM;
+    q->done = done;
     r = ssm_get_document(s->aws, name, version, on_document, q, NULL, err);
     if (r < 0)
         free_question(q);
@@ -277,7 +333,8 @@ int service_new(const struct service_options *o, struct service **ret_service, s
                             .acknowledge = link_acknowledge,
                             .fail = link_fail,
                             .set_open = link_set_open};
-    s->lookup = (struct lookup){.get_document = lookup_get_document};
+    s->lookup = (struct lookup){.get_document = lookup_get_document,
+                                .list_associations = lookup_list_associations};
     r = set_up(s, err);
     *ret_service = s;
     return r < 0 ? err_wrap(err, "service") : 0;

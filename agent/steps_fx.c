@@ -15,6 +15,7 @@
 #include "base/str.h"
 #include "executors/reboot.h"
 #include "executors/shell.h"
+#include "schema/plugin.h"
 #include "schema/script.h"
 
 #define HOLD_MS                                                                                    \
@@ -84,9 +85,8 @@ static void out_of_memory(struct engine *e, const struct job *job)
     engine_ask_suspend(e, &err);
 }
 
-/* A step that ends without a runner: its inputs cannot be used, or it cannot be started at all. */
-static void fail_step(struct engine *e, const struct job *job, const struct fsm_effect *fx,
-                      const char *outcome, const char *text)
+void fx_end_step(struct engine *e, const struct job *job, const struct fsm_effect *fx,
+                 const char *status, const char *outcome, const char *text, const struct buf *out)
 {
     struct result_item *it = new_result(job, fx->id, COMMAND_EV_EXITED);
 
@@ -94,12 +94,23 @@ static void fail_step(struct engine *e, const struct job *job, const struct fsm_
         out_of_memory(e, job);
         return;
     }
-    (void)str_copy(it->status, sizeof(it->status), "Failed");
+    (void)str_copy(it->status, sizeof(it->status), status);
     (void)str_copy(it->outcome, sizeof(it->outcome), outcome);
-    (void)str_copy(it->text, sizeof(it->text), text);
-    it->result.code = 1;
+    (void)str_copy(it->text, sizeof(it->text), text); /* cut is fine: it is for people */
+    it->result.code = str_eq(status, "Failed") ? 1 : 0;
     it->result.wait_status = -1;
+    if (out != NULL) {
+        it->result.stdout_bytes = (int64_t)out->len;
+        sha256_hex_of(buf_str(out), out->len, it->stdout_sha256);
+    }
     engine_queue(e, &it->item);
+}
+
+/* Its inputs cannot be used, or it cannot be started at all. */
+static void fail_step(struct engine *e, const struct job *job, const struct fsm_effect *fx,
+                      const char *outcome, const char *text)
+{
+    fx_end_step(e, job, fx, "Failed", outcome, text, NULL);
 }
 
 static const char *end_name(enum step_end end)
@@ -316,7 +327,7 @@ uint64_t fx_output_cap(const struct engine *e, const struct job *job)
 }
 
 static int start(struct engine *e, struct job *job, const struct step_key *key,
-                 const struct script_inputs *inputs, struct err *err)
+                 enum shell_kind kind, const struct script_inputs *inputs, struct err *err)
 {
     const struct command_unit *u = command_unit_at(&job->inst, (size_t)key->step);
     AUTO(shell_spec_free) struct shell_spec *spec = NULL;
@@ -324,7 +335,8 @@ static int start(struct engine *e, struct job *job, const struct step_key *key,
     char step_dir[PATH_MAX], downloads[PATH_MAX];
     struct step_spec ss;
     struct shell_request rq = {
-        .kind = SHELL_SH,
+        .kind = kind,
+        .powershell = e->powershell,
         .script = inputs->script,
         .script_len = inputs->script_len,
         .timeout_s = u->limit_ms / 1000,
@@ -364,6 +376,11 @@ static int start(struct engine *e, struct job *job, const struct step_key *key,
     return steps_start(e->steps, &ss, err);
 }
 
+static const char *plugin_of(const struct job *job, const struct document_unit *unit)
+{
+    return job->task->document->plugins[unit->plugin].name;
+}
+
 void fx_spawn(struct engine *e, struct job *job, const struct fsm_effect *fx)
 {
     const struct step_key key = {
@@ -391,6 +408,10 @@ void fx_spawn(struct engine *e, struct job *job, const struct fsm_effect *fx)
         nest_spawn(e, job, fx, unit);
         return;
     }
+    if (r == 0 && unit != NULL && str_eq(plugin_of(job, unit), PLUGIN_REFRESH_ASSOCIATION)) {
+        refresh_spawn(e, job, fx, unit);
+        return;
+    }
     if (r == 0 && unit != NULL && script_inputs_parse(unit->inputs, &inputs, &failure, &err) < 0) {
         fail_step(e, job, fx, STEP_OUTCOME_INVALID_INPUT, err.text);
         return;
@@ -403,7 +424,10 @@ void fx_spawn(struct engine *e, struct job *job, const struct fsm_effect *fx)
         return; /* started when the journal knows of its directory */
     job->n_start_tries++;
     if (r == 0)
-        r = start(e, job, &key, &inputs, &err);
+        r = start(e, job, &key,
+                  str_eq(plugin_of(job, unit), PLUGIN_POWERSHELL_SCRIPT) ? SHELL_POWERSHELL
+                                                                         : SHELL_SH,
+                  &inputs, &err);
     if (r == ERR_EXISTS) /* watched already: its end will be told */
         return;
     if (r < 0)

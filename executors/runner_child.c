@@ -20,13 +20,20 @@
 #define CHILD_FAILED 127
 #define GATE_FD 3 /* in the child, until exec closes it */
 
+#define EXEC_WORDS "fork/exec "
+
 /* Tell the runner why there will be no script, and end. */
 static void fail_start(int gate_fd, const char *what, int sys_errno) __attribute__((noreturn));
 static void fail_start(int gate_fd, const char *what, int sys_errno)
 {
     char text[512];
-    int n = snprintf(text, sizeof(text), "%s: %s", what, strerror(sys_errno));
+    const char *why = strerror(sys_errno);
+    int n = snprintf(text, sizeof(text), "%s: %s", what, why);
 
+    /* Of a program that is not there users know the words (spec 04, section 6.6). */
+    if (strncmp(what, EXEC_WORDS, strlen(EXEC_WORDS)) == 0 && n < (int)sizeof(text) &&
+        why[0] >= 'A' && why[0] <= 'Z')
+        text[strlen(what) + 2] = (char)(why[0] - 'A' + 'a');
     if (n > 0 && send(gate_fd, text, strnlen(text, sizeof(text)), MSG_NOSIGNAL) < 0) {
         /* The runner is gone, and so is everybody who could be told. */
     }
@@ -111,7 +118,7 @@ static void child_main(const struct run *run, int gate_fd, int out_fd, int err_f
         fail_start(GATE_FD, what, errno);
     reset_signals();
     (void)execvpe(run->argv[0], run->argv, run->env);
-    (void)snprintf(what, sizeof(what), "%s", run->argv[0]);
+    (void)snprintf(what, sizeof(what), EXEC_WORDS "%s", run->argv[0]);
     fail_start(GATE_FD, what, errno);
 }
 

@@ -236,7 +236,11 @@ static int decide(struct reading *r, const struct step *s, const cJSON *inputs,
     }
     if (code < 0)
         return code;
-    if (p->disposition == DOCUMENT_RUN && !plugin->is_implemented) {
+    if (p->disposition == DOCUMENT_RUN && plugin->refusal != NULL) {
+        p->disposition = DOCUMENT_FAIL;
+        p->is_note_on_stderr = true;
+        (void)buf_add_str(&note, plugin->refusal);
+    } else if (p->disposition == DOCUMENT_RUN && !plugin->is_implemented) {
         p->disposition = DOCUMENT_FAIL;
         text_unimplemented_plugin(&note, p->name, p->id);
     } else if (p->disposition == DOCUMENT_RUN && cJSON_IsArray(inputs) && inputs->child == NULL) {

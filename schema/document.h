@@ -33,7 +33,8 @@ struct document_plugin {
     size_t same_as; /* index of the first plugin with this id: its own, unless two steps share a
                        name */
     enum document_disposition disposition;
-    char *note; /* owned; the text for FAIL and SKIP, else NULL */
+    char *note;             /* owned; the text for FAIL and SKIP, else NULL */
+    bool is_note_on_stderr; /* the step says it itself; else it stands in place of its output */
     /* Control flow (spec 04, section 4). */
     bool exits_on_failure;
     bool succeeds_on_failure; /* and exits */

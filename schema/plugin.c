@@ -7,15 +7,24 @@
 #include "base/str.h"
 
 static const struct plugin_info plugins[] = {
-    /* name                    registered  implemented */
-    {PLUGIN_SHELL_SCRIPT, true, true},     {PLUGIN_POWERSHELL_SCRIPT, true, false},
-    {PLUGIN_RUN_DOCUMENT, true, true},     {"aws:downloadContent", true, false},
-    {"aws:configurePackage", true, false}, {"aws:softwareInventory", true, false},
-    {"aws:updateSsmAgent", true, false},   {"aws:refreshAssociation", true, false},
-    {"aws:configureDocker", true, false},  {"aws:runDockerAction", true, false},
-    {"aws:domainJoin", true, false},       {"aws:cloudWatch", true, false},
-    {"aws:applications", false, false},    {"aws:psModule", false, false},
-    {"aws:updateAgent", false, false},     {"aws:configureDaemon", false, false},
+    /* name, registered, implemented, refusal */
+    {PLUGIN_SHELL_SCRIPT, true, true, NULL},
+    {PLUGIN_POWERSHELL_SCRIPT, true, true, NULL},
+    {PLUGIN_RUN_DOCUMENT, true, true, NULL},
+    {PLUGIN_DOWNLOAD_CONTENT, true, false, NULL},
+    {PLUGIN_REFRESH_ASSOCIATION, true, true, NULL},
+    {"aws:configurePackage", true, false, NULL},
+    {"aws:softwareInventory", true, true,
+     "aws:softwareInventory plugin can only be invoked via ssm-associate"},
+    {"aws:updateSsmAgent", true, false, NULL},
+    {"aws:configureDocker", true, false, NULL},
+    {"aws:runDockerAction", true, false, NULL},
+    {"aws:domainJoin", true, false, NULL},
+    {"aws:cloudWatch", true, true, "Plugin aws:cloudWatch is not registered by agent"},
+    {"aws:applications", false, false, NULL},
+    {"aws:psModule", false, false, NULL},
+    {"aws:updateAgent", false, false, NULL},
+    {"aws:configureDaemon", false, false, NULL},
 };
 
 const struct plugin_info *plugin_find(const char *name)

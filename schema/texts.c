@@ -65,8 +65,7 @@ void text_unknown_plugin(struct buf *b, const char *plugin_name, const char *ste
 
 void text_unregistered_plugin(struct buf *b, const char *plugin_name, const char *step_id)
 {
-    (void)buf_printf(b, "Plugin with name %s has no handler on Linux. Step name: %s", plugin_name,
-                     step_id);
+    (void)buf_printf(b, "Plugin with name %s not found. Step name: %s", plugin_name, step_id);
 }
 
 void text_unsupported_plugin(struct buf *b, const char *plugin_name, const char *step_id)

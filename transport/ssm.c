@@ -143,3 +143,25 @@ int ssm_document_parse(const char *body, size_t n, struct buf *ret_content, stru
     (void)buf_add_str(ret_content, content);
     return buf_error(ret_content, "document", err);
 }
+
+int ssm_list_instance_associations(struct aws *aws, const char *instance_id, aws_done_fn done,
+                                   void *ctx, struct aws_call **ret_call, struct err *err)
+{
+    AUTO(buf_done) struct buf body = {0};
+    int r;
+
+    buf_init(&body, MAX_REQUEST_BYTES);
+    (void)buf_add_char(&body, '{');
+    add_member(&body, "InstanceId", instance_id);
+    (void)buf_add_str(&body, ",\"MaxResults\":20}");
+    r = buf_error(&body, "ListInstanceAssociations", err);
+    if (r < 0)
+        return r;
+    return aws_start(aws,
+                     &(struct aws_request){.service = AWS_SSM,
+                                           .operation = "ListInstanceAssociations",
+                                           .body = body.data,
+                                           .body_len = body.len,
+                                           .n_retries = AWS_RETRIES},
+                     done, ctx, ret_call, err);
+}

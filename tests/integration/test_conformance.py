@@ -19,8 +19,6 @@ LATER = {
     "download-s3": "aws:downloadContent",
     "output-cloudwatch": "output to CloudWatch Logs",
     "output-s3": "output to S3",
-    "plugin-powershell-on-linux": "aws:runPowerShellScript",
-    "plugin-refreshassociation": "aws:refreshAssociation",
 }
 
 NO_DIRECTORY = "failed to run commands: working directory /nonexistent/dir: No such file or directory"

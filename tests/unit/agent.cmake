@@ -24,3 +24,8 @@ ssmd_test(NAME test_upkeep LABEL unit
   LIBS agent)
 add_dependencies(test_upkeep ssmd-runner)
 set_property(TEST test_upkeep APPEND PROPERTY ENVIRONMENT "SSMD_RUNNER=$<TARGET_FILE:ssmd-runner>")
+ssmd_test(NAME test_refresh LABEL unit
+  SOURCES ${CMAKE_CURRENT_SOURCE_DIR}/test_refresh.c ${CMAKE_CURRENT_SOURCE_DIR}/engine_world.c
+  LIBS agent)
+add_dependencies(test_refresh ssmd-runner)
+set_property(TEST test_refresh APPEND PROPERTY ENVIRONMENT "SSMD_RUNNER=$<TARGET_FILE:ssmd-runner>")

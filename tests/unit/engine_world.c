@@ -112,6 +112,8 @@ static void open_all(struct engine_world *w, const char *boot_id)
     eo.journal = w->journal;
     ck_assert_msg(engine_new(&eo, &w->engine, &err) == 0, "%s", err.text);
     engine_add_link(w->engine, &w->link);
+    if (w->lookup != NULL)
+        engine_set_lookup(w->engine, w->lookup);
     ck_assert_msg(engine_start(w->engine, &err) == 0, "%s", err.text);
     w->is_open = true;
 }

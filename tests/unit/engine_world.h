@@ -39,6 +39,7 @@ struct engine_world {
     struct err answer;             /* what the service says to the next calls; code 0: taken */
     struct err acknowledge_answer; /* the same for acknowledgements, where they differ */
     const char *vfs;               /* for the journal, or NULL */
+    struct lookup *lookup;         /* or NULL; taken at the next start */
     struct journal_fault *fault;
 };
 

@@ -78,8 +78,7 @@ START_TEST(old_versions_take_plugins_in_document_order_and_run_lists_element_by_
     ck_assert_uint_eq(d->units[1].plugin, 0);
     ck_assert_int_eq(d->plugins[1].disposition, DOCUMENT_FAIL);
     ck_assert_str_eq(d->plugins[1].note,
-                     "Plugin with name aws:psModule has no handler on Linux. Step name: "
-                     "aws:psModule");
+                     "Plugin with name aws:psModule not found. Step name: aws:psModule");
     ck_assert_int_eq(d->plugins[2].disposition, DOCUMENT_FAIL);
     document_free(d);
 }
@@ -224,10 +223,16 @@ static const struct {
      "Step not run: preconditions need schema version 2.2, the document has 2.0. Step name: s"},
     {DOC20("{" SH ",\"name\":\"s\",\"precondition\":{}}"), DOCUMENT_RUN, NULL},
     {DOC20("{\"action\":\"aws:psModule\",\"name\":\"s\"}"), DOCUMENT_FAIL,
-     "Plugin with name aws:psModule has no handler on Linux. Step name: s"},
+     "Plugin with name aws:psModule not found. Step name: s"},
     {DOC20("{\"action\":\"aws:domainJoin\",\"name\":\"s\"}"), DOCUMENT_FAIL,
      "Plugin with name aws:domainJoin is known but not implemented in ssmd " SSMD_VERSION
      ". Step name: s"},
+    {DOC20("{\"action\":\"aws:softwareInventory\",\"name\":\"s\"}"), DOCUMENT_FAIL,
+     "aws:softwareInventory plugin can only be invoked via ssm-associate"},
+    {DOC20("{\"action\":\"aws:cloudWatch\",\"name\":\"s\"}"), DOCUMENT_FAIL,
+     "Plugin aws:cloudWatch is not registered by agent"},
+    {DOC20("{\"action\":\"aws:runPowerShellScript\",\"name\":\"s\"}"), DOCUMENT_RUN, NULL},
+    {DOC20("{\"action\":\"aws:refreshAssociation\",\"name\":\"s\"}"), DOCUMENT_RUN, NULL},
     /* 3.2: 2.2 without a precondition */
     {DOC22("{\"name\":\"s\"}"), DOCUMENT_FAIL, UNKNOWN("", "s")},
     {DOC22("{\"action\":\"aws:runshellscript\",\"name\":\"s\"}"), DOCUMENT_FAIL,

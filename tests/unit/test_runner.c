@@ -129,8 +129,8 @@ static const struct {
     {{.script = "true", .cwd = "/no/such/dir"},
      "working directory /no/such/dir: No such file or directory"},
     {{.script = "true", .cwd = "/etc/passwd"}, "working directory /etc/passwd: Not a directory"},
-    {{.program = "/no/such/program"}, "/no/such/program: No such file or directory"},
-    {{.program = "/etc/passwd"}, "/etc/passwd: Permission denied"},
+    {{.program = "/no/such/program"}, "fork/exec /no/such/program: no such file or directory"},
+    {{.program = "/etc/passwd"}, "fork/exec /etc/passwd: permission denied"},
 };
 
 START_TEST(names_what_could_not_be_started)
