@@ -65,22 +65,43 @@ bool command_plugin_is_over(const struct fsm_instance *inst, int64_t plugin)
     return true;
 }
 
+/* The statuses that some plugin has, as bits of their ranks. Units of one plugin stand together. */
+static unsigned plugin_statuses(const struct fsm_instance *inst)
+{
+    unsigned found = 0;
+    size_t i, best = 0;
+
+    for (i = 0; i < inst->n_children; i++) {
+        const struct command_unit *u = command_unit_at(inst, i);
+        size_t k = rank_of(u->status);
+
+        best = i > 0 && u->plugin == command_unit_at(inst, i - 1)->plugin && best > k ? best : k;
+        if (i + 1 == inst->n_children || command_unit_at(inst, i + 1)->plugin != u->plugin)
+            found |= 1u << best;
+    }
+    return found;
+}
+
+/* A unit that asked for a reboot runs again: whatever its plugin merges to meanwhile, the document
+ * has not ended. */
 const char *command_document_status(const struct fsm_instance *inst)
 {
-    static const char *const first_match[] = {"SuccessAndReboot", "Failed", "TimedOut",
-                                              "Cancelled"};
+    static const char *const first_match[] = {"Failed", "TimedOut", "Cancelled"};
     const struct command *c = command_of(inst);
+    unsigned found = plugin_statuses(inst);
     bool is_all_over = true;
     size_t i, k;
 
     if (c->n_plugins == 0) /* rejected */
         return "Failed";
-    for (k = 0; k < ARRAY_LEN(first_match); k++)
-        for (i = 0; i < inst->n_children; i++)
-            if (str_eq(command_unit_at(inst, i)->status, first_match[k]))
-                return first_match[k];
-    for (i = 0; i < inst->n_children; i++)
+    for (i = 0; i < inst->n_children; i++) {
+        if (str_eq(command_unit_at(inst, i)->status, "SuccessAndReboot"))
+            return "SuccessAndReboot";
         is_all_over = is_all_over && command_unit_is_over(command_unit_at(inst, i));
+    }
+    for (k = 0; k < ARRAY_LEN(first_match); k++)
+        if ((found & (1u << rank_of(first_match[k]))) != 0)
+            return first_match[k];
     return is_all_over ? "Success" : "InProgress";
 }
 
