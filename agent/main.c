@@ -16,21 +16,19 @@
 
 #include "agent/ctl_server.h"
 #include "agent/engine.h"
+#include "agent/register_cli.h"
 #include "agent/service.h"
 #include "agent/settings.h"
+#include "agent/setup.h"
 #include "agent/upkeep.h"
 #include "base/fs.h"
 #include "base/log.h"
 #include "base/str.h"
 
-#define EXIT_OK 0
-#define EXIT_NO 1 /* the configuration or the state does not allow it */
-#define EXIT_USAGE 100
-#define EXIT_SYSTEM 111 /* a system failure: try again */
-
 static const char usage[] =
     "usage: ssmd [--root DIR] [--config FILE] [--log LEVELS]\n"
     "       ssmd --check-config [--root DIR] [--config FILE]\n"
+    "       ssmd register [option ...]      (see: ssmd register --help)\n"
     "       ssmd --version | --help\n"
     "\n"
     "An AWS Systems Manager agent. It runs in the foreground and logs to standard error.\n"
@@ -118,17 +116,6 @@ static int parse_options(int argc, char **argv, struct options *o, bool *ret_is_
     return EXIT_OK;
 }
 
-static void program_dir(char *ret_dir, size_t size)
-{
-    ssize_t n = readlink("/proc/self/exe", ret_dir, size - 1);
-    char *slash;
-
-    ret_dir[n > 0 ? n : 0] = '\0';
-    slash = strrchr(ret_dir, '/');
-    if (slash != NULL)
-        *slash = '\0';
-}
-
 static int read_config(struct agent *a, const struct options *o, struct err *err)
 {
     static char dir[PATH_MAX];
@@ -139,31 +126,9 @@ static int read_config(struct agent *a, const struct options *o, struct err *err
                                         .log_levels = o->log};
     int r;
 
-    program_dir(dir, sizeof(dir));
+    setup_program_dir(dir, sizeof(dir));
     r = settings_new(&so, &a->settings, err);
     return r < 0 ? r : settings_read(a->settings, err);
-}
-
-/* One ssmd for one root: the lock lives as long as the process. */
-static int take_pid_file(struct agent *a, struct err *err)
-{
-    AUTO(close_fd) int dirfd = -1, fd = -1;
-    char text[32];
-    int n, r = fs_make_path(a->paths.run_dir, &dirfd, err);
-
-    if (r < 0)
-        return err_wrap(err, "%s", a->paths.run_dir);
-    fd = openat(dirfd, "ssmd.pid", O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
-    if (fd < 0)
-        return err_sys(err, ERR_IO, errno, "%s", a->paths.pid_file);
-    if (flock(fd, LOCK_EX | LOCK_NB) < 0)
-        return err_set(err, ERR_BUSY, "another ssmd runs for this root (%s is locked)",
-                       a->paths.pid_file);
-    n = snprintf(text, sizeof(text), "%ld\n", (long)getpid());
-    if (ftruncate(fd, 0) < 0 || pwrite(fd, text, (size_t)n, 0) < 0)
-        return err_sys(err, ERR_IO, errno, "%s", a->paths.pid_file);
-    a->pid_fd = TAKE_FD(fd);
-    return 0;
 }
 
 static void raise_limits(void)
@@ -242,17 +207,6 @@ static int catch_signals(struct agent *a, struct err *err)
     return r < 0 ? err_set(err, ERR_SYSTEM, "signals: %s", uv_strerror(r)) : 0;
 }
 
-static int open_journal(struct agent *a, struct err *err)
-{
-    const struct journal_options jo = {
-        .path = a->paths.journal, .head_path = a->paths.ledger_head, .boot_id = a->boot_id};
-    AUTO(close_fd) int state_fd = -1;
-    int r = fs_make_path(a->paths.state_dir, &state_fd, err);
-
-    return r < 0 ? err_wrap(err, "%s", a->paths.state_dir)
-                 : journal_open_sqlite(&jo, &a->journal, err);
-}
-
 static int start(struct agent *a, struct err *err)
 {
     struct engine_options eo = {.loop = &a->loop,
@@ -269,7 +223,7 @@ static int start(struct agent *a, struct err *err)
 
     a->started_unix_ms = clock_wall_ms();
     if ((r = clock_read_boot_id(a->config.boot_id_file, a->boot_id, err)) < 0 ||
-        (r = open_journal(a, err)) < 0)
+        (r = setup_open_journal(&a->paths, a->boot_id, &a->journal, err)) < 0)
         return r;
     eo.journal = co.journal = a->journal;
     if ((r = engine_new(&eo, &a->engine, err)) < 0)
@@ -308,7 +262,7 @@ static int run(struct agent *a)
         r = start(a, &err);
     if (r < 0) {
         log_error("%s", err.text);
-        return err_class_of(err.code) == ERR_CLASS_RETRY ? EXIT_SYSTEM : EXIT_NO;
+        return setup_exit_status(&err);
     }
     log_info("ssmd %s serves %s in %s, boot %s", SSMD_VERSION, a->config.instance_id,
              config_signing_region(&a->config), a->boot_id);
@@ -330,8 +284,11 @@ int main(int argc, char **argv)
     static struct agent a = {.pid_fd = -1};
     struct err err;
     bool is_done;
-    int r = parse_options(argc, argv, &o, &is_done);
+    int r;
 
+    if (register_cli_is_meant(argc, argv))
+        return register_cli_main(argc, argv);
+    r = parse_options(argc, argv, &o, &is_done);
     if (is_done)
         return r;
     if ((o.log != NULL && log_set_levels(o.log, &err) < 0) ||
@@ -351,7 +308,7 @@ int main(int argc, char **argv)
         (void)printf("configuration: %zu warning%s\n", n, n == 1 ? "" : "s");
         return n == 0 ? EXIT_OK : EXIT_NO;
     }
-    if (take_pid_file(&a, &err) < 0) {
+    if (setup_take_lock(&a.paths, &a.pid_fd, &err) < 0) {
         log_error("%s", err.text);
         return err.code == ERR_BUSY ? EXIT_NO : EXIT_SYSTEM;
     }

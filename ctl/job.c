@@ -5,6 +5,7 @@
 
 #include "base/str.h"
 #include "fsm/delivery.h"
+#include "fsm/registration.h"
 
 bool job_is_command(const struct reader_instance *i)
 {
@@ -14,6 +15,12 @@ bool job_is_command(const struct reader_instance *i)
 static bool is_delivery(const struct reader_instance *i)
 {
     return i->is_loaded && i->inst.machine == &delivery_machine;
+}
+
+static const struct registration *registration(const struct reader_instance *i)
+{
+    return i->is_loaded && i->inst.machine == &registration_machine ? registration_of(&i->inst)
+                                                                    : NULL;
 }
 
 bool job_is_over(const struct reader_instance *i)
@@ -30,6 +37,8 @@ const char *job_document(const struct reader_instance *i)
 {
     if (job_is_command(i))
         return command_of(&i->inst)->document_name;
+    if (registration(i) != NULL)
+        return registration(i)->node_id;
     return is_delivery(i) ? delivery_of(&i->inst)->kind : "";
 }
 
@@ -44,6 +53,8 @@ const char *job_text(const struct reader_instance *i)
 {
     if (job_is_command(i))
         return command_of(&i->inst)->text;
+    if (registration(i) != NULL)
+        return registration(i)->text;
     return is_delivery(i) ? delivery_of(&i->inst)->text : "";
 }
 

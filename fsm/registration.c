@@ -194,28 +194,32 @@ static const struct fsm_field fields[] = {
     FSM_FIELD_TEXT(struct registration, text),
 };
 
+/* Of what the event brings: the fields change after this. */
 static void describe(const struct fsm_instance *inst, const struct fsm_event *ev, char *ret_text,
                      size_t size)
 {
     const struct registration *g = registration_of(inst);
+    const struct registration_request *q = ev->detail;
 
     switch (ev->kind) {
     case REGISTRATION_EV_REGISTER:
-        (void)snprintf(ret_text, size, "%s in %s, by %s %s, key %s", g->kind, g->region, g->source,
-                       g->activation_id, g->key_id);
+        (void)snprintf(ret_text, size, "%s in %s, by %s %s, key %s", q->kind, q->region, q->source,
+                       q->activation_id != NULL ? q->activation_id : "", q->key_id);
         break;
     case REGISTRATION_EV_IMPORT:
-    case REGISTRATION_EV_TAKEN:
-        (void)snprintf(ret_text, size, "%s in %s, key %s", g->node_id, g->region, g->key_id);
+        (void)snprintf(ret_text, size, "%s in %s, by %s, key %s", q->node_id, q->region, q->source,
+                       q->key_id);
         break;
     case REGISTRATION_EV_ROTATE:
-        (void)snprintf(ret_text, size, "from key %s to key %s", g->key_id, g->next_key_id);
+        (void)snprintf(ret_text, size, "from key %s to key %s", g->key_id, q->key_id);
         break;
     case REGISTRATION_EV_KEY_TAKEN:
-        (void)snprintf(ret_text, size, "key %s", g->key_id);
+        (void)snprintf(ret_text, size, "key %s", g->next_key_id);
+        break;
+    case REGISTRATION_EV_ERASED:
         break;
     default:
-        (void)snprintf(ret_text, size, "%s", g->text);
+        (void)snprintf(ret_text, size, "%s", ev->detail != NULL ? (const char *)ev->detail : "");
         break;
     }
 }

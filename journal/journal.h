@@ -83,7 +83,7 @@ struct journal_retention {
 };
 
 struct journal_counts {
-    int64_t n_open;
+    int64_t n_open;       /* work; a registration stands open as long as the node is one */
     int64_t n_unreported; /* instances with a reply that is still owed, ended or not */
     int64_t n_ended;      /* ended, rows still here */
     int64_t n_ledger, n_open_effects;

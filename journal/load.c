@@ -144,7 +144,7 @@ int load_counts(struct db *db, struct journal_counts *ret_counts, struct err *er
         int which;
         int64_t *value;
     } counts[] = {
-        {SQL_COUNT_OPEN_INSTANCES, &c.n_open},       {SQL_COUNT_INSTANCES, &c.n_ended},
+        {SQL_COUNT_OPEN_INSTANCES, &c.n_open},       {SQL_COUNT_WORK, &c.n_ended},
         {SQL_COUNT_UNREPORTED, &c.n_unreported},     {SQL_COUNT_LEDGER, &c.n_ledger},
         {SQL_COUNT_OPEN_EFFECTS, &c.n_open_effects},
     };

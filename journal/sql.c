@@ -94,8 +94,11 @@ const struct db_sql journal_sql[SQL_N] = {
                         "SELECT content FROM attachment WHERE instance_id = ?1 AND name = ?2"},
     [SQL_LAST_EFFECT] = {"read effects", "SELECT max(id) FROM effect"},
     [SQL_COUNT_INSTANCES] = {"count", "SELECT count(*) FROM instance"},
+    [SQL_COUNT_WORK] = {"count", "SELECT count(*) FROM instance WHERE ended_unix_ms IS NOT NULL "
+                                 "OR machine <> 'registration'"},
     [SQL_COUNT_OPEN_INSTANCES] = {"count",
-                                  "SELECT count(*) FROM instance WHERE ended_unix_ms IS NULL"},
+                                  "SELECT count(*) FROM instance WHERE ended_unix_ms IS NULL "
+                                  "AND machine <> 'registration'"},
     [SQL_COUNT_UNREPORTED] = {"count", "SELECT count(DISTINCT instance_id) FROM outbox "
                                        "WHERE ended_unix_ms IS NULL"},
     [SQL_COUNT_LEDGER] = {"count", "SELECT count(*) FROM ledger"},
