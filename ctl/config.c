@@ -211,6 +211,15 @@ static int print_keys(struct ctl *c, const struct config *defaults, struct err *
     return table_print(&t, 0, c->out, err);
 }
 
+/* null: none. */
+static void write_bound(struct jsonw *w, const char *name, const struct config_key *k, int64_t v)
+{
+    if (k->type == CONFIG_NUMBER && config_is_bound(v))
+        jsonw_i64(w, name, v);
+    else
+        jsonw_raw(w, name, "null");
+}
+
 static int write_keys(struct ctl *c, const struct config *defaults, struct err *err)
 {
     const struct config_key *k;
@@ -229,13 +238,12 @@ static int write_keys(struct ctl *c, const struct config *defaults, struct err *
         jsonw_str(&w, "key", name);
         jsonw_str(&w, "type", config_type_name(k));
         jsonw_raw(&w, "default", value);
-        if (k->type == CONFIG_NUMBER) {
-            jsonw_i64(&w, "min", k->min);
-            jsonw_i64(&w, "max", k->max);
-        }
+        write_bound(&w, "min", k, k->min);
+        write_bound(&w, "max", k, k->max);
         if (k->choices != NULL)
             jsonw_str(&w, "choices", k->choices);
         jsonw_str(&w, "use", use_name(k));
+        jsonw_bool(&w, "is_ours", config_is_ours(k));
         jsonw_bool(&w, "reload", (k->flags & CONFIG_LIVE) != 0);
         jsonw_str(&w, "note", k->note);
         jsonw_close_object(&w);

@@ -153,6 +153,8 @@ void config_value(const struct config *c, const struct config_key *key, char *re
 
 /* "1 to 60", "at least 8", "none, disk"; "" when anything goes. */
 void config_bounds(const struct config_key *key, char *ret, size_t size);
+bool config_is_bound(int64_t min_or_max);                   /* false: the reference has none */
+bool config_is_ours(const struct config_key *key);          /* the reference does not know it */
 const char *config_type_name(const struct config_key *key); /* "whole number", "text", ... */
 const char *config_signing_region(const struct config *c);
 

@@ -5,7 +5,7 @@
 #include "schema/config.h"
 #include "schema/json.h"
 
-#define CONFIG_NO_MAX INT64_C(1000000000) /* the reference sets no bound; here it is this */
+#define CONFIG_NO_MAX INT64_C(1000000000000) /* the reference sets no bound; here it is this */
 
 void *config_member(struct config *c, const struct config_key *k);
 const void *config_member_of(const struct config *c, const struct config_key *k);

@@ -59,14 +59,24 @@ void config_value(const struct config *c, const struct config_key *k, char *ret,
     }
 }
 
+bool config_is_bound(int64_t min_or_max)
+{
+    return min_or_max > -CONFIG_NO_MAX && min_or_max < CONFIG_NO_MAX;
+}
+
+bool config_is_ours(const struct config_key *k)
+{
+    return str_eq(k->section, "Ssmd") || (k->flags & CONFIG_OURS) != 0;
+}
+
 void config_bounds(const struct config_key *k, char *ret, size_t size)
 {
     ret[0] = '\0';
     if (k->choices != NULL)
         (void)str_copy(ret, size, k->choices);
-    else if (k->type == CONFIG_NUMBER && k->max < CONFIG_NO_MAX)
+    else if (k->type == CONFIG_NUMBER && config_is_bound(k->max))
         (void)snprintf(ret, size, "%" PRId64 " to %" PRId64, k->min, k->max);
-    else if (k->type == CONFIG_NUMBER && k->min > -CONFIG_NO_MAX)
+    else if (k->type == CONFIG_NUMBER && config_is_bound(k->min))
         (void)snprintf(ret, size, "at least %" PRId64, k->min);
 }
 
@@ -91,7 +101,7 @@ static void reject(const struct config_reading *rd, const struct config_key *k, 
 static void reject_type(const struct config_reading *rd, const struct config_key *k,
                         const cJSON *value)
 {
-    bool is_ours = str_eq(k->section, "Ssmd") || (k->flags & CONFIG_OURS) != 0;
+    bool is_ours = config_is_ours(k);
 
     reject(rd, k, "wrong-type", "must be %s, not %s%s", config_type_name(k), json_type_name(value),
            is_ours ? "" : " (the reference agent does not start with this file)");
