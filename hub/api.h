@@ -20,6 +20,7 @@
 /* What all calls share. */
 struct hub {
     struct store *store;  /* owned */
+    struct bucket_store *buckets; /* owned */
     struct faults faults; /* test hooks; at rest without --faults */
     struct vault vault;   /* for SecureStrings */
     const char *region;   /* borrowed */

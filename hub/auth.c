@@ -164,8 +164,10 @@ static int check_v4(struct access_keys *keys, struct store *store, const struct 
 int auth_check(struct access_keys *keys, struct store *store, const struct auth_request *q,
                struct auth_caller *ret_caller, const char **ret_code, struct err *err)
 {
-    const struct sigv4_request request = {.method = "POST",
-                                          .path = "/",
+    const struct sigv4_request request = {.method = q->method != NULL ? q->method : "POST",
+                                          .path = q->path != NULL ? q->path : "/",
+                                          .query = q->query,
+                                          .body_sha256 = q->body_sha256,
                                           .headers = q->headers,
                                           .n_headers = q->n_headers,
                                           .body = q->body,

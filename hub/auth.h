@@ -32,10 +32,12 @@ struct auth_caller {
 struct auth_request {
     const char *region, *service;
     enum auth_kind kind;
-    const struct header *headers; /* of a POST to "/" */
+    const char *method, *path, *query; /* NULL: of a POST to "/" */
+    const struct header *headers;
     size_t n_headers;
     const void *body;
     size_t n;
+    const char *body_sha256; /* as in struct sigv4_request */
     int64_t now_ms;
 };
 
