@@ -8,24 +8,26 @@
 
 #include "base/buf.h"
 #include "hub/auth.h"
+#include "hub/bucket_store.h"
 #include "hub/faults.h"
 #include "hub/store.h"
 #include "hub/vault.h"
 #include "schema/json.h"
 
 #define API_MAX_BODY_BYTES (1u << 20)
+#define API_MAX_REQUEST_BYTES (8u << 20) /* log events, as JSON */
 #define API_MAX_ANSWER_BYTES (64u << 20)
 #define ACCOUNT_ID "000000000000" /* the owner of documents, where the API wants to name one */
 
 /* What all calls share. */
 struct hub {
-    struct store *store;  /* owned */
+    struct store *store;          /* owned */
     struct bucket_store *buckets; /* owned */
-    struct faults faults; /* test hooks; at rest without --faults */
-    struct vault vault;   /* for SecureStrings */
-    const char *region;   /* borrowed */
-    const char *url;      /* borrowed */
-    int64_t poll_ms;      /* how long GetMessages waits for a message */
+    struct faults faults;         /* test hooks; at rest without --faults */
+    struct vault vault;           /* for SecureStrings */
+    const char *region;           /* borrowed */
+    const char *url;              /* borrowed */
+    int64_t poll_ms;              /* how long GetMessages waits for a message */
     int64_t date_offset_ms;
     int64_t role_token_ms; /* how long the keys of a node's role are good */
     bool has_faults;       /* --faults */
@@ -164,6 +166,21 @@ int api_get_parameters(struct call *call, struct err *err);
 int api_get_parameters_by_path(struct call *call, struct err *err);
 int api_get_parameter_history(struct call *call, struct err *err);
 int api_describe_parameters(struct call *call, struct err *err);
+
+/* api_logs.c */
+int api_create_log_group(struct call *call, struct err *err);
+int api_create_log_stream(struct call *call, struct err *err);
+int api_delete_log_group(struct call *call, struct err *err);
+int api_put_log_events(struct call *call, struct err *err);
+/* api_logs_query.c */
+int api_describe_log_groups(struct call *call, struct err *err);
+int api_describe_log_streams(struct call *call, struct err *err);
+int api_get_log_events(struct call *call, struct err *err);
+int api_filter_log_events(struct call *call, struct err *err);
+/* api_kms.c */
+int api_kms_encrypt(struct call *call, struct err *err);
+int api_kms_decrypt(struct call *call, struct err *err);
+int api_kms_generate_data_key(struct call *call, struct err *err);
 
 /* test_api.c: /_state, /_inject, /_faults. Never signed; only with --faults, which insists on
  * loopback. `call->in` is NULL for a GET. ERR_NOT_FOUND: there is no such path; other permanent

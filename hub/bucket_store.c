@@ -40,8 +40,7 @@ int record_write_file(int dirfd, const char *name, struct buf *b, struct err *er
 
 /* ---- the store ---- */
 
-int bucket_store_open(int dirfd, const char *name, struct bucket_store **ret_store,
-                      struct err *err)
+int bucket_store_open(int dirfd, const char *name, struct bucket_store **ret_store, struct err *err)
 {
     AUTO(bucket_store_close) struct bucket_store *s = calloc(1, sizeof(*s));
     int r;
@@ -179,9 +178,8 @@ static int each_name(int dir_fd, const char *suffix,
     return r;
 }
 
-int bucket_each(struct bucket_store *s,
-                int (*each)(void *ctx, const char *bucket, struct err *err), void *ctx,
-                struct err *err)
+int bucket_each(struct bucket_store *s, int (*each)(void *ctx, const char *bucket, struct err *err),
+                void *ctx, struct err *err)
 {
     return each_name(s->dir_fd, "", each, ctx, err);
 }

@@ -16,8 +16,8 @@
 struct bucket_store;
 
 /* Make or open <name> below dirfd. The caller ends *ret_store with bucket_store_close(). */
-int bucket_store_open(int dirfd, const char *name, struct bucket_store **ret_store,
-                      struct err *err) MUST_CHECK;
+int bucket_store_open(int dirfd, const char *name, struct bucket_store **ret_store, struct err *err)
+    MUST_CHECK;
 void bucket_store_close(struct bucket_store *s); /* NULL is allowed */
 
 bool bucket_name_is_valid(const char *name);
@@ -35,9 +35,8 @@ struct bucket_info {
 int bucket_find(struct bucket_store *s, const char *bucket, struct bucket_info *ret_info,
                 struct err *err) MUST_CHECK;
 /* Every bucket's name, in no order. */
-int bucket_each(struct bucket_store *s,
-                int (*each)(void *ctx, const char *bucket, struct err *err), void *ctx,
-                struct err *err) MUST_CHECK;
+int bucket_each(struct bucket_store *s, int (*each)(void *ctx, const char *bucket, struct err *err),
+                void *ctx, struct err *err) MUST_CHECK;
 int bucket_delete(struct bucket_store *s, const char *bucket, struct err *err)
     MUST_CHECK; /* ERR_STATE: not empty */
 
@@ -60,8 +59,9 @@ struct incoming {
 };
 int incoming_begin(struct bucket_store *s, struct incoming *ret, struct err *err) MUST_CHECK;
 int incoming_add(struct incoming *in, const void *bytes, size_t n, struct err *err) MUST_CHECK;
-/* Of what came: hexadecimal. Once, after the last byte. */
-void incoming_digests(struct incoming *in, char ret_sha256[SHA256_HEX_SIZE], char ret_md5[33]);
+/* Of what came, hexadecimal, and the MD5 also as Content-MD5 has it. Once, after the last byte. */
+void incoming_digests(struct incoming *in, char ret_sha256[SHA256_HEX_SIZE], char ret_md5[33],
+                      char ret_md5_base64[32]);
 void incoming_drop(struct bucket_store *s, struct incoming *in);
 /* The file becomes the object info->key; size and time are filled in. */
 int incoming_to_object(struct bucket_store *s, struct incoming *in, const char *bucket,

@@ -35,8 +35,8 @@ int incoming_begin(struct bucket_store *s, struct incoming *ret, struct err *err
         return err_set(err, ERR_NOMEM, "object store: MD5 is not to be had");
     }
     sha256_init(&ret->sha256);
-    ret->fd = openat(s->tmp_fd, ret->name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
-                     0600);
+    ret->fd =
+        openat(s->tmp_fd, ret->name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (ret->fd < 0) {
         EVP_MD_CTX_free(ret->md5);
         ret->md5 = NULL;
@@ -54,7 +54,7 @@ int incoming_add(struct incoming *in, const void *bytes, size_t n, struct err *e
 }
 
 void incoming_digests(struct incoming *in, char ret_sha256[SHA256_HEX_SIZE],
-                      char ret_md5[MD5_HEX_SIZE])
+                      char ret_md5[MD5_HEX_SIZE], char ret_md5_base64[32])
 {
     unsigned char digest[EVP_MAX_MD_SIZE];
     unsigned n = 0;
@@ -62,6 +62,7 @@ void incoming_digests(struct incoming *in, char ret_sha256[SHA256_HEX_SIZE],
     sha256_end_hex(&in->sha256, ret_sha256);
     (void)EVP_DigestFinal_ex(in->md5, digest, &n); /* as above */
     str_hex(digest, 16, ret_md5);
+    (void)EVP_EncodeBlock((unsigned char *)ret_md5_base64, digest, 16); /* 24 characters */
 }
 
 void incoming_drop(struct bucket_store *s, struct incoming *in)

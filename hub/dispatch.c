@@ -13,6 +13,14 @@ static const struct api_entry entries[] = {
     {                                                                                              \
         "AmazonSSM", name, "ssm", run, AUTH_SIGNED                                                 \
     }
+#define LOGS(name, run)                                                                            \
+    {                                                                                              \
+        "Logs_20140328", name, "logs", run, AUTH_SIGNED                                            \
+    }
+#define KMS(name, run)                                                                             \
+    {                                                                                              \
+        "TrentService", name, "kms", run, AUTH_SIGNED                                              \
+    }
 #define NODE(name, run, auth)                                                                      \
     {                                                                                              \
         "AmazonSSM", name, "ssm", run, auth                                                        \
@@ -52,10 +60,23 @@ static const struct api_entry entries[] = {
     SSM("DescribeActivations", api_describe_activations),
     SSM("DeleteActivation", api_delete_activation),
     SSM("DeregisterManagedInstance", api_deregister_managed_instance),
+    LOGS("CreateLogGroup", api_create_log_group),
+    LOGS("CreateLogStream", api_create_log_stream),
+    LOGS("DeleteLogGroup", api_delete_log_group),
+    LOGS("PutLogEvents", api_put_log_events),
+    LOGS("DescribeLogGroups", api_describe_log_groups),
+    LOGS("DescribeLogStreams", api_describe_log_streams),
+    LOGS("GetLogEvents", api_get_log_events),
+    LOGS("FilterLogEvents", api_filter_log_events),
+    KMS("Encrypt", api_kms_encrypt),
+    KMS("Decrypt", api_kms_decrypt),
+    KMS("GenerateDataKey", api_kms_generate_data_key),
     NODE("RegisterManagedInstance", api_register_managed_instance, AUTH_OPEN),
     NODE("RequestManagedInstanceRoleToken", api_request_role_token, AUTH_NODE),
     NODE("UpdateManagedInstancePublicKey", api_update_public_key, AUTH_NODE),
 #undef NODE
+#undef KMS
+#undef LOGS
 #undef MDS
 #undef SSM
 };
@@ -87,9 +108,12 @@ int api_run(struct call *call, const struct api_entry *entry, const char *body, 
 {
     AUTO(cJSON_Delete) cJSON *in = NULL;
     struct store *store = call->hub->store;
+    bool is_log = str_eq(entry->service, "logs");
     int r;
 
-    r = json_parse(body, n, API_MAX_BODY_BYTES, JSON_REFUSE, "request", &in, err);
+    /* What a script writes is logged as it is, NULs and all. */
+    r = json_parse(body, n, is_log ? API_MAX_REQUEST_BYTES : API_MAX_BODY_BYTES,
+                   is_log ? JSON_MEND : JSON_REFUSE, "request", &in, err);
     if (r == ERR_NOMEM)
         return r;
     if (r == 0)

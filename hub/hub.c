@@ -168,6 +168,7 @@ static int run(const struct options *o, struct err *err)
 {
     AUTO(access_keys_done) struct access_keys credentials = {0};
     AUTO(store_close) struct store *store = NULL;
+    AUTO(bucket_store_close) struct bucket_store *buckets = NULL;
     AUTO(close_fd) int dir_fd = -1;
     struct hub hub = {.region = o->region,
                       .poll_ms = o->poll_ms,
@@ -186,9 +187,12 @@ static int run(const struct options *o, struct err *err)
         r = vault_read_or_make(dir_fd, KEY_FILE, &hub.vault, err);
     if (r == 0)
         r = open_store(o, clock_wall_ms() + o->date_offset_ms, &store, err);
+    if (r == 0)
+        r = bucket_store_open(dir_fd, "s3", &buckets, err);
     if (r < 0)
         return r;
     hub.store = store;
+    hub.buckets = buckets;
     r = serve(o, &hub, &credentials, dir_fd, err);
     vault_done(&hub.vault);
     return r;

@@ -132,14 +132,18 @@ static void find_names(struct s3_request *q)
 
 /* ---- its body ---- */
 
+/* The first failure stays in q->body_err, for the answer. */
 static void keep(struct s3_request *q, const void *bytes, size_t n)
 {
+    int r = 0;
+
     if (q->body_err.code != 0)
         return;
     if (q->incoming.fd >= 0)
-        (void)incoming_add(&q->incoming, bytes, n, &q->body_err); /* told in the answer */
+        r = incoming_add(&q->incoming, bytes, n, &q->body_err);
     else if (buf_add(&q->small, bytes, n) < 0)
-        (void)buf_error(&q->small, "body", &q->body_err);
+        r = buf_error(&q->small, "body", &q->body_err);
+    q->body_err.code = r;
 }
 
 /* aws-chunked: "<size>[;extension]\r\n<bytes>\r\n" ... "0\r\n<trailers>\r\n". */
@@ -214,14 +218,13 @@ static const char *s3_name_of(const char *code)
 static bool check_body(struct s3_request *q, const char *claimed, struct s3_answer *a)
 {
     const char *md5 = s3_header(q, "Content-MD5");
-    char base64[64];
 
     if (q->body_err.code != 0) {
         s3_refuse_err(q, a, "NoSuchKey", &q->body_err);
         return false;
     }
     if (q->incoming.fd >= 0)
-        incoming_digests(&q->incoming, q->body_sha256, q->body_md5);
+        incoming_digests(&q->incoming, q->body_sha256, q->body_md5, q->body_md5_base64);
     else
         sha256_hex_of(q->small.data, q->small.len, q->body_sha256);
     if (!str_eq(claimed, UNSIGNED) && !str_eq(claimed, UNSIGNED_CHUNKED) &&
@@ -230,25 +233,9 @@ static bool check_body(struct s3_request *q, const char *claimed, struct s3_answ
                   "The provided 'x-amz-content-sha256' header does not match what was computed.");
         return false;
     }
-    if (md5 != NULL && q->incoming.fd >= 0) {
-        static const char alphabet[] = ACCESS_KEYS_BASE64;
-        unsigned char digest[18] = {0};
-        size_t i, n = 0;
-
-        (void)str_unhex(q->body_md5, digest, 16); /* ours */
-        for (i = 0; i < 18; i += 3) {
-            unsigned v = (unsigned)digest[i] << 16 | (unsigned)digest[i + 1] << 8 | digest[i + 2];
-
-            base64[n++] = alphabet[v >> 18 & 63];
-            base64[n++] = alphabet[v >> 12 & 63];
-            base64[n++] = alphabet[v >> 6 & 63];
-            base64[n++] = alphabet[v & 63];
-        }
-        memcpy(base64 + 22, "==", 3);
-        if (!str_eq(md5, base64)) {
-            s3_refuse(q, a, 400, "BadDigest", "The Content-MD5 you specified did not match.");
-            return false;
-        }
+    if (md5 != NULL && q->incoming.fd >= 0 && !str_eq(md5, q->body_md5_base64)) {
+        s3_refuse(q, a, 400, "BadDigest", "The Content-MD5 you specified did not match.");
+        return false;
     }
     return true;
 }
@@ -414,8 +401,8 @@ static int copy_head(struct s3_request *q, const struct s3_head *head, struct er
     if (q->headers == NULL)
         return err_set(err, ERR_NOMEM, "S3 request: out of memory");
     for (i = 0; i < head->n_headers; i++) {
-        q->headers[i] = (struct header){strdup(head->headers[i].name),
-                                        strdup(head->headers[i].value)};
+        q->headers[i] =
+            (struct header){strdup(head->headers[i].name), strdup(head->headers[i].value)};
         q->n_headers++;
         if (q->headers[i].name == NULL || q->headers[i].value == NULL)
             return err_set(err, ERR_NOMEM, "S3 request: out of memory");

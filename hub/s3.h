@@ -6,7 +6,7 @@
 
 #include "hub/api.h"
 #include "hub/bucket_store.h"
-#include "transport/header.h"
+#include "transport/sigv4.h"
 
 struct s3_request;
 
@@ -33,8 +33,8 @@ void s3_request_add(struct s3_request *q, const void *bytes, size_t n);
 
 struct s3_answer {
     unsigned status;
-    struct buf body; /* owned */
-    int fd;          /* owned; >= 0: `len` bytes from `offset` of it instead */
+    struct buf body;     /* owned */
+    int fd;              /* owned; >= 0: `len` bytes from `offset` of it instead */
     int64_t offset, len; /* of a HEAD: what a GET would have sent */
     char headers[S3_MAX_ANSWER_HEADERS][2][512];
     size_t n_headers;

@@ -27,7 +27,7 @@ struct s3_request {
     int chunk_state;
     uint64_t chunk_left;
     struct err body_err; /* code 0: the body is fine so far */
-    char body_sha256[SHA256_HEX_SIZE], body_md5[33];
+    char body_sha256[SHA256_HEX_SIZE], body_md5[33], body_md5_base64[32];
     int64_t now_ms;
 };
 

@@ -88,8 +88,8 @@ static void add_object(struct page_of_objects *p, const struct object_info *o)
 /* The part of a key up to and with the first delimiter behind the prefix. */
 static bool folder_of(const struct page_of_objects *p, const char *key, char *ret, size_t size)
 {
-    const char *found = p->delimiter[0] != '\0' ? strstr(key + strlen(p->prefix), p->delimiter)
-                                                : NULL;
+    const char *found =
+        p->delimiter[0] != '\0' ? strstr(key + strlen(p->prefix), p->delimiter) : NULL;
     size_t n;
 
     if (found == NULL)

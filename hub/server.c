@@ -16,6 +16,7 @@
 #include "base/log.h"
 #include "base/str.h"
 #include "hub/auth.h"
+#include "hub/s3.h"
 
 #define MAX_HEADERS 100
 #define MAX_CONNECTIONS 1000
@@ -28,7 +29,9 @@ struct request {
     struct MHD_Connection *connection;
     struct request *previous, *next; /* in server->waiting */
     struct buf body;                 /* owned */
-    const struct api_entry *entry;   /* NULL for the test calls */
+    char *target;                    /* owned; as it came, not decoded */
+    struct s3_request *s3;           /* owned; NULL: not one of S3's */
+    const struct api_entry *entry;   /* NULL for the test calls and for S3 */
     struct auth_caller caller;       /* once it was checked */
     char path[32];
     char operation[64]; /* for the log and for fault rules */
@@ -37,6 +40,7 @@ struct request {
     int64_t started_us;
     int64_t wake_ms;  /* while waiting */
     int64_t until_ms; /* of a poll: the last look */
+    bool is_begun;
     bool is_too_large;
     bool is_checked;  /* signature and faults were looked at */
     bool is_poll;     /* waits for a message rather than for the time alone */
@@ -361,6 +365,146 @@ static enum MHD_Result serve(struct request *request, const char *method)
     return admit(request, &result) ? run_operation(request) : result;
 }
 
+/* ---- S3 ---- */
+
+/* The body that an answer to a HEAD does not have. */
+static ssize_t no_body(void *ctx, uint64_t at, char *bytes, size_t size)
+{
+    (void)ctx;
+    (void)at;
+    (void)bytes;
+    (void)size;
+    return MHD_CONTENT_READER_END_OF_STREAM;
+}
+
+/* Takes what `a` owns. */
+static enum MHD_Result answer_s3(struct request *request, struct s3_answer *a, bool is_head)
+{
+    struct MHD_Response *response = NULL;
+    enum MHD_Result result;
+    size_t i, n = a->body.len;
+    bool has_xml = n > 0;
+    int fd = TAKE_FD(a->fd);
+
+    if (is_head && fd >= 0) { /* the length of what is not sent */
+        (void)close(fd);      /* only read from */
+        response = MHD_create_response_from_callback((uint64_t)a->len, 4096, no_body, NULL, NULL);
+    } else if (fd >= 0 && a->status < 300) {
+        response =
+            MHD_create_response_from_fd_at_offset64((uint64_t)a->len, fd, (uint64_t)a->offset);
+        if (response == NULL)
+            (void)close(fd);
+    } else {
+        char *bytes = n > 0 ? buf_take(&a->body) : NULL;
+
+        close_fd_cleanup(&fd);
+        response = MHD_create_response_from_buffer(n, bytes, MHD_RESPMEM_MUST_FREE);
+        if (response == NULL)
+            free(bytes);
+    }
+    if (response == NULL)
+        return MHD_NO;
+    if (has_xml)
+        (void)MHD_add_response_header(response, "Content-Type",
+                                      "application/xml"); /* as answer() */
+    for (i = 0; i < a->n_headers; i++)
+        (void)MHD_add_response_header(response, a->headers[i][0], a->headers[i][1]);
+    add_date(response, hub_now_ms(request->server->config.hub));
+    log_call(request, a->status, a->error_code);
+    result = MHD_queue_response(request->connection, a->status, response);
+    MHD_destroy_response(response);
+    request->is_finished = true;
+    return result;
+}
+
+static enum MHD_Result serve_s3(struct request *request, const char *method)
+{
+    struct hub *hub = request->server->config.hub;
+    bool is_head = str_eq(method, "HEAD");
+    struct s3_answer a;
+    struct fault_rule fault;
+    enum MHD_Result result;
+
+    if (!request->is_checked) {
+        request->is_checked = true;
+        if (faults_take(&hub->faults, request->operation, BIT(FAULT_ERROR) | BIT(FAULT_FORGET),
+                        &fault)) {
+            s3_request_refuse(request->s3, fault.status, fault.code, "A fault on request.", &a);
+            result = answer_s3(request, &a, is_head);
+            s3_answer_done(&a);
+            return result;
+        }
+        request->is_lost = faults_take(&hub->faults, request->operation, BIT(FAULT_LOSE), &fault);
+        if (faults_take(&hub->faults, request->operation, BIT(FAULT_RESET), &fault))
+            return reset_connection(request);
+        if (faults_take(&hub->faults, request->operation, BIT(FAULT_DELAY), &fault)) {
+            wait_until(request, hub_now_ms(hub) + fault.delay_ms);
+            return MHD_YES;
+        }
+    }
+    s3_request_run(request->s3, hub_now_ms(hub), &a);
+    result = request->is_lost ? reset_connection(request) : answer_s3(request, &a, is_head);
+    s3_answer_done(&a);
+    return result;
+}
+
+/* The head is here: S3's bodies go to disk as they come. False: the connection is to be closed. */
+static bool begin_request(struct request *request, const char *method)
+{
+    struct server *server = request->server;
+    struct header_list headers = {.n = 0};
+    struct s3_head head = {.method = method, .target = request->target, .headers = headers.list};
+    struct err err;
+
+    request->is_begun = true;
+    (void)MHD_get_connection_values(request->connection, MHD_HEADER_KIND, collect_header, &headers);
+    head.n_headers = headers.n;
+    if (!s3_is_request(&head))
+        return true;
+    if (s3_request_new(server->config.hub, server->config.credentials, &head, &request->s3, &err) <
+        0) {
+        log_error("%s: %s", request->operation, err.text);
+        return false;
+    }
+    (void)str_copy(request->operation, sizeof(request->operation),
+                   s3_request_operation(request->s3));                     /* ours: fits */
+    (void)str_copy(request->note, sizeof(request->note), request->target); /* for the log; cut */
+    return true;
+}
+
+/* A piece of a body. A connection that is to be cut is cut in the middle of it. */
+static bool add_piece(struct request *request, const char *upload, size_t n)
+{
+    struct hub *hub = request->server->config.hub;
+    struct fault_rule fault;
+
+    if (request->s3 != NULL) {
+        if (faults_take(&hub->faults, request->operation, BIT(FAULT_RESET), &fault))
+            return false;
+        s3_request_add(request->s3, upload, n);
+    } else if (buf_add(&request->body, upload, n) < 0) {
+        request->is_too_large = true; /* the rest is read and dropped, so that we can say so */
+    }
+    return true;
+}
+
+/* The target as it came: libmicrohttpd decodes it, but signatures are over what was sent. What is
+ * returned becomes the request's context. */
+static void *on_target(void *ctx, const char *target, struct MHD_Connection *connection)
+{
+    struct request *request = calloc(1, sizeof(*request));
+
+    if (request == NULL)
+        return NULL;
+    request->server = ctx;
+    request->connection = connection;
+    request->started_us = clock_monotonic_us();
+    buf_init(&request->body, API_MAX_REQUEST_BYTES);
+    ids_uuid4(request->id);
+    request->target = strdup(target);
+    return request;
+}
+
 /* libmicrohttpd's way to hand over a request: first without body, then its pieces, then an empty
  * piece; again with an empty piece after each time it was suspended. */
 static enum MHD_Result on_request(void *ctx, struct MHD_Connection *connection, const char *url,
@@ -369,29 +513,26 @@ static enum MHD_Result on_request(void *ctx, struct MHD_Connection *connection, 
 {
     struct request *request = *request_ctx;
 
-    (void)version; /* 1.0 and 1.1 are served alike */
-    if (request == NULL) {
-        request = calloc(1, sizeof(*request));
-        if (request == NULL)
-            return MHD_NO;
-        request->server = ctx;
-        request->connection = connection;
-        request->started_us = clock_monotonic_us();
-        buf_init(&request->body, API_MAX_BODY_BYTES);
-        ids_uuid4(request->id);
+    (void)ctx;        /* the request knows its server */
+    (void)connection; /* and its connection */
+    (void)version;    /* 1.0 and 1.1 are served alike */
+    if (request == NULL || request->target == NULL)
+        return MHD_NO;
+    if (!request->is_begun) {
         if (!str_copy(request->path, sizeof(request->path), url)) /* longer than any we know */
             (void)str_copy(request->path, sizeof(request->path), "/?");
         (void)str_copy(request->operation, sizeof(request->operation), request->path);
-        *request_ctx = request;
-        return MHD_YES;
+        return begin_request(request, method) ? MHD_YES : MHD_NO;
     }
     if (*upload_size > 0) {
-        if (buf_add(&request->body, upload, *upload_size) < 0)
-            request->is_too_large = true; /* the rest is read and dropped, so that we can say so */
+        if (!add_piece(request, upload, *upload_size))
+            return reset_connection(request);
         *upload_size = 0;
         return MHD_YES;
     }
-    return request->is_finished ? MHD_YES : serve(request, method);
+    if (request->is_finished)
+        return MHD_YES;
+    return request->s3 != NULL ? serve_s3(request, method) : serve(request, method);
 }
 
 static void on_request_end(void *ctx, struct MHD_Connection *connection, void **request_ctx,
@@ -406,6 +547,8 @@ static void on_request_end(void *ctx, struct MHD_Connection *connection, void **
         return;
     stop_waiting(request);
     buf_done(&request->body);
+    s3_request_free(request->s3);
+    free(request->target);
     free(request);
     *request_ctx = NULL;
 }
@@ -432,9 +575,10 @@ int server_new(const struct server_config *config, struct server **ret_server, s
         tls[0].option = MHD_OPTION_END;
     server->daemon = MHD_start_daemon(
         flags, 0, NULL, NULL, on_request, server, MHD_OPTION_LISTEN_SOCKET, config->listen_fd,
-        MHD_OPTION_NOTIFY_COMPLETED, on_request_end, server, MHD_OPTION_CONNECTION_LIMIT,
-        (unsigned)MAX_CONNECTIONS, MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_CONNECTION_S,
-        MHD_OPTION_ARRAY, tls, MHD_OPTION_END);
+        MHD_OPTION_URI_LOG_CALLBACK, on_target, server, MHD_OPTION_NOTIFY_COMPLETED, on_request_end,
+        server, MHD_OPTION_CONNECTION_LIMIT, (unsigned)MAX_CONNECTIONS,
+        MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_CONNECTION_S, MHD_OPTION_ARRAY, tls,
+        MHD_OPTION_END);
     if (server->daemon == NULL)
         return err_set(err, ERR_SYSTEM, "HTTP server: libmicrohttpd did not start%s",
                        config->cert_pem != NULL

@@ -54,9 +54,18 @@ static const char tables_3[] =
     "CREATE TABLE parameter_label(name TEXT, label TEXT, version INTEGER,"
     "  PRIMARY KEY (name, label));";
 
+/* What agents log. */
+static const char tables_4[] =
+    "CREATE TABLE log_group(name TEXT PRIMARY KEY, created_ms INTEGER, kms_key_id TEXT);"
+    "CREATE TABLE log_stream(seq INTEGER PRIMARY KEY, log_group TEXT, name TEXT,"
+    "  created_ms INTEGER, UNIQUE (log_group, name));"
+    "CREATE TABLE log_event(seq INTEGER PRIMARY KEY, log_stream INTEGER, at_ms INTEGER,"
+    "  ingested_ms INTEGER, message TEXT);"
+    "CREATE INDEX log_event_stream ON log_event(log_stream, seq);";
+
 /* Version n of the store is made from n - 1 by tables[n - 1]. What was released is never changed.
  */
-static const char *const tables[] = {tables_1, tables_2, tables_3};
+static const char *const tables[] = {tables_1, tables_2, tables_3, tables_4};
 
 #define STORE_VERSION ((int64_t)ARRAY_LEN(tables))
 

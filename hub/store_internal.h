@@ -37,6 +37,27 @@
     "(status = 'Pending' AND deliver_by_ms <= ?1) OR (ended_ms = 0 AND expires_ms <= ?1)"
 
 #define QUERIES(X)                                                                                 \
+    X(Q_LOG_GROUP_ADD, "INSERT INTO log_group VALUES (?1,?2,?3)")                                  \
+    X(Q_LOG_GROUP_DELETE, "DELETE FROM log_group WHERE name = ?1")                                 \
+    X(Q_LOG_GROUP_EVENTS_DELETE, "DELETE FROM log_event WHERE log_stream IN (SELECT seq "          \
+                                 "FROM log_stream WHERE log_group = ?1)")                          \
+    X(Q_LOG_GROUP_STREAMS_DELETE, "DELETE FROM log_stream WHERE log_group = ?1")                   \
+    X(Q_LOG_GROUPS, "SELECT name, created_ms, kms_key_id FROM log_group "                          \
+                    "WHERE name > ?1 AND substr(name, 1, length(?2)) = ?2 ORDER BY name")          \
+    X(Q_LOG_STREAM_ADD, "INSERT INTO log_stream VALUES (NULL,?1,?2,?3)")                           \
+    X(Q_LOG_STREAMS, "SELECT seq, name, created_ms, (SELECT max(ingested_ms) FROM log_event e "    \
+                     "WHERE e.log_stream = s.seq) FROM log_stream s WHERE log_group = ?1 "         \
+                     "AND name > ?2 AND substr(name, 1, length(?3)) = ?3 ORDER BY name")           \
+    X(Q_LOG_EVENT_ADD, "INSERT INTO log_event VALUES (NULL,?1,?2,?3,?4)")                          \
+    X(Q_LOG_EVENTS, "SELECT seq, at_ms, ingested_ms, message FROM log_event "                      \
+                    "WHERE log_stream = ?1 AND seq > ?2 ORDER BY seq")                             \
+    X(Q_LOG_EVENTS_BEFORE, "SELECT seq, at_ms, ingested_ms, message FROM (SELECT * FROM "          \
+                           "log_event WHERE log_stream = ?1 AND seq < ?2 ORDER BY seq DESC "       \
+                           "LIMIT ?3) ORDER BY seq")                                               \
+    X(Q_LOG_EVENTS_OF_GROUP,                                                                       \
+      "SELECT e.seq, at_ms, ingested_ms, message, s.name FROM log_event e JOIN log_stream s "      \
+      "ON e.log_stream = s.seq WHERE s.log_group = ?1 AND substr(s.name, 1, length(?2)) = ?2 "     \
+      "AND e.seq > ?3 ORDER BY e.seq")                                                             \
     X(Q_ACTIVATION_ADD, "INSERT INTO activation VALUES (NULL,?1,?2,?3,?4,?5,?6,0,?7,?8,?9)")       \
     X(Q_ACTIVATIONS, ACTIVATION_COLUMNS_ "WHERE seq < ?1 ORDER BY seq DESC")                       \
     X(Q_ACTIVATION_FIND, ACTIVATION_COLUMNS_ "WHERE id = ?1")                                      \
