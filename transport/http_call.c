@@ -3,7 +3,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/stat.h>
 
+#include "base/clock.h"
 #include "base/str.h"
 #include "transport/http_internal.h"
 
@@ -197,6 +199,35 @@ static void set_protocols(CURL *easy, bool is_https)
 #endif
 }
 
+/* libcurl keeps the authorities of a file for a day. One that is removed from it, or the file
+ * itself, must not be trusted that long: what was read before the file changed is read again.
+ * (Directories are looked up each time.) */
+static void watch_ca_file(struct http *http, CURL *easy, const char *file)
+{
+#if LIBCURL_VERSION_NUM >= 0x075700
+    int64_t now = clock_monotonic_us();
+    bool is_first = http->ca_checked_us == 0;
+    struct stat st;
+
+    if (stat(file, &st) < 0)
+        memset(&st, 0, sizeof(st));
+    if (!is_first &&
+        (st.st_ino != http->ca_seen.st_ino || st.st_dev != http->ca_seen.st_dev ||
+         st.st_size != http->ca_seen.st_size || st.st_mtim.tv_sec != http->ca_seen.st_mtim.tv_sec ||
+         st.st_mtim.tv_nsec != http->ca_seen.st_mtim.tv_nsec))
+        http->ca_changed_us = now;
+    http->ca_checked_us = now;
+    http->ca_seen = st;
+    if (http->ca_changed_us != 0) /* 0 s: not kept at all */
+        (void)curl_easy_setopt(easy, CURLOPT_CA_CACHE_TIMEOUT,
+                               (long)((now - http->ca_changed_us) / 1000000));
+#else
+    (void)http; /* nor does it keep them */
+    (void)easy;
+    (void)file;
+#endif
+}
+
 /* Does nothing for plain http, so that a node that uses no TLS never reads a certificate. */
 static int set_tls(struct http *http, CURL *easy, struct err *err)
 {
@@ -216,6 +247,8 @@ static int set_tls(struct http *http, CURL *easy, struct err *err)
         (void)curl_easy_setopt(easy, CURLOPT_PROXY_CAINFO, file);
         (void)curl_easy_setopt(easy, CURLOPT_PROXY_CAPATH, dir);
     }
+    if (file != NULL)
+        watch_ca_file(http, easy, file);
     (void)curl_easy_setopt(easy, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
     (void)curl_easy_setopt(easy, CURLOPT_PROXY_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
     (void)curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, 1L);

@@ -3,6 +3,7 @@
 #define SSMD_TRANSPORT_HTTP_INTERNAL_H
 
 #include <curl/curl.h>
+#include <sys/stat.h>
 
 #include "transport/ca.h"
 #include "transport/http.h"
@@ -21,6 +22,9 @@ struct http {
 
     struct proxy_settings proxies;
     struct ca_location *ca; /* owned; looked up with the first https request */
+    struct stat ca_seen;    /* its file, as it was last; zero: not there */
+    int64_t ca_checked_us;  /* when it was looked at; monotonic; 0: not yet */
+    int64_t ca_changed_us;  /* when it was seen to be another; 0: never */
     struct env_source env;
     char *ca_file, *ca_path, *user_agent; /* owned; may be NULL */
     int64_t connect_timeout_ms;

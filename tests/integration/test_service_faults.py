@@ -1,8 +1,13 @@
 #!/usr/bin/python3
 """The service fails, refuses, forgets, stammers, is away, or lives in another hour: every command is
 reported all the same, with one terminal status."""
+import contextlib
 import os
+import shutil
 import signal
+import socket
+import sqlite3
+import threading
 
 from harness import Suite, check, document, equal, wait_for
 
@@ -65,6 +70,113 @@ def each_message_ten_times_runs_once(world):
         for message in messages:
             agent.hub.redeliver(message)
     wait_for("the duplicates to be counted", lambda: agent.status()["n_duplicates"] >= 27)
+    expect_reported_once(world, agent, messages)
+
+
+@suite.case
+def what_comes_again_after_a_month_is_known_by_the_ledger(world):
+    agent = world.agent().start()
+    messages = run_three(world, agent)
+    expect_reported_once(world, agent, messages)
+    before = [agent.record(message).sequence for message in messages]
+    agent.terminate()
+    with contextlib.closing(sqlite3.connect(agent.journal_path)) as journal:  # as retention does
+        journal.execute("PRAGMA foreign_keys = ON")
+        journal.execute("DELETE FROM instance")
+        journal.commit()
+    shutil.rmtree(agent.jobs_dir)
+    agent.start()
+    for message in messages:
+        agent.hub.redeliver(message)
+    wait_for("the messages to be known", lambda: (agent.status() or {}).get("n_duplicates", 0) >= 3)
+    wait_for("their answers", lambda: all(agent.record(message).sequence[-1] == "AcknowledgeMessage"
+                                          for message in messages))
+    for n, message in enumerate(messages):
+        equal("how often it ran", len(world.lines(f"ran.{n}")), 1)
+        equal("terminal replies", len(agent.record(message).terminal), 1)
+        equal("what was said the first time", agent.record(message).sequence[:len(before[n])], before[n])
+    equal("jobs", [row["id"] for row in agent.query("SELECT id FROM instance")], [])
+
+
+class Dripping:
+    """A way to the hub on which answers come slowly, or stand still. What is asked goes through at once."""
+
+    def __init__(self, world, hub):
+        self.hub = hub
+        self.pause_s = 0  # after every few bytes of an answer; None: its first bytes come, and nothing more
+        self.n_stopped = 0
+        self.server = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self.server.getsockname()[1]}"
+        self.end = threading.Event()
+        threading.Thread(target=self.serve, daemon=True).start()
+        world.at_end.append(self.stop)
+
+    def serve(self):
+        while not self.end.is_set():
+            with contextlib.suppress(OSError):
+                connection, _ = self.server.accept()
+                threading.Thread(target=self.carry, args=(connection,), daemon=True).start()
+
+    def carry(self, near):
+        with near, contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.hub.port)) as far:
+            threading.Thread(target=self.ask, args=(near, far), daemon=True).start()
+            while data := far.recv(65536):
+                if self.pause_s is None:
+                    near.sendall(data[:20])
+                    self.n_stopped += 1
+                    wait_for("the client to give up", lambda: self.is_gone(near) or self.pause_s is not None
+                             or self.end.is_set(), timeout=300, every=0.1)
+                    return
+                for at in range(0, len(data), 16):
+                    near.sendall(data[at:at + 16])
+                    self.end.wait(self.pause_s)
+
+    @staticmethod
+    def is_gone(near):
+        with contextlib.suppress(BlockingIOError, OSError):
+            return near.recv(1, socket.MSG_DONTWAIT | socket.MSG_PEEK) == b""
+        return False
+
+    @staticmethod
+    def ask(near, far):
+        with contextlib.suppress(OSError):
+            while data := near.recv(65536):
+                far.sendall(data)
+            far.shutdown(socket.SHUT_WR)
+
+    def stop(self):
+        self.end.set()
+        with contextlib.suppress(OSError):
+            self.server.shutdown(socket.SHUT_RDWR)
+        self.server.close()
+
+
+def through(world):
+    hub = world.hub()
+    way = Dripping(world, hub)
+    agent = world.agent(hub)
+    agent.config["Ssm"]["Endpoint"] = agent.config["Mds"]["Endpoint"] = way.url
+    agent.config["Mds"]["StopTimeoutMillis"] = 10000
+    agent.write_config()
+    return way, agent
+
+
+@suite.case
+def answers_that_drip_are_answers(world):
+    way, agent = through(world)
+    way.pause_s = 0.02
+    agent.start()
+    expect_reported_once(world, agent, run_three(world, agent))
+
+
+@suite.case
+def answers_that_stand_still_are_given_up_and_asked_for_again(world):
+    way, agent = through(world)
+    way.pause_s = None
+    agent.start().wait_until_serving()
+    messages = run_three(world, agent)
+    wait_for("a poll that stands still to be given up", lambda: way.n_stopped >= 3, timeout=90)
+    way.pause_s = 0
     expect_reported_once(world, agent, messages)
 
 
