@@ -25,7 +25,7 @@ struct aws {
     uv_loop_t *loop;
     struct http *http;
     struct credentials_provider *credentials;
-    char signing_region[128];
+    char signing_regions[AWS_SERVICE_COUNT][128];
     struct endpoint endpoints[AWS_SERVICE_COUNT];
     int64_t retry_unit_ms;
     int64_t offset_ms;
@@ -40,6 +40,7 @@ struct aws_call {
     struct credentials_waiter waiter;
     enum aws_service service;
     char operation[64];
+    char path[512]; /* "": JSON-RPC */
     struct buf body;
     int64_t timeout_ms;
     size_t max_response_bytes;
@@ -112,6 +113,24 @@ static int64_t retry_delay_ms(const struct aws_call *call, const struct http_res
     return delay;
 }
 
+/* A call to a path: 201 alone is a success, errors may be XML as well as JSON (spec 02, section 6).
+ */
+static void judge_path(const struct http_response *response, struct aws_error *error,
+                       struct aws_verdict *ret_verdict)
+{
+    if (response->status == 201)
+        return;
+    aws_error_parse(response->body, response->len, error);
+    if (strstr(response->body, "<AccessDeniedException>") != NULL)
+        (void)str_copy(error->code, sizeof(error->code), "AccessDeniedException");
+    *ret_verdict = aws_classify(response->status, error->code);
+    if (ret_verdict->code == 0)
+        ret_verdict->code = ERR_PROTOCOL;
+    /* A refused signature has no name that could be relied on here. */
+    if (response->status == 403 && !str_eq(error->code, "AccessDeniedException"))
+        ret_verdict->may_be_clock = true;
+}
+
 /* What the service said, in one line; the caller's callback gets it too. */
 static void judge(const struct aws_call *call, const struct http_response *response,
                   const char *request_id, struct aws_error *error, struct aws_verdict *ret_verdict,
@@ -127,13 +146,19 @@ static void judge(const struct aws_call *call, const struct http_response *respo
         *err = *response->err;
         (void)err_wrap(err, "%s %s", name, call->operation);
     } else {
-        if (!is_success) {
+        if (call->path[0] != '\0') {
+            judge_path(response, error, &v);
+        } else if (!is_success) {
             aws_error_parse(response->body, response->len, error);
             v = aws_classify(response->status, error->code);
         } else if (!aws_is_success_body(response->body, response->len, request_id[0] != '\0')) {
             v.code = ERR_PROTOCOL;
         }
-        if (v.code == ERR_PROTOCOL)
+        if (v.code != 0 && call->path[0] != '\0')
+            (void)err_set(err, v.code, "%s %s: HTTP %ld%s%.300s", name, call->operation,
+                          response->status, is_success ? " instead of 201" : ": ",
+                          is_success ? "" : response->body); /* a success may hold a token */
+        else if (v.code == ERR_PROTOCOL)
             (void)err_set(err, v.code,
                           "%s %s: %s answered HTTP %ld with a body that is not the service's JSON "
                           "(is there a proxy or a login page in between?)",
@@ -225,22 +250,26 @@ static int send_request(struct aws_call *call, const struct credentials *c, stru
 {
     struct aws *aws = call->aws;
     const struct endpoint *e = &aws->endpoints[call->service];
+    bool has_path = call->path[0] != '\0';
     const struct aws_sign sign = {.endpoint = e,
                                   .service = call->service,
                                   .operation = call->operation,
-                                  .region = aws->signing_region,
+                                  .path = has_path ? call->path : NULL,
+                                  .region = aws->signing_regions[call->service],
                                   .now_ms = aws_now_ms(aws),
                                   .body = call->body.data,
                                   .body_len = call->body.len,
                                   .credentials = c,
                                   .key = call->key};
+    char url[sizeof(e->origin) + sizeof(call->path)];
     AUTO(aws_headers_done) struct aws_headers headers = {.n = 0};
     int r = aws_headers_make(&sign, &headers, err);
 
     if (r < 0)
         return r;
+    (void)snprintf(url, sizeof(url), "%s%s", e->origin, call->path);
     const struct http_request request = {.method = "POST",
-                                         .url = e->url,
+                                         .url = has_path ? url : e->url,
                                          .headers = headers.list,
                                          .n_headers = headers.n,
                                          .body = call->body.data,
@@ -297,15 +326,18 @@ int aws_new(uv_loop_t *loop, const struct aws_options *options, struct aws **ret
     if (signing_region == NULL || *signing_region == '\0')
         signing_region = options->region;
     for (i = 0; i < AWS_SERVICE_COUNT; i++) {
-        int r = endpoint_make((enum aws_service)i, options->region, options->domain,
+        const char *own = options->regions[i];
+        bool has_own = own != NULL && own[0] != '\0';
+        int r = endpoint_make((enum aws_service)i, has_own ? own : options->region, options->domain,
                               options->endpoints[i], &aws->endpoints[i], err);
 
         if (r < 0)
             return err_wrap(err, "%s", aws_service_name((enum aws_service)i));
+        if (!str_copy(aws->signing_regions[i], sizeof(aws->signing_regions[i]),
+                      has_own ? own : signing_region))
+            return err_set(err, ERR_INVALID, "signing region \"%.100s\": longer than %zu bytes",
+                           signing_region, sizeof(aws->signing_regions[i]) - 1);
     }
-    if (!str_copy(aws->signing_region, sizeof(aws->signing_region), signing_region))
-        return err_set(err, ERR_INVALID, "signing region \"%.100s\": longer than %zu bytes",
-                       signing_region, sizeof(aws->signing_region) - 1);
     *ret_aws = TAKE(aws);
     return 0;
 }
@@ -327,6 +359,12 @@ int aws_start(struct aws *aws, const struct aws_request *request, aws_done_fn do
     if (call == NULL)
         return err_set(err, ERR_NOMEM, "%s %s: out of memory", aws_service_name(request->service),
                        request->operation);
+    if (request->path != NULL && !str_copy(call->path, sizeof(call->path), request->path)) {
+        free(call);
+        return err_set(err, ERR_LIMIT, "%s %s: a path of more than %zu bytes",
+                       aws_service_name(request->service), request->operation,
+                       sizeof(call->path) - 1);
+    }
     buf_init(&call->body, MAX_BODY_BYTES);
     if (buf_add(&call->body, request->body, request->body_len) < 0) {
         int r = buf_error(&call->body, "request", err);
@@ -376,6 +414,22 @@ int64_t aws_now_ms(const struct aws *aws)
 int64_t aws_clock_offset_ms(const struct aws *aws)
 {
     return aws->offset_ms;
+}
+
+int aws_sign_get(struct aws *aws, enum aws_service service, const char *path, const char *query,
+                 struct aws_headers *ret_headers, struct err *err)
+{
+    struct aws_sign sign = {.endpoint = &aws->endpoints[service],
+                            .service = service,
+                            .operation = "GET",
+                            .path = path,
+                            .query = query,
+                            .is_get = true,
+                            .region = aws->signing_regions[service],
+                            .now_ms = aws_now_ms(aws)};
+    int r = credentials_get(aws->credentials, &sign.credentials, err);
+
+    return r < 0 ? r : aws_headers_make(&sign, ret_headers, err);
 }
 
 const struct endpoint *aws_endpoint(const struct aws *aws, enum aws_service service)

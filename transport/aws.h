@@ -27,6 +27,8 @@ struct aws_options {
     const char *signing_region;               /* Agent.Region; NULL or "": as `region` */
     const char *domain;                       /* Agent.ServiceDomain; NULL or "": by region */
     const char *endpoints[AWS_SERVICE_COUNT]; /* overrides; NULL or "": by region */
+    const char *regions[AWS_SERVICE_COUNT];   /* of one service's host and signatures (Mgs.Region);
+                                                 NULL or "": as the others */
     int64_t retry_unit_ms;                    /* of the "SSM" delays; 0: 1000 as in the reference */
 };
 
@@ -48,7 +50,11 @@ struct aws_key {
 struct aws_request {
     enum aws_service service;
     const char *operation; /* SendReply */
-    const char *body;      /* JSON; copied */
+    /* NULL: JSON-RPC, "POST /" with X-Amz-Target. Else a POST of JSON to this path of the service's
+     * host, as it goes over the wire; `operation` is for texts then, 201 alone is a success, and
+     * its body is the caller's to judge. Copied. */
+    const char *path;
+    const char *body; /* JSON; copied */
     size_t body_len;
     int64_t timeout_ms;        /* of each try; 0: 60 s */
     unsigned n_retries;        /* AWS_RETRIES, or 0 */
@@ -90,6 +96,15 @@ void aws_cancel(struct aws_call *call);
 int64_t aws_now_ms(const struct aws *aws);
 /* How much is added to this machine's clock. 0: it is right, or nothing is known. */
 int64_t aws_clock_offset_ms(const struct aws *aws);
+
+struct aws_headers; /* transport/aws_sign.h */
+/* The headers of a GET that another protocol begins with (a websocket's upgrade), signed with the
+ * credentials of now. `path` and `query` as they are sent. ERR_BUSY: the credentials are being
+ * fetched, try again soon; ERR_AUTH: there are none. The caller ends *ret_headers with
+ * aws_headers_done(), also on failure; they hold pointers that are good until the loop's next turn.
+ */
+int aws_sign_get(struct aws *aws, enum aws_service service, const char *path, const char *query,
+                 struct aws_headers *ret_headers, struct err *err) MUST_CHECK;
 
 const struct endpoint *aws_endpoint(const struct aws *aws, enum aws_service service);
 

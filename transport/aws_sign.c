@@ -1,4 +1,4 @@
-/* Signing a JSON-RPC call: with AWS credentials, with the node's RSA key, with both, or not at all
+/* Signing a call: with AWS credentials, with the node's RSA key, with both, or not at all
  * (spec 01, sections 4.2, 6.2, 8 and 12). */
 #include "transport/aws_sign.h"
 
@@ -18,24 +18,26 @@ static void add(struct aws_headers *h, const char *name, const char *value)
 static int sign(const struct aws_sign *s, struct aws_headers *h, struct err *err)
 {
     const struct sigv4_scope scope = {h->date, s->region, aws_service_name(s->service)};
-    struct sigv4_request request = {.method = "POST",
-                                    .path = s->endpoint->path,
+    struct sigv4_request request = {.method = s->is_get ? "GET" : "POST",
+                                    .path = s->path != NULL ? s->path : s->endpoint->path,
+                                    .query = s->query,
                                     .headers = h->list,
                                     .body = s->body,
                                     .body_len = s->body_len};
     char length[24];
     int r;
 
-    (void)snprintf(length, sizeof(length), "%zu", s->body_len);
-    add(h, "Content-Length", length); /* signed here; libcurl sends it itself */
     request.n_headers = h->n;
+    if (s->path == NULL) { /* signed here; libcurl sends it itself */
+        (void)snprintf(length, sizeof(length), "%zu", s->body_len);
+        h->list[request.n_headers++] = (struct header){"Content-Length", length};
+    }
     if (s->credentials != NULL)
         r = sigv4_sign(&request, &scope, s->credentials->access_key,
                        secret_reveal(&s->credentials->secret_key), &h->authorization, err);
     else
         r = sigv4_rsa_sign(&request, &scope, s->key->instance_id, s->key->rsa, &h->authorization,
                            err);
-    h->n--;
     if (r == 0 && s->credentials != NULL && s->key != NULL)
         r = sigv4_rsa_add(h->authorization.data, s->key->rsa, &h->added, err);
     return r;
@@ -48,11 +50,15 @@ int aws_headers_make(const struct aws_sign *s, struct aws_headers *h, struct err
     h->n = 0;
     buf_init(&h->authorization, 8192);
     buf_init(&h->added, 2048);
-    (void)snprintf(h->target, sizeof(h->target), "%s%s", aws_service_target_prefix(s->service),
-                   s->operation);
     add(h, "Host", s->endpoint->host);
-    add(h, "Content-Type", CONTENT_TYPE);
-    add(h, "X-Amz-Target", h->target);
+    if (s->path == NULL) {
+        (void)snprintf(h->target, sizeof(h->target), "%s%s", aws_service_target_prefix(s->service),
+                       s->operation);
+        add(h, "Content-Type", CONTENT_TYPE);
+        add(h, "X-Amz-Target", h->target);
+    } else if (!s->is_get) {
+        add(h, "Content-Type", "application/json");
+    }
     if (s->credentials == NULL && s->key == NULL)
         return 0;
     sigv4_format_date(s->now_ms, h->date);

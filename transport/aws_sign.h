@@ -1,4 +1,4 @@
-/* The headers of one try of a call: what it is signed with, and by whom. */
+/* The headers of one try of a call, JSON-RPC or to a path: what it is signed with, and by whom. */
 #ifndef SSMD_TRANSPORT_AWS_SIGN_H
 #define SSMD_TRANSPORT_AWS_SIGN_H
 
@@ -18,6 +18,9 @@ struct aws_sign {
     const struct endpoint *endpoint;
     enum aws_service service;
     const char *operation;
+    const char *path;  /* NULL: JSON-RPC; else of a POST of JSON, or of a GET without a body */
+    const char *query; /* NULL: none */
+    bool is_get;
     const char *region;
     int64_t now_ms;
     const void *body;

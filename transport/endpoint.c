@@ -82,6 +82,7 @@ static int take_url(const char *url, struct endpoint *ret, struct err *err)
         n = snprintf(e.host, sizeof(e.host), "%s%s%s", host, has_port ? ":" : "",
                      has_port ? port : "");
         m = snprintf(e.url, sizeof(e.url), "%s://%s%s", scheme, e.host, path);
+        (void)snprintf(e.origin, sizeof(e.origin), "%s://%s", scheme, e.host); /* it fits */
         if ((size_t)n >= sizeof(e.host) || (size_t)m >= sizeof(e.url) ||
             !str_copy(e.path, sizeof(e.path), path))
             r = err_set(err, ERR_INVALID, "endpoint \"%.200s...\": too long", url);

@@ -26,9 +26,10 @@ const char *aws_service_name(enum aws_service s);
 const char *aws_service_target_prefix(enum aws_service s);
 
 struct endpoint {
-    char url[600];  /* scheme://authority/path; ends in '/' when there is no path */
-    char host[300]; /* the Host header: the scheme's default port is left out, others stay */
-    char path[300]; /* as it is sent; at least "/" */
+    char url[600];    /* scheme://authority/path; ends in '/' when there is no path */
+    char origin[320]; /* scheme://authority, without a path */
+    char host[300];   /* the Host header: the scheme's default port is left out, others stay */
+    char path[300];   /* as it is sent; at least "/" */
 };
 
 /* `domain` NULL or "": by the region. `override` (the configuration's Endpoint, NULL or "": none)
