@@ -41,6 +41,8 @@ void engine_set_lookup(struct engine *e, struct lookup *lookup); /* likewise */
 /* Who is asked for {{ssm:...}} values; likewise. Without one a document that needs them fails. */
 void engine_set_parameter_source(struct engine *e, struct parameter_source *source);
 int engine_start(struct engine *e, struct err *err) MUST_CHECK;
+/* A channel was opened: what waits to be sent need not wait any longer. */
+void engine_way_opened(struct engine *e);
 /* Commits what may wait, then lets go. Runners go on. Handles close with the loop's next turns. */
 void engine_stop(struct engine *e);
 void engine_free(struct engine *e); /* after the loop has run out */

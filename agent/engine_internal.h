@@ -14,6 +14,7 @@
 #include "transport/backoff.h"
 
 #define ENGINE_MAX_LINKS 4
+#define ENGINE_CONTROL_CHANNEL "ssmmessages"
 #define ENGINE_LOCAL_CHANNEL "local"   /* jobs that ssmctl asked for */
 #define ENGINE_NESTED_CHANNEL "nested" /* jobs that a step of another one made */
 #define ENGINE_BUCKETS 4096
@@ -166,6 +167,7 @@ void engine_note_error(struct engine *e, const struct err *err);
 /* Memory ran out where an event was to be kept: drop everything and load again, at the next safe
  * moment. */
 void engine_ask_suspend(struct engine *e, const struct err *why);
+struct link *engine_link_named(const struct engine *e, const char *name);   /* NULL: none */
 struct link *engine_link_of(const struct engine *e, const struct job *job); /* NULL: local */
 const char *engine_channel_of(const struct job *job);
 
@@ -319,7 +321,8 @@ void replies_add_words(const struct job *job, size_t i, struct buf *note, struct
 /* Build the payload of a reply effect and put it into the outbox, within the transaction. */
 int replies_put(struct engine *e, struct job *job, const struct fsm_effect *fx, struct err *err)
     MUST_CHECK;
-int replies_build_receipt(struct engine *e, struct buf *ret_payload, struct err *err) MUST_CHECK;
+int replies_build_receipt(struct engine *e, const char *channel, struct buf *ret_payload,
+                          struct err *err) MUST_CHECK;
 
 /* outbox.c */
 bool outbox_is_answer(const struct job *job, uint8_t kind); /* an effect that goes to the service */

@@ -162,12 +162,32 @@ static int accept_command(struct engine *e, struct job *job, const cJSON *values
     return engine_deliver(e, job, &ev, err);
 }
 
+/* A message that cannot be run is journaled like one that can: its answer survives a crash, and
+ * when it comes again it is recognised. */
+static int reject(struct engine *e, struct message_item *it, const char *why, struct err *err)
+{
+    struct fsm_instance inst;
+    struct fsm_event ev = engine_event(e, COMMAND_EV_REJECT, 0, why);
+    struct job *job = NULL;
+    int r = make_command(e, it, NULL, &inst, err);
+
+    if (r == 0)
+        r = put_message(e, it, err);
+    if (r == 0)
+        r = engine_add_job(e, &inst, it->m.message_id, &job, err);
+    if (r < 0) {
+        fsm_instance_done(&inst);
+        return r;
+    }
+    story_add(e, LOG_WARNING, "command %s is refused: %s", it->job_id, why);
+    return engine_deliver(e, job, &ev, err);
+}
+
 static int apply_send(struct engine *e, struct message_item *it, struct err *err)
 {
     AUTO(task_free) struct task *task = NULL;
     AUTO(buf_done) struct buf trace = {0};
     struct fsm_instance inst;
-    struct fsm_event ev;
     struct job *job = NULL;
     struct err why = {0};
     int r;
@@ -182,11 +202,12 @@ static int apply_send(struct engine *e, struct message_item *it, struct err *err
         wait_enter(e, it);
         return 0;
     }
+    if (task == NULL)
+        return reject(e, it, trace.len > 0 ? buf_str(&trace) : why.text, err);
     r = make_command(e, it, task, &inst, err);
     if (r == ERR_LIMIT) { /* more steps than an instance can have */
         why = *err;
-        task_free(TAKE(task));
-        r = make_command(e, it, NULL, &inst, err);
+        return reject(e, it, why.text, err);
     }
     if (r == 0)
         r = put_message(e, it, err);
@@ -197,13 +218,8 @@ static int apply_send(struct engine *e, struct message_item *it, struct err *err
         return r;
     }
     assert(job != NULL); /* engine_add_job returned 0 */
-    if (task != NULL) {
-        job->task = TAKE(task);
-        return accept_command(e, job, it->values, err);
-    }
-    story_add(e, LOG_WARNING, "command %s is refused: %s", it->job_id, why.text);
-    ev = engine_event(e, COMMAND_EV_REJECT, 0, trace.len > 0 ? buf_str(&trace) : why.text);
-    return engine_deliver(e, job, &ev, err);
+    job->task = TAKE(task);
+    return accept_command(e, job, it->values, err);
 }
 
 /* ---- documents that a step runs ---- */
@@ -291,6 +307,18 @@ static int apply_delivery(struct engine *e, struct message_item *it, const char 
     return engine_deliver(e, job, &ev, err);
 }
 
+/* A channel whose acknowledgements carry a verdict rejects what cannot be handled, as it does a
+ * document that cannot be run (spec 03, section 5.3); the other one has a call for it. */
+static int apply_unhandled(struct engine *e, struct message_item *it, const char *why,
+                           struct err *err)
+{
+    const struct link *l = engine_link_named(e, it->m.channel);
+
+    if (l != NULL && l->has_verdicts)
+        return reject(e, it, why, err);
+    return apply_delivery(e, it, "unhandled", "", DELIVERY_EV_UNHANDLED, why, err);
+}
+
 static int apply_cancel(struct engine *e, struct message_item *it, struct err *err)
 {
     AUTO(cancel_payload_done) struct cancel_payload p = {0};
@@ -307,7 +335,7 @@ static int apply_cancel(struct engine *e, struct message_item *it, struct err *e
         return r;
     }
     if (r < 0)
-        return apply_delivery(e, it, "unhandled", "", DELIVERY_EV_UNHANDLED, why.text, err);
+        return apply_unhandled(e, it, why.text, err);
     intake_job_id(p.cancel_message_id, target);
     if (wait_find(e, target) != NULL) { /* the command is not accepted yet: after it */
         it->hold_for = wait_find(e, target);
@@ -356,7 +384,7 @@ static int apply_message(struct engine *e, struct item *item, struct err *err)
     case MESSAGE_UNKNOWN:
     default:
         (void)snprintf(unhandled, sizeof(unhandled), "topic \"%.100s\" is not known", it->m.topic);
-        return apply_delivery(e, it, "unhandled", "", DELIVERY_EV_UNHANDLED, unhandled, err);
+        return apply_unhandled(e, it, unhandled, err);
     }
 }
 

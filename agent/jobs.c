@@ -92,15 +92,19 @@ const char *engine_channel_of(const struct job *job)
                                                  : delivery_of(&job->inst)->channel;
 }
 
-struct link *engine_link_of(const struct engine *e, const struct job *job)
+struct link *engine_link_named(const struct engine *e, const char *name)
 {
-    const char *name = engine_channel_of(job);
     size_t i;
 
     for (i = 0; i < e->n_links; i++)
         if (str_eq(e->links[i]->name, name))
             return e->links[i];
     return NULL;
+}
+
+struct link *engine_link_of(const struct engine *e, const struct job *job)
+{
+    return engine_link_named(e, engine_channel_of(job));
 }
 
 /* ---- set aside ---- */

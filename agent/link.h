@@ -1,7 +1,9 @@
-/* Where answers to a message go. One per channel ("ec2messages"; the control channel later). A
- * local job has none: its answers are taken at once by nobody. */
+/* Where answers to a message go. One per channel ("ec2messages", "ssmmessages"). A local job has
+ * none: its answers are taken at once by nobody. */
 #ifndef SSMD_AGENT_LINK_H
 #define SSMD_AGENT_LINK_H
+
+#include <stdbool.h>
 
 #include "base/err.h"
 
@@ -10,18 +12,43 @@
  * asked for it. */
 typedef void (*link_done_fn)(void *ctx, const struct err *err);
 
+/* Strings are borrowed for the call. */
+struct link_reply {
+    const char *message_id, *reply_id, *payload;
+    bool is_receipt;   /* the message is here; nothing has happened yet */
+    bool is_cancel;    /* of an order to cancel */
+    bool is_rejection; /* the message cannot be run: this is the only reply */
+};
+
+enum link_verdict { LINK_ACCEPTED, LINK_DUPLICATE, LINK_REJECTED };
+
+enum link_state {
+    LINK_UP,
+    LINK_DOWN,
+    LINK_AWAY, /* refused, or down for so long that another channel may take its replies */
+};
+
 struct link {
     const char *name;
-    /* Strings are borrowed for the call. A failure to even begin is returned; `done` is not called
-     * then. */
-    int (*reply)(struct link *l, const char *message_id, const char *reply_id, const char *payload,
-                 link_done_fn done, void *ctx, struct err *err);
-    int (*acknowledge)(struct link *l, const char *message_id, link_done_fn done, void *ctx,
-                       struct err *err);
+    /* Its acknowledgements say what became of the message, and are given for a rejected one and for
+     * one that cannot be handled too; a duplicate is answered with nothing else. Such a link never
+     * is asked to fail(). */
+    bool has_verdicts;
+    /* A failure to even begin is returned; `done` is not called then. */
+    int (*reply)(struct link *l, const struct link_reply *reply, link_done_fn done, void *ctx,
+                 struct err *err);
+    int (*acknowledge)(struct link *l, const char *message_id, enum link_verdict verdict,
+                       link_done_fn done, void *ctx, struct err *err);
     int (*fail)(struct link *l, const char *message_id, link_done_fn done, void *ctx,
                 struct err *err);
     /* The engine cannot keep what comes (its journal is suspended), or can again. */
     void (*set_open)(struct link *l, bool is_open);
+    enum link_state (*get_state)(struct link *l); /* NULL: always up */
 };
+
+static inline enum link_state link_state_of(struct link *l)
+{
+    return l->get_state != NULL ? l->get_state(l) : LINK_UP;
+}
 
 #endif

@@ -232,6 +232,7 @@ static int start(struct agent *a, struct err *err)
     if ((r = service_new(&so, &a->service, err)) < 0)
         return r;
     engine_add_link(a->engine, service_link(a->service));
+    engine_add_link(a->engine, service_control_link(a->service));
     engine_set_lookup(a->engine, service_lookup(a->service));
     engine_set_parameter_source(a->engine, service_parameters(a->service));
     if ((r = engine_start(a->engine, err)) < 0 || (r = ctl_server_new(&co, &a->ctl, err)) < 0 ||

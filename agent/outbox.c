@@ -232,7 +232,30 @@ static void open_way(struct engine *e)
     (void)uv_timer_start(&e->retry_timer, e->retry_timer.timer_cb, 0, 0);
 }
 
+void engine_way_opened(struct engine *e)
+{
+    e->is_way_closed = true; /* for some of those in the line it was */
+    if (!e->is_stopping && !e->is_suspended)
+        open_way(e);
+}
+
 /* ---- sending ---- */
+
+/* The link that takes an answer: the channel that its message came by (spec 03, section 6.5). When
+ * that one is away and another is up, a reply goes there, rather than that a result be late for as
+ * long as a channel is denied. A refusal there says nothing: see on_done. */
+static struct link *way_of(const struct engine *e, const struct job *job, bool has_reply)
+{
+    struct link *own = engine_link_of(e, job);
+    size_t i;
+
+    if (own == NULL || !has_reply || link_state_of(own) != LINK_AWAY)
+        return own;
+    for (i = 0; i < e->n_links; i++)
+        if (link_state_of(e->links[i]) == LINK_UP)
+            return e->links[i];
+    return own;
+}
 
 struct sending {
     struct call call;
@@ -242,6 +265,7 @@ struct sending {
     enum lane_number lane;
     unsigned generation;
     bool has_reply, is_lazy;
+    bool is_other_way; /* not by the channel that its message came by */
 };
 
 static void try_later(struct engine *e, struct job *job, enum lane_number n, const struct err *err)
@@ -291,7 +315,13 @@ static void on_done(void *ctx, const struct err *err)
     struct sending *s = ctx;
     struct engine *e = s->e;
     struct job *job = s->generation == e->generation ? engine_find_job(e, s->job_id) : NULL;
+    struct err other;
 
+    if (err != NULL && s->is_other_way) { /* its own channel may still take it */
+        other = *err;
+        other.code = ERR_SERVER;
+        err = &other;
+    }
     e->n_sending--;
     crashpoint("answer.after");
     if (err == NULL)
@@ -313,13 +343,25 @@ static void on_done(void *ctx, const struct err *err)
     serve_line(e);
 }
 
-static int send_reply(struct engine *e, struct link *l, struct sending *s, struct err *err)
+static int send_reply(struct engine *e, struct link *l, const struct job *job, struct sending *s,
+                      struct err *err)
 {
+    bool is_command = job->inst.machine == &command_machine;
     struct journal_reply reply = {0};
     int r = e->journal->ops->get_reply(e->journal, s->effect_id, &reply, err);
 
-    if (r == 0)
-        r = l->reply(l, reply.message_id, reply.reply_id, reply.payload, on_done, s, err);
+    if (r == 0) {
+        const struct link_reply lr = {
+            .message_id = reply.message_id,
+            .reply_id = reply.reply_id,
+            .payload = reply.payload,
+            .is_receipt = str_eq(reply.kind, "receipt"),
+            .is_cancel = !is_command,
+            .is_rejection = is_command && command_of(&job->inst)->n_plugins == 0,
+        };
+
+        r = l->reply(l, &lr, on_done, s, err);
+    }
     journal_reply_done(&reply);
     return r;
 }
@@ -328,17 +370,17 @@ static int send_answer(struct engine *e, struct link *l, const struct job *job, 
                        struct sending *s, struct err *err)
 {
     if (s->has_reply)
-        return send_reply(e, l, s, err);
+        return send_reply(e, l, job, s, err);
     if (job->inst.machine == &delivery_machine && kind == DELIVERY_FX_FAIL)
         return l->fail(l, job->message_id, on_done, s, err);
-    return l->acknowledge(l, job->message_id, on_done, s, err);
+    return l->acknowledge(l, job->message_id, LINK_ACCEPTED, on_done, s, err);
 }
 
 void outbox_kick(struct engine *e, struct job *job)
 {
     int64_t until;
     const struct fsm_effect *fx = next_answer(job, clock_monotonic_us(), &until);
-    struct link *l = engine_link_of(e, job);
+    struct link *l;
     struct sending *s;
     struct err err;
 
@@ -365,6 +407,8 @@ void outbox_kick(struct engine *e, struct job *job)
     s->generation = e->generation;
     s->has_reply = has_reply(job, fx->kind);
     s->is_lazy = job->inst.machine->effects[fx->kind].is_lazy;
+    l = way_of(e, job, s->has_reply);
+    s->is_other_way = l != engine_link_of(e, job);
     (void)str_copy(s->job_id, sizeof(s->job_id), job->inst.id);
     if (str_eq(engine_channel_of(job), ENGINE_LOCAL_CHANNEL)) { /* nobody to tell */
         taken(e, s, job, NULL);
@@ -415,27 +459,33 @@ static void after_final(void *ctx, const struct err *err)
 static void after_acknowledge(void *ctx, const struct err *err)
 {
     struct again *a = ctx;
+    const struct link_reply lr = {.message_id = a->final.message_id,
+                                  .reply_id = a->final.reply_id,
+                                  .payload = a->final.payload};
     struct err why;
 
     if (err != NULL || a->final.payload == NULL)
         after_final(a, err);
-    else if (a->link->reply(a->link, a->final.message_id, a->final.reply_id, a->final.payload,
-                            after_final, a, &why) < 0)
+    else if (a->link->reply(a->link, &lr, after_final, a, &why) < 0)
         after_final(a, &why);
+}
+
+static void acknowledge_again(struct again *a, enum link_verdict verdict)
+{
+    struct err why;
+
+    if (a->link->acknowledge(a->link, a->message_id, verdict, after_acknowledge, a, &why) < 0)
+        after_acknowledge(a, &why);
 }
 
 static void after_receipt(void *ctx, const struct err *err)
 {
-    struct again *a = ctx;
-    struct err why;
-
     (void)err; /* the service will deliver it again if it did not take this */
-    if (a->link->acknowledge(a->link, a->message_id, after_acknowledge, a, &why) < 0)
-        after_acknowledge(a, &why);
+    acknowledge_again(ctx, LINK_DUPLICATE);
 }
 
-/* A reply that says that the document itself was refused: such a message is never acknowledged
- * (spec 03, section 4). */
+/* A reply that says that the document itself was refused: on ec2messages such a message is never
+ * acknowledged (spec 03, section 4). */
 static bool is_rejection(const struct journal_reply *r)
 {
     AUTO(reply_done) struct reply parsed = {0};
@@ -448,49 +498,66 @@ static int send_receipt_again(struct again *a, struct err *err)
 {
     AUTO(buf_done) struct buf receipt = {0};
     char reply_id[UUID_SIZE];
+    struct link_reply lr = {.message_id = a->message_id, .reply_id = reply_id, .is_receipt = true};
     int r;
 
     buf_init(&receipt, 16384);
     ids_uuid4(reply_id);
-    r = replies_build_receipt(a->e, &receipt, err);
-    return r < 0 ? r
-                 : a->link->reply(a->link, a->message_id, reply_id, buf_str(&receipt),
-                                  after_receipt, a, err);
+    r = replies_build_receipt(a->e, a->link->name, &receipt, err);
+    lr.payload = buf_str(&receipt);
+    return r < 0 ? r : a->link->reply(a->link, &lr, after_receipt, a, err);
 }
 
-void outbox_answer_again(struct engine *e, const char *channel, const char *message_id,
-                         const char *job_id, enum journal_known known, bool is_unhandled)
+static void answer_again(struct again *a, bool is_unhandled)
 {
-    const struct job *job = engine_find_job(e, job_id);
-    struct again *a;
     struct err err;
-    int64_t until;
-    size_t i;
 
-    if (job != NULL && (next_answer(job, INT64_MAX, &until) != NULL || job->is_sending))
-        return; /* its first answers are still to come */
-    for (i = 0; i < e->n_links && !str_eq(e->links[i]->name, channel); i++)
-        ;
-    if (i == e->n_links || e->n_again >= ENGINE_MAX_SENDING)
-        return; /* it will come once more */
-    a = calls_new(e, sizeof(*a));
-    if (a == NULL)
-        return;
-    e->n_again++;
-    a->call.done = again_done;
-    a->e = e;
-    a->link = e->links[i];
-    (void)str_copy(a->message_id, sizeof(a->message_id), message_id);
-    if (known == JOURNAL_ENDED &&
-        e->journal->ops->get_final_reply(e->journal, job_id, &a->final, &err) < 0 &&
-        err.code != ERR_NOT_FOUND)
-        log_warning("message %s: its stored reply cannot be read: %s", message_id, err.text);
-    if (is_unhandled) {
-        if (a->link->fail(a->link, message_id, after_final, a, &err) < 0)
+    if (a->link->has_verdicts) {
+        acknowledge_again(a, is_rejection(&a->final) ? LINK_REJECTED : LINK_DUPLICATE);
+    } else if (is_unhandled) {
+        if (a->link->fail(a->link, a->message_id, after_final, a, &err) < 0)
             after_final(a, &err);
     } else if (is_rejection(&a->final)) {
         after_acknowledge(a, NULL);
     } else if (send_receipt_again(a, &err) < 0) {
         after_final(a, &err);
     }
+}
+
+/* By the channel that its message came by first: it has its own answers, and they say more. */
+static bool has_answers_to_come(const struct job *job, const struct link *l)
+{
+    int64_t until;
+
+    if (!str_eq(engine_channel_of(job), l->name))
+        return false;
+    if (l->has_verdicts) /* the acknowledgement that is to come is of every delivery */
+        return next_in_lane(job, LANE_DELIVERY) != NULL;
+    return next_answer(job, INT64_MAX, &until) != NULL || job->is_sending;
+}
+
+void outbox_answer_again(struct engine *e, const char *channel, const char *message_id,
+                         const char *job_id, enum journal_known known, bool is_unhandled)
+{
+    const struct job *job = engine_find_job(e, job_id);
+    struct link *l = engine_link_named(e, channel);
+    struct again *a;
+    struct err err;
+
+    if (l == NULL || e->n_again >= ENGINE_MAX_SENDING ||
+        (job != NULL && has_answers_to_come(job, l)))
+        return; /* its answers are still to come, or it will come once more */
+    a = calls_new(e, sizeof(*a));
+    if (a == NULL)
+        return;
+    e->n_again++;
+    a->call.done = again_done;
+    a->e = e;
+    a->link = l;
+    (void)str_copy(a->message_id, sizeof(a->message_id), message_id);
+    if (known == JOURNAL_ENDED &&
+        e->journal->ops->get_final_reply(e->journal, job_id, &a->final, &err) < 0 &&
+        err.code != ERR_NOT_FOUND)
+        log_warning("message %s: its stored reply cannot be read: %s", message_id, err.text);
+    answer_again(a, is_unhandled);
 }

@@ -54,7 +54,18 @@ static void texts_done_cleanup(struct texts *t)
     buf_done(&t->prefix);
 }
 
-static struct reply_header header(const struct engine *e)
+/* Whether the control channel is open is told to ec2messages alone (spec 03, section 6.1). */
+static enum reply_mgs mgs_of(const struct engine *e, const char *channel)
+{
+    const struct link *own = engine_link_named(e, channel);
+    struct link *control = engine_link_named(e, ENGINE_CONTROL_CHANNEL);
+
+    if (own != NULL && own == control)
+        return REPLY_MGS_ABSENT;
+    return control != NULL && link_state_of(control) == LINK_UP ? REPLY_MGS_UP : REPLY_MGS_DOWN;
+}
+
+static struct reply_header header(const struct engine *e, const char *channel)
 {
     const struct config *c = e->config;
 
@@ -65,14 +76,15 @@ static struct reply_header header(const struct engine *e)
                   .osver = c->os_version,
                   .ver = c->agent_version},
         .now_unix_ms = clock_wall_ms(),
-        .mgs = REPLY_MGS_DOWN, /* this version does not open the control channel */
+        .mgs = mgs_of(e, channel),
         .max_bytes = REPLY_MAX_CONTROL_CHANNEL_BYTES,
     };
 }
 
-int replies_build_receipt(struct engine *e, struct buf *ret_payload, struct err *err)
+int replies_build_receipt(struct engine *e, const char *channel, struct buf *ret_payload,
+                          struct err *err)
 {
-    const struct reply_header h = header(e);
+    const struct reply_header h = header(e, channel);
 
     return reply_document_level(&h, "InProgress", "", ret_payload, err);
 }
@@ -328,7 +340,7 @@ static bool is_one_result(const struct document *d, size_t n)
 static int build_full(struct engine *e, struct job *job, const struct fsm_effect *fx,
                       struct buf *payload, struct err *err)
 {
-    const struct reply_header h = header(e);
+    const struct reply_header h = header(e, engine_channel_of(job));
     const struct command *c = command_of(&job->inst);
     AUTO(free) struct reply_plugin *results = NULL;
     AUTO(texts_done) struct texts t = {0};
@@ -389,7 +401,7 @@ static int build(struct engine *e, struct job *job, const struct fsm_effect *fx,
                  struct buf *payload, struct err *err)
 {
     AUTO(buf_done) struct buf text = {0};
-    const struct reply_header h = header(e);
+    const struct reply_header h = header(e, engine_channel_of(job));
     bool is_final = fx->kind == COMMAND_FX_REPORT;
     int r = build_full(e, job, fx, payload, err);
 
@@ -424,7 +436,7 @@ int replies_put(struct engine *e, struct job *job, const struct fsm_effect *fx, 
         return 0;
     buf_init(&payload, PAYLOAD_MAX);
     if (is_delivery)
-        r = replies_build_receipt(e, &payload, err);
+        r = replies_build_receipt(e, engine_channel_of(job), &payload, err);
     else
         r = build(e, job, fx, &payload, err);
     if (r < 0)

@@ -6,7 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/channels.h"
 #include "agent/health.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/str.h"
 #include "schema/document.h"
@@ -16,6 +18,8 @@
 
 #define CHANNEL "ec2messages"
 #define MAX_ASSOCIATIONS_BYTES (1u << 20)
+/* Without an answer for so long the other channel may take replies. */
+#define AWAY_MS (INT64_C(5) * 60 * 1000)
 
 /* An answer that the service owes a result; freed with it, or with the service. */
 struct pending {
@@ -47,6 +51,7 @@ struct service {
     struct aws *aws;
     struct mds *mds;
     struct parameter_source *parameters;
+    struct channels *channels;
     struct pending *pending;
     struct health *health;
     bool is_stopping;
@@ -113,25 +118,26 @@ static int drop_if_failed(int r, struct pending *p)
     return r;
 }
 
-static int link_reply(struct link *l, const char *message_id, const char *reply_id,
-                      const char *payload, link_done_fn done, void *ctx, struct err *err)
+static int link_reply(struct link *l, const struct link_reply *reply, link_done_fn done, void *ctx,
+                      struct err *err)
 {
     struct service *s = container_of(l, struct service, link);
     struct pending *p = new_pending(s, done, ctx, err);
 
     if (p == NULL)
         return ERR_NOMEM;
-    return drop_if_failed(mds_send_reply(s->mds, message_id, reply_id, payload, strlen(payload),
-                                         on_answered, p, NULL, err),
+    return drop_if_failed(mds_send_reply(s->mds, reply->message_id, reply->reply_id, reply->payload,
+                                         strlen(reply->payload), on_answered, p, NULL, err),
                           p);
 }
 
-static int link_acknowledge(struct link *l, const char *message_id, link_done_fn done, void *ctx,
-                            struct err *err)
+static int link_acknowledge(struct link *l, const char *message_id, enum link_verdict verdict,
+                            link_done_fn done, void *ctx, struct err *err)
 {
     struct service *s = container_of(l, struct service, link);
     struct pending *p = new_pending(s, done, ctx, err);
 
+    (void)verdict; /* only what is accepted is acknowledged here, once or again */
     if (p == NULL)
         return ERR_NOMEM;
     return drop_if_failed(mds_acknowledge(s->mds, message_id, on_answered, p, NULL, err), p);
@@ -146,6 +152,20 @@ static int link_fail(struct link *l, const char *message_id, link_done_fn done, 
     if (p == NULL)
         return ERR_NOMEM;
     return drop_if_failed(mds_fail(s->mds, message_id, on_answered, p, NULL, err), p);
+}
+
+/* A pause says nothing about calls. */
+static enum link_state link_get_state(struct link *l)
+{
+    struct service *s = container_of(l, struct service, link);
+    struct mds_state m;
+
+    if (s->is_stopping)
+        return LINK_DOWN;
+    mds_get_state(s->mds, &m);
+    if (m.n_failures == 0)
+        return LINK_UP;
+    return clock_wall_ms() - m.last_success_unix_ms > AWAY_MS ? LINK_AWAY : LINK_DOWN;
 }
 
 static void link_set_open(struct link *l, bool is_open)
@@ -281,6 +301,20 @@ static int lookup_get_document(struct lookup *l, const char *name, const char *v
 
 /* ---- life ---- */
 
+static void on_active(void *ctx, const char *name)
+{
+    struct service *s = ctx;
+
+    health_set_channel(s->health, name);
+}
+
+static void on_network(void *ctx)
+{
+    struct service *s = ctx;
+
+    health_report_now(s->health);
+}
+
 static int set_up(struct service *s, struct err *err)
 {
     const struct config *c = s->config;
@@ -296,12 +330,20 @@ static int set_up(struct service *s, struct err *err)
                              .backoff_cap_ms = c->backoff_cap_seconds * 1000,
                              .on_message = on_message,
                              .ctx = s};
+    struct channels_options channels = {.loop = s->loop,
+                                        .engine = s->engine,
+                                        .config = c,
+                                        .active = on_active,
+                                        .network_came_back = on_network,
+                                        .ctx = s};
     struct health_options health = {.loop = s->loop, .config = c, .platform = s->platform};
     int r;
 
     (void)snprintf(agent, sizeof(agent), "%s/%s", c->agent_name, c->agent_version);
     ao.endpoints[AWS_SSM] = c->ssm_endpoint;
     ao.endpoints[AWS_EC2MESSAGES] = c->mds_endpoint;
+    ao.endpoints[AWS_SSMMESSAGES] = c->mgs_endpoint;
+    ao.regions[AWS_SSMMESSAGES] = c->mgs_region;
     if ((r = http_new(s->loop, &ho, &s->http, err)) < 0 ||
         (r = credentials_default_new(NULL, &s->credentials, err)) < 0)
         return r;
@@ -314,7 +356,12 @@ static int set_up(struct service *s, struct err *err)
         (r = parameter_source_new(s->loop, s->aws, PARAMETER_FETCH_MS, &s->parameters, err)) < 0)
         return r;
     mo.aws = s->aws;
-    return mds_new(s->loop, &mo, &s->mds, err);
+    if ((r = mds_new(s->loop, &mo, &s->mds, err)) < 0)
+        return r;
+    channels.aws = s->aws;
+    channels.http = s->http;
+    channels.mds = s->mds;
+    return channels_new(&channels, &s->channels, err);
 }
 
 int service_new(const struct service_options *o, struct service **ret_service, struct err *err)
@@ -332,7 +379,8 @@ int service_new(const struct service_options *o, struct service **ret_service, s
                             .reply = link_reply,
                             .acknowledge = link_acknowledge,
                             .fail = link_fail,
-                            .set_open = link_set_open};
+                            .set_open = link_set_open,
+                            .get_state = link_get_state};
     s->lookup = (struct lookup){.get_document = lookup_get_document,
                                 .list_associations = lookup_list_associations};
     r = set_up(s, err);
@@ -343,6 +391,11 @@ int service_new(const struct service_options *o, struct service **ret_service, s
 struct link *service_link(struct service *s)
 {
     return &s->link;
+}
+
+struct link *service_control_link(struct service *s)
+{
+    return channels_link(s->channels);
 }
 
 struct lookup *service_lookup(struct service *s)
@@ -358,7 +411,7 @@ struct parameter_source *service_parameters(struct service *s)
 void service_start(struct service *s)
 {
     mds_resume(s->mds, MDS_PAUSE_NOT_STARTED);
-    health_set_channel(s->health, CHANNEL);
+    channels_start(s->channels);
     health_start(s->health);
 }
 
@@ -373,6 +426,7 @@ void service_stop(struct service *s)
         return;
     s->is_stopping = true;
     health_stop(s->health);
+    channels_stop(s->channels);
     mds_close(s->mds);
     parameter_source_close(s->parameters);
     aws_close(s->aws);
@@ -392,6 +446,7 @@ void service_free(struct service *s)
     while (s->questions != NULL)
         free_question(s->questions);
     health_free(s->health);
+    channels_free(s->channels);
     credentials_provider_free(s->credentials);
     free(s);
 }
@@ -420,28 +475,20 @@ void service_add_status(struct service *s, struct buf *b)
 {
     AUTO(buf_done) struct buf sources = {0};
     AUTO(buf_done) struct buf line = {0};
-    struct mds_state m;
 
     buf_init(&sources, 4096);
     buf_init(&line, 8192);
     credentials_describe(s->credentials, &sources);
-    mds_get_state(s->mds, &m);
     (void)buf_add_str(b, "\"endpoints\":{");
     add_text(b, "ssm", aws_endpoint(s->aws, AWS_SSM)->url);
+    add_text(b, "ssmmessages", aws_endpoint(s->aws, AWS_SSMMESSAGES)->origin);
     (void)buf_add_str(b, "\"ec2messages\":");
     (void)buf_add_json_str(b, aws_endpoint(s->aws, AWS_EC2MESSAGES)->url,
                            strlen(aws_endpoint(s->aws, AWS_EC2MESSAGES)->url));
     (void)buf_add_str(b, "},");
     health_add_status(s->health, b);
-    (void)buf_add_str(b, "\"channel\":{");
-    add_text(b, "name", CHANNEL);
-    add_text(b, "text", m.last_error.text);
-    (void)buf_printf(b,
-                     "\"is_connected\":%s,\"is_paused\":%s,\"last_success_unix_ms\":%" PRId64
-                     ",\"n_failures\":%u,\"next_try_unix_ms\":%" PRId64 ",\"n_messages\":%" PRIu64
-                     "},\"credentials\":{",
-                     m.is_connected ? "true" : "false", m.pause_reasons != 0 ? "true" : "false",
-                     m.last_success_unix_ms, m.n_failures, m.next_try_unix_ms, m.n_messages);
+    channels_add_status(s->channels, b);
+    (void)buf_add_str(b, "\"credentials\":{");
     (void)buf_add_str(b, "\"text\":");
     on_one_line(&sources, &line);
     (void)buf_add_json_str(b, buf_str(&line), line.len);

@@ -18,7 +18,8 @@ struct service_options {
 
 int service_new(const struct service_options *o, struct service **ret_service, struct err *err)
     MUST_CHECK;
-struct link *service_link(struct service *s); /* "ec2messages" */
+struct link *service_link(struct service *s);         /* "ec2messages" */
+struct link *service_control_link(struct service *s); /* "ssmmessages" */
 struct lookup *service_lookup(struct service *s);
 struct parameter_source *service_parameters(struct service *s);
 void service_start(struct service *s);

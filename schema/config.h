@@ -64,6 +64,7 @@ struct config {
     int64_t retention_mib;  /* journal and job directories of finished jobs together */
     int64_t ledger_retention_days;
     int64_t backoff_cap_seconds;
+    int64_t channel_grace_seconds, channel_fallback_seconds;
     char log_levels[128]; /* as --log; empty: not said here */
     char log_file[CONFIG_MAX_TEXT];
     int64_t log_file_max_mib, log_file_rolls;

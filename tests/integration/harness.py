@@ -282,7 +282,7 @@ class Agent:
         os.chmod(reboot, 0o700)
         self.config = {
             "Identity": {"CustomIdentities": [{"InstanceID": instance, "Region": REGION}]},
-            "Ssm": {"Endpoint": hub.url},
+            "Ssm": {"Endpoint": hub.url}, "Mgs": {"Endpoint": hub.url},
             "Mds": {"Endpoint": hub.url, "CommandWorkersLimit": settings.pop("workers", 5)},
             "Ssmd": {"RunnerPath": program("executors", "ssmd-runner"), "BootIdFile": self.boot_file,
                      "RebootCommand": [reboot], "KillGraceMillis": 500, "BackoffCapSeconds": 2, **settings},

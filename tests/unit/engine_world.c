@@ -54,17 +54,18 @@ static int tell(struct engine_world *w, const char *what, const char *message_id
     return 0;
 }
 
-static int on_reply(struct link *l, const char *message_id, const char *reply_id,
-                    const char *payload, link_done_fn done, void *ctx, struct err *err)
+static int on_reply(struct link *l, const struct link_reply *r, link_done_fn done, void *ctx,
+                    struct err *err)
 {
     (void)err;
-    return tell(container_of(l, struct engine_world, link), "reply", message_id, reply_id, payload,
-                done, ctx);
+    return tell(container_of(l, struct engine_world, link), "reply", r->message_id, r->reply_id,
+                r->payload, done, ctx);
 }
 
-static int on_acknowledge(struct link *l, const char *message_id, link_done_fn done, void *ctx,
-                          struct err *err)
+static int on_acknowledge(struct link *l, const char *message_id, enum link_verdict verdict,
+                          link_done_fn done, void *ctx, struct err *err)
 {
+    (void)verdict;
     (void)err;
     return tell(container_of(l, struct engine_world, link), "acknowledge", message_id, "", NULL,
                 done, ctx);
