@@ -155,6 +155,7 @@ class Play:
         self.hub.cancel(self.message)
 
     def send_again(self):
+        wait_for("the first acknowledgement", lambda: self.agent.record(self.message).of_kind("ack"))
         self.hub.redeliver(self.message)
         wait_for("the second acknowledgement", lambda: len(self.agent.record(self.message).of_kind("ack")) == 2)
 
