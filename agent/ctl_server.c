@@ -18,6 +18,7 @@
 #include "base/str.h"
 #include "schema/json.h"
 #include "schema/message.h"
+#include "schema/yaml.h"
 
 #define MAX_REQUEST_BYTES (4u << 20)
 #define MAX_CLIENTS 32 /* for one more, the oldest that asks nothing goes */
@@ -246,10 +247,8 @@ static int ask_run(struct client *c, const cJSON *request, struct err *err)
         return r;
     if (text == NULL)
         return err_set(err, ERR_INVALID, "request.document is missing");
-    r = json_parse(text, strlen(text), MESSAGE_MAX_PAYLOAD_BYTES, JSON_REFUSE,
-                   name != NULL ? name : "document", &document, err);
-    if (r == 0)
-        r = json_want_object(document, name != NULL ? name : "document", err);
+    r = document_text_parse(text, strlen(text), MESSAGE_MAX_PAYLOAD_BYTES,
+                            name != NULL ? name : "document", &document, err);
     if (r == 0)
         r = make_payload(name != NULL ? name : "local", document, parameters, &payload, err);
     if (r < 0)

@@ -17,6 +17,7 @@
 #include "base/log.h"
 #include "base/str.h"
 #include "schema/rundocument.h"
+#include "schema/yaml.h"
 
 #define PREPARING "There was an error while preparing documents - "
 
@@ -115,9 +116,7 @@ static int make_child(struct engine *e, struct job *parent, const struct fsm_eff
     int r;
 
     buf_init(&payload, MESSAGE_MAX_PAYLOAD_BYTES);
-    r = json_parse(it->text, it->len, DOCUMENT_MAX_BYTES, JSON_REFUSE, it->name, &document, err);
-    if (r == 0)
-        r = json_want_object(document, it->name, err);
+    r = document_text_parse(it->text, it->len, DOCUMENT_MAX_BYTES, it->name, &document, err);
     if (r == 0)
         r = make_payload(parent, it, document, &payload, err);
     if (r == 0)

@@ -12,7 +12,7 @@
 #include "ctl/job.h"
 #include "ctl/jsonw.h"
 #include "ctl/params.h"
-#include "schema/json.h"
+#include "schema/yaml.h"
 
 /* In the question it is a string, so quotes and line ends take two bytes: half of what ssmd takes,
  * less a little for what stands around it, is always short enough to be sent. */
@@ -43,28 +43,11 @@ static int read_document(const char *path, struct buf *ret_text, struct err *err
     }
 }
 
-/* YAML is recognised in order to be named; nothing of it is read. */
-static bool looks_like_yaml(const char *path, const struct buf *text)
-{
-    const char *p = buf_str(text) + strspn(buf_str(text), " \t\r\n");
-
-    return str_has_suffix(path, ".yaml") || str_has_suffix(path, ".yml") ||
-           str_has_prefix(p, "---") || str_has_prefix(p, "schemaVersion:") || *p == '#';
-}
-
 static int parse_document(const char *path, const struct buf *text, cJSON **ret_document,
                           struct err *err)
 {
-    const char *what = str_eq(path, "-") ? "standard input" : path;
-    int r = json_parse(buf_str(text), text->len, MAX_DOCUMENT_BYTES, JSON_REFUSE, what,
-                       ret_document, err);
-
-    if (r < 0 && looks_like_yaml(path, text))
-        return err_set(err, ERR_UNSUPPORTED,
-                       "document %s: it looks like YAML, which is not understood yet; give it as "
-                       "JSON",
-                       path);
-    return r < 0 ? r : json_want_object(*ret_document, what, err);
+    return document_text_parse(buf_str(text), text->len, MAX_DOCUMENT_BYTES,
+                               str_eq(path, "-") ? "standard input" : path, ret_document, err);
 }
 
 /* The name that the job is known by: the file's, without its folders. */

@@ -55,8 +55,8 @@ const struct ctl_verb ctl_verbs[] = {
     {"run", "FILE [-p|--param NAME=VALUE]... [-d|--detach]", 1, 1, run_options, ctl_run_run,
      "run a document on this machine and follow its output",
      "the document was refused, or its result is not Success",
-     "FILE is a command document in JSON; - reads it from standard input. YAML is not understood "
-     "yet.\nAn interrupt (Ctrl-C) ends the following, not the job: `ssmctl cancel JOB` does that."},
+     "FILE is a command document in JSON or YAML; - reads it from standard input.\n"
+     "An interrupt (Ctrl-C) ends the following, not the job: `ssmctl cancel JOB` does that."},
     {"audit verify", "", 0, 0, NULL, ctl_run_audit_verify,
      "check the journal's chains of hashes and name the first row that does not fit",
      "the journal was changed, or is damaged", NULL},

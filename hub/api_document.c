@@ -8,6 +8,7 @@
 #include "hub/api_document_internal.h"
 #include "hub/document.h"
 #include "hub/json_out.h"
+#include "schema/yaml.h"
 
 static const struct str_rule rule_own_name = {
     .name = "Name", .pattern = "[a-zA-Z0-9_.-]{3,128}", .is_required = true};
@@ -41,15 +42,17 @@ static int read_content(struct call *call, struct document_row *ret_row, struct 
     if (!str_eq(type, "Command"))
         return api_refuse(call, err, "ValidationException",
                           "DocumentType: this hub keeps documents of type Command only.");
-    if (!str_eq(format, "JSON"))
+    if (!str_eq(format, "JSON") && !str_eq(format, "YAML"))
         return api_refuse(call, err, "ValidationException",
-                          "DocumentFormat: this hub takes documents in JSON only.");
+                          "DocumentFormat: this hub takes documents in JSON and YAML.");
     if (strlen(content) > DOCUMENT_MAX_BYTES)
         return api_refuse(call, err, "MaxDocumentSizeExceeded",
                           "The document has %zu bytes; at most %d are allowed.", strlen(content),
                           DOCUMENT_MAX_BYTES);
-    r = json_parse(content, strlen(content), DOCUMENT_MAX_BYTES, JSON_REFUSE, "Content", &json,
-                   &why);
+    r = str_eq(format, "YAML") ? document_text_parse(content, strlen(content), DOCUMENT_MAX_BYTES,
+                                                     "Content", &json, &why)
+                               : json_parse(content, strlen(content), DOCUMENT_MAX_BYTES,
+                                            JSON_REFUSE, "Content", &json, &why);
     if (r == 0)
         r = document_check(json, &error_code, &why);
     if (r == ERR_NOMEM)

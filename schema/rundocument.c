@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/str.h"
+#include "schema/yaml.h"
 
 #define MAX_PATH_BYTES 4096u
 #define MAX_PARAMETERS_BYTES (1u << 20)
@@ -33,8 +34,8 @@ static int read_parameters(const cJSON *value, cJSON **ret_parameters, struct er
         p = cJSON_Duplicate(value, true);
         r = p != NULL ? 0 : err_set(err, ERR_NOMEM, "documentParameters: out of memory");
     } else if (cJSON_IsString(value)) {
-        r = json_parse(value->valuestring, strlen(value->valuestring), MAX_PARAMETERS_BYTES,
-                       JSON_REFUSE, "documentParameters", &p, err);
+        r = json_or_yaml_parse(value->valuestring, strlen(value->valuestring), MAX_PARAMETERS_BYTES,
+                               "documentParameters", &p, err);
         if (r == 0 && cJSON_IsNull(p))
             return 0;
         if (r == 0)

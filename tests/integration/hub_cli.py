@@ -570,6 +570,21 @@ class Documents(Case):
         self.hub.aws("delete-document", "--name", "Life")
         self.refused("InvalidDocument", self.hub.aws, "describe-document", "--name", "Life")
 
+    def test_a_document_in_yaml_is_sent_as_json(self):
+        text = "schemaVersion: 2.2\nmainSteps:\n- action: aws:runShellScript\n  name: one\n" \
+               "  inputs:\n    runCommand:\n    - |\n      echo 1\n      echo 2\n"
+        made = self.hub.aws("create-document", "--name", "Yaml", "--document-type", "Command",
+                            "--document-format", "YAML", "--content", text)["DocumentDescription"]
+        self.assertEqual((made["DocumentFormat"], made["SchemaVersion"]), ("YAML", "2.2"))
+        self.assertEqual(self.hub.aws("get-document", "--name", "Yaml")["Content"], text)
+        self.assertEqual(self.steps("Yaml", "--document-format", "JSON"), ["one"])
+        self.hub.aws("send-command", "--document-name", "Yaml", "--instance-ids", INSTANCE)
+        sent = json.loads(self.agent.poll()[0]["Payload"])["DocumentContent"]
+        self.assertEqual(sent["schemaVersion"], "2.2")
+        self.assertEqual(sent["mainSteps"][0]["inputs"]["runCommand"], ["echo 1\necho 2\n"])
+        self.refused("InvalidDocumentContent", self.hub.aws, "create-document", "--name", "BadYaml", "--document-type",
+                     "Command", "--document-format", "YAML", "--content", "schemaVersion: [")
+
     def steps(self, name, *more):
         content = self.hub.aws("get-document", "--name", name, *more)["Content"]
         return [s["name"] for s in json.loads(content)["mainSteps"]]
@@ -603,6 +618,94 @@ class Documents(Case):
         self.refused("DuplicateDocumentContent", self.hub.ssm, "UpdateDocument", Name="Twice",
                      Content=document("one"), DocumentVersion="$LATEST")
         self.refused("InvalidFilterKey", self.hub.ssm, "ListDocuments", Filters=[{"Key": "Colour", "Values": ["x"]}])
+
+
+class Parameters(Case):
+    def put(self, name, value, kind="String", *more):
+        return self.hub.aws("put-parameter", "--name", name, "--value", value, "--type", kind, *more)
+
+    def test_life_of_a_parameter(self):
+        made = self.hub.aws("put-parameter", "--name", "/life/p", "--value", "one", "--type", "String",
+                            "--description", "a test")
+        self.assertEqual((made["Version"], made["Tier"]), (1, "Standard"))
+        self.refused("ParameterAlreadyExists", self.put, "/life/p", "two")
+        self.assertEqual(self.put("/life/p", "two", "String", "--overwrite")["Version"], 2)
+        got = self.hub.aws("get-parameter", "--name", "/life/p")["Parameter"]
+        self.assertEqual((got["Value"], got["Version"], got["Type"], got["DataType"]), ("two", 2, "String", "text"))
+        self.assertEqual(got["ARN"], "arn:aws:ssm:us-east-1:000000000000:parameter/life/p")
+        self.assertEqual(self.hub.aws("get-parameter", "--name", got["ARN"])["Parameter"]["Value"], "two")
+        first = self.hub.aws("get-parameter", "--name", "/life/p:1")["Parameter"]
+        self.assertEqual((first["Value"], first["Selector"]), ("one", ":1"))
+        labelled = self.hub.aws("label-parameter-version", "--name", "/life/p", "--parameter-version", "1",
+                                "--labels", "stable", "1bad", "awsbad")
+        self.assertEqual((labelled["InvalidLabels"], labelled["ParameterVersion"]), (["1bad", "awsbad"], 1))
+        self.assertEqual(self.hub.aws("get-parameter", "--name", "/life/p:stable")["Parameter"]["Value"], "one")
+        self.hub.aws("label-parameter-version", "--name", "/life/p", "--labels", "stable")  # it moves
+        self.assertEqual(self.hub.aws("get-parameter", "--name", "/life/p:stable")["Parameter"]["Value"], "two")
+        history = self.hub.aws("get-parameter-history", "--name", "/life/p")["Parameters"]
+        self.assertEqual([(h["Version"], h["Labels"]) for h in history], [(2, ["stable"]), (1, [])])
+        removed = self.hub.aws("unlabel-parameter-version", "--name", "/life/p", "--parameter-version", "2",
+                               "--labels", "stable", "gone")
+        self.assertEqual((removed["RemovedLabels"], removed["InvalidLabels"]), (["stable"], ["gone"]))
+        self.refused("ParameterVersionNotFound", self.hub.aws, "get-parameter", "--name", "/life/p:stable")
+        self.hub.aws("delete-parameter", "--name", "/life/p")
+        self.refused("ParameterNotFound", self.hub.aws, "get-parameter", "--name", "/life/p")
+        self.refused("ParameterNotFound", self.hub.aws, "delete-parameter", "--name", "/life/p")
+
+    def test_several_at_once_say_which_are_not_there(self):
+        self.put("several1", "a")
+        self.put("several2", "b,c", "StringList")
+        got = self.hub.aws("get-parameters", "--names", "several1", "gone", "several2", "several1:9")
+        self.assertEqual([(p["Name"], p["Type"], p["Value"]) for p in got["Parameters"]],
+                         [("several1", "String", "a"), ("several2", "StringList", "b,c")])
+        self.assertEqual(got["InvalidParameters"], ["gone", "several1:9"])
+        gone = self.hub.aws("delete-parameters", "--names", "several1", "several2", "gone")
+        self.assertEqual((gone["DeletedParameters"], gone["InvalidParameters"]), (["several1", "several2"], ["gone"]))
+
+    def test_a_secure_string_is_encrypted_at_rest(self):
+        secret = "s3cr3t-" + uuid.uuid4().hex
+        self.put("/secure/p", secret, "SecureString")
+        plain = self.hub.aws("get-parameter", "--name", "/secure/p", "--with-decryption")["Parameter"]
+        self.assertEqual((plain["Value"], plain["Type"]), (secret, "SecureString"))
+        sealed = self.hub.aws("get-parameter", "--name", "/secure/p")["Parameter"]["Value"]
+        self.assertNotIn(secret, sealed)
+        for name in os.listdir(self.hub.dir):
+            with open(os.path.join(self.hub.dir, name), "rb") as f:
+                self.assertNotIn(secret.encode(), f.read(), name)
+        self.assertEqual(os.stat(os.path.join(self.hub.dir, "parameters.key")).st_mode & 0o777, 0o600)
+        self.assertEqual(self.hub.aws("describe-parameters", "--parameter-filters",
+                                      "Key=Type,Values=SecureString")["Parameters"][0]["KeyId"], "alias/aws/ssm")
+
+    def test_what_cannot_be_put_is_refused(self):
+        for arguments, code in (
+                (("a b", "x"), "ValidationException"), (("ssm-x", "x"), "ValidationException"),
+                (("aws/x", "x"), "AccessDeniedException"), (("a/b", "x"), "ValidationException"),
+                (("big", "x" * 4097), "ValidationException"), (("n" * 300, "x"), "ValidationException"),
+                (("pattern", "x", "String", "--allowed-pattern", "[0-9]+"), "ParameterPatternMismatchException")):
+            self.refused(code, self.put, *arguments)
+        self.assertEqual(self.put("big", "x" * 4097, "String", "--tier", "Intelligent-Tiering")["Tier"], "Advanced")
+
+    def test_pages_and_paths_have_every_parameter_once(self):
+        names = [f"/many/{i:02}" for i in range(13)] + ["/many/deep/1"]
+        for name in names:
+            self.put(name, "x")
+        direct = self.hub.aws("get-parameters-by-path", "--path", "/many", "--max-items", "100")["Parameters"]
+        self.assertEqual([p["Name"] for p in direct], names[:13])
+        deep = self.hub.aws("get-parameters-by-path", "--path", "/many", "--recursive")["Parameters"]
+        self.assertEqual(sorted(p["Name"] for p in deep), sorted(names))
+        shown = self.hub.aws("describe-parameters", "--page-size", "5", "--parameter-filters",
+                             "Key=Name,Option=BeginsWith,Values=/many/")["Parameters"]
+        self.assertEqual(sorted(p["Name"] for p in shown), sorted(names))
+        self.assertNotIn("Value", shown[0])
+
+    def test_old_versions_go_when_there_are_a_hundred(self):
+        for i in range(102):
+            self.hub.ssm("PutParameter", Name="versions", Value=str(i), Type="String", Overwrite=True)
+        self.refused("ParameterVersionNotFound", self.hub.ssm, "GetParameter", Name="versions:2")
+        self.assertEqual(self.hub.ssm("GetParameter", Name="versions:3")["Parameter"]["Value"], "2")
+        self.hub.ssm("LabelParameterVersion", Name="versions", ParameterVersion=3, Labels=["keep"])
+        self.refused("ParameterMaxVersionLimitExceeded", self.hub.ssm, "PutParameter", Name="versions", Value="x",
+                     Type="String", Overwrite=True)
 
 
 class Instances(Case):
