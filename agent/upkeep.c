@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "agent/age.h"
+#include "agent/tidy.h"
 #include "base/fs.h"
 #include "base/log.h"
 #include "base/record.h"
@@ -24,6 +25,7 @@
 #define HEAD_MS 1000 /* at most so often; a cut-off tail of that age goes unnoticed */
 #define PRUNE_MS (UINT64_C(15) * 60 * 1000) /* as the reference (spec 03, section 11.6) */
 #define FIRST_PRUNE_MS (UINT64_C(60) * 1000)
+#define TIDY_MS UINT64_C(1000) /* after a job ended, where its directory is not to be kept */
 #define JOBS_PER_PRUNE 100
 #define HOUR_MS (INT64_C(3600) * 1000)
 #define KEEP_AGE_MS (6 * HOUR_MS) /* what a reboot may cost of it */
@@ -37,7 +39,7 @@ struct upkeep {
     const struct config *config;
     const struct paths *paths;
     char boot_id[BOOT_ID_SIZE];
-    uv_timer_t head_timer, prune_timer;
+    uv_timer_t head_timer, prune_timer, tidy_timer;
     uv_work_t work;
     bool is_working, is_stopping, was_loss_told;
     struct age age;
@@ -110,7 +112,7 @@ static void removed(uv_work_t *work, int status)
 
     u->is_working = false;
     if (status == 0 && u->removing.code != 0)
-        log_warning("job directories without a job: %s; it is tried again", u->removing.text);
+        log_warning("job directories that may go: %s; it is tried again", u->removing.text);
 }
 
 /* The journal vouches that it ended and was removed. A directory that the journal has never heard
@@ -127,11 +129,20 @@ static bool is_without_job(struct upkeep *u, const char *name)
 /* Keep of the names those of directories that may go. */
 static void pick(struct upkeep *u)
 {
+    AUTO(tidy_done) struct tidy tidy = {0};
+    bool is_tidying = tidy_is_wanted(u->config);
     size_t at, n, kept = 0;
+    struct err err;
+
+    if (is_tidying && tidy_begin(&tidy, u->journal, u->config, &err) < 0) {
+        log_warning("directories of reported jobs: %s; they stay", err.text);
+        is_tidying = false;
+    }
 
     for (at = 0; at < u->names.len; at += n) {
         n = strlen(u->names.data + at) + 1;
-        if (is_without_job(u, u->names.data + at)) {
+        if (is_without_job(u, u->names.data + at) ||
+            (is_tidying && tidy_may_remove(&tidy, u->names.data + at))) {
             memmove(u->names.data + kept, u->names.data + at, n);
             kept += n;
         }
@@ -252,6 +263,16 @@ static void on_prune(uv_timer_t *timer)
     upkeep_prune(timer->data);
 }
 
+static void on_tidy(uv_timer_t *timer)
+{
+    struct upkeep *u = timer->data;
+
+    if (u->is_working) /* it may have looked before the job ended */
+        (void)uv_timer_start(&u->tidy_timer, on_tidy, TIDY_MS, 0);
+    else
+        upkeep_prune(u);
+}
+
 /* The side file is what was published; what it says goes into the log, which may be kept elsewhere.
  */
 static void log_head(const struct upkeep *u)
@@ -301,6 +322,9 @@ void upkeep_note_end(struct upkeep *u)
 {
     if (!u->is_stopping && !uv_is_active((uv_handle_t *)&u->head_timer))
         (void)uv_timer_start(&u->head_timer, on_head, HEAD_MS, 0);
+    if (!u->is_stopping && tidy_is_wanted(u->config) &&
+        !uv_is_active((uv_handle_t *)&u->tidy_timer))
+        (void)uv_timer_start(&u->tidy_timer, on_tidy, TIDY_MS, 0);
 }
 
 int upkeep_new(uv_loop_t *loop, struct journal *journal, const struct config *config,
@@ -316,7 +340,8 @@ int upkeep_new(uv_loop_t *loop, struct journal *journal, const struct config *co
     buf_init(&u->names, MAX_NAMES_BYTES);
     (void)uv_timer_init(loop, &u->head_timer); /* cannot fail */
     (void)uv_timer_init(loop, &u->prune_timer);
-    u->head_timer.data = u->prune_timer.data = u;
+    (void)uv_timer_init(loop, &u->tidy_timer);
+    u->head_timer.data = u->prune_timer.data = u->tidy_timer.data = u;
     (void)uv_timer_start(&u->head_timer, on_head, HEAD_MS, 0); /* what ended just before a crash */
     (void)uv_timer_start(&u->prune_timer, on_prune, FIRST_PRUNE_MS, PRUNE_MS);
     *ret_upkeep = u;
@@ -330,6 +355,7 @@ void upkeep_stop(struct upkeep *u)
     u->is_stopping = true;
     uv_close((uv_handle_t *)&u->head_timer, NULL);
     uv_close((uv_handle_t *)&u->prune_timer, NULL);
+    uv_close((uv_handle_t *)&u->tidy_timer, NULL);
 }
 
 void upkeep_free(struct upkeep *u)

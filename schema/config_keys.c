@@ -95,10 +95,14 @@ const struct config_key config_keys[] = {
                 CONFIG_NO_MAX, 336, NO_SESSIONS),
     IDLE_TEXT("Ssm", "SessionLogsDestination", CONFIG_UNUSED, "none", NO_SESSIONS),
     CHOICE("Ssm", "PluginLocalOutputCleanup", plugin_output_cleanup, CONFIG_LIVE, "default",
-           "default,after-execution,after-upload", "delete a step's output on this machine"),
+           "default,after-execution,after-upload",
+           "after-execution: when a job is over, reported and uploaded, its directory is deleted; "
+           "after-upload has no effect yet"),
     CHOICE("Ssm", "OrchestrationDirectoryCleanup", orchestration_cleanup, CONFIG_LIVE, "default",
            "default,clean-success,clean-success-failed",
-           "delete a reported job's whole directory; wins over the key above"),
+           "the same for jobs with the status Success, or with Success or Failed; what the journal "
+           "knows "
+           "of them stays"),
 
     TEXT("Mgs", "Region", mgs_region, CONFIG_REGION, "",
          "region of ssmmessages; else the identity's"),

@@ -1,5 +1,6 @@
 /* Retention by age: by the time that the machine was up, whatever the wall clock says. */
 #include <check.h>
+#include <dirent.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,6 +10,7 @@
 #include "agent/upkeep.h"
 #include "base/str.h"
 #include "engine_world.h"
+#include "fsm/upload.h"
 
 #define HOUR (INT64_C(3600) * 1000)
 #define DAY (24 * HOUR)
@@ -267,6 +269,123 @@ START_TEST(rounds_at_rest_commit_next_to_nothing)
 }
 END_TEST
 
+/* ---- directories that are not to be kept ---- */
+
+static size_t n_directories(void)
+{
+    DIR *dir = opendir(w.paths.jobs_dir);
+    struct dirent *entry;
+    size_t n = 0;
+
+    if (dir == NULL) /* not made yet */
+        return 0;
+    while ((entry = readdir(dir)) != NULL)
+        n += entry->d_name[0] != '.';
+    (void)closedir(dir);
+    return n;
+}
+
+static const struct {
+    const char *orchestration, *output;
+    size_t n_left; /* of one that succeeds and one that fails */
+} cleanups[] = {
+    {"default", "default", 2},
+    {"clean-success", "default", 1},
+    {"clean-success-failed", "default", 0},
+    {"default", "after-execution", 0},
+    {"clean-success", "after-execution", 0},
+    {"default", "after-upload", 2},
+};
+
+START_TEST(directories_of_reported_jobs_go_when_the_configuration_says_so)
+{
+    (void)str_copy(w.config.orchestration_cleanup, sizeof(w.config.orchestration_cleanup),
+                   cleanups[_i].orchestration);
+    (void)str_copy(w.config.plugin_output_cleanup, sizeof(w.config.plugin_output_cleanup),
+                   cleanups[_i].output);
+    run_job(1);
+    (void)engine_world_send(&w, 2, 1, "exit 1");
+    engine_world_until(&w, has_ended);
+    ck_assert_uint_eq(n_directories(), 2);
+    round_of_retention();
+    ck_assert_uint_eq(n_directories(), cleanups[_i].n_left);
+    ck_assert_int_eq(counts().n_ended, 2); /* the journal keeps what it knows */
+}
+END_TEST
+
+static size_t n_wanted;
+
+static bool are_so_many_left(struct engine_world *world)
+{
+    (void)world;
+    return n_directories() == n_wanted && !upkeep_is_working(upkeep);
+}
+
+START_TEST(the_end_of_a_job_is_enough_to_tidy)
+{
+    (void)str_copy(w.config.orchestration_cleanup, sizeof(w.config.orchestration_cleanup),
+                   "clean-success");
+    run_job(1);
+    upkeep_note_end(upkeep);
+    n_wanted = 0;
+    engine_world_until(&w, are_so_many_left);
+}
+END_TEST
+
+static bool has_run(struct engine_world *world)
+{
+    return engine_world_file(world, "mark")[0] != '\0' && engine_world_processes(world) == 0;
+}
+
+START_TEST(what_the_service_has_not_taken_stays)
+{
+    char script[128];
+
+    (void)snprintf(script, sizeof(script), "echo ran > %s/mark", w.dir);
+    (void)str_copy(w.config.orchestration_cleanup, sizeof(w.config.orchestration_cleanup),
+                   "clean-success");
+    (void)err_set(&w.answer, ERR_NETWORK, "away");
+    (void)engine_world_send(&w, 1, 1, script);
+    engine_world_until(&w, has_run);
+    round_of_retention();
+    ck_assert_uint_eq(n_directories(), 1);
+}
+END_TEST
+
+/* An upload of the job that is under way, put into the journal by hand. */
+static void put_upload(const char *job_id)
+{
+    struct fsm_instance inst;
+    char id[FSM_ID_SIZE];
+    struct err err = {0};
+
+    ck_assert(upload_make_id(job_id, 0, id));
+    ck_assert_int_eq(fsm_instance_init(&inst, &upload_machine, id, 0, wall_ms, &err), 0);
+    (void)str_copy(upload_of(&inst)->job, sizeof(upload_of(&inst)->job), job_id);
+    ck_assert_int_eq(w.journal->ops->begin(w.journal, &err), 0);
+    ck_assert_msg(w.journal->ops->put_instance(w.journal, &inst, &err) == 0, "%s", err.text);
+    ck_assert_int_eq(w.journal->ops->commit(w.journal, &err), 0);
+    fsm_instance_done(&inst);
+}
+
+START_TEST(output_on_its_way_stays_until_it_is_there)
+{
+    DIR *dir;
+    struct dirent *entry;
+
+    (void)str_copy(w.config.plugin_output_cleanup, sizeof(w.config.plugin_output_cleanup),
+                   "after-execution");
+    run_job(1);
+    dir = opendir(w.paths.jobs_dir);
+    while ((entry = readdir(dir)) != NULL)
+        if (entry->d_name[0] != '.')
+            put_upload(entry->d_name);
+    (void)closedir(dir);
+    round_of_retention();
+    ck_assert_uint_eq(n_directories(), 1);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("upkeep");
@@ -283,6 +402,11 @@ int main(void)
     tcase_add_loop_test(rounds, what_is_really_old_is_cut_whatever_its_stamp, 0, ARRAY_LEN(jumps));
     tcase_add_test(rounds, age_goes_on_over_restarts_and_reboots);
     tcase_add_test(rounds, rounds_at_rest_commit_next_to_nothing);
+    tcase_add_loop_test(rounds, directories_of_reported_jobs_go_when_the_configuration_says_so, 0,
+                        ARRAY_LEN(cleanups));
+    tcase_add_test(rounds, the_end_of_a_job_is_enough_to_tidy);
+    tcase_add_test(rounds, what_the_service_has_not_taken_stays);
+    tcase_add_test(rounds, output_on_its_way_stays_until_it_is_there);
     suite_add_tcase(s, rounds);
     sr = srunner_create(s);
     srunner_run_all(sr, CK_ENV);
