@@ -30,6 +30,7 @@ struct ctl_server {
     uv_loop_t *loop;
     struct engine *engine;
     struct journal *journal;
+    struct lookup *lookup; /* NULL: there is no service */
     void (*add_status)(void *ctx, struct buf *b);
     void *ctx;
     uv_pipe_t listener;
@@ -59,6 +60,8 @@ struct client {
 static void client_free(struct client *c)
 {
     buf_done(&c->request);
+    if (c->answer.data != NULL)
+        explicit_bzero(c->answer.data, c->answer.len); /* it may have held a secret */
     buf_done(&c->answer);
     free(c);
 }
@@ -197,6 +200,78 @@ static void on_accepted(void *ctx, const char *job_id, const struct err *err)
     send_answer(c);
 }
 
+/* ---- what helper programs of steps ask for ---- */
+
+static void answer_text(struct client *c, const char *name, const char *text, size_t n)
+{
+    (void)buf_printf(&c->answer, "{\"ok\":true,\"%s\":", name);
+    (void)buf_add_json_str(&c->answer, text, n);
+    (void)buf_add_char(&c->answer, '}');
+    send_answer(c);
+}
+
+static void on_looked_up(struct client *c, const char *name, const char *text, size_t n,
+                         const struct err *err)
+{
+    c->is_waiting = false;
+    if (c->is_closed)
+        client_free(c);
+    else if (uv_is_closing((uv_handle_t *)&c->pipe))
+        return;
+    else if (err != NULL)
+        answer_error(c, err);
+    else
+        answer_text(c, name, text, n);
+}
+
+static void on_document(void *ctx, const char *text, size_t n, const struct err *err)
+{
+    on_looked_up(ctx, "content", text, n, err);
+}
+
+static void on_parameter(void *ctx, const char *text, size_t n, const struct err *err)
+{
+    on_looked_up(ctx, "value", text, n, err);
+}
+
+static int ask_lookup(struct client *c, const cJSON *request, bool is_document, struct err *err)
+{
+    struct lookup *l = c->server->lookup;
+    const char *name = NULL, *version = NULL;
+    int r;
+
+    if ((r = json_get_string(request, "request", "name", 2048, &name, err)) < 0 ||
+        (r = json_get_string(request, "request", "version", 128, &version, err)) < 0)
+        return r;
+    if (name == NULL || name[0] == '\0')
+        return err_set(err, ERR_INVALID, "request.name is missing");
+    c->is_waiting = true;
+    r = is_document ? l->get_document(l, name, version != NULL ? version : "", on_document, c, err)
+                    : l->get_parameter(l, name, cJSON_IsTrue(json_get(request, "secure")),
+                                       on_parameter, c, err);
+    if (r < 0)
+        c->is_waiting = false;
+    return r;
+}
+
+static int ask_credentials(struct client *c, struct err *err)
+{
+    const struct credentials *have = NULL;
+    int r = c->server->lookup->get_credentials(c->server->lookup, &have, err);
+
+    if (r < 0)
+        return r;
+    (void)buf_add_str(&c->answer, "{\"ok\":true,");
+    add_text(&c->answer, "access_key", have->access_key);
+    add_text(&c->answer, "secret_key", secret_reveal(&have->secret_key));
+    add_text(&c->answer, "session_token", secret_reveal(&have->session_token));
+    (void)buf_printf(&c->answer, "\"expires_unix_ms\":%" PRId64 "}", have->expires_unix_ms);
+    send_answer(c);
+    return 0;
+}
+
+/* ---- what operators ask for ---- */
+
 static int ask_cancel(struct client *c, const cJSON *request, struct err *err)
 {
     const char *job;
@@ -279,6 +354,10 @@ static int serve(struct client *c, const cJSON *request, struct err *err)
         return ask_cancel(c, request, err);
     if (str_eq(op, "run"))
         return ask_run(c, request, err);
+    if (c->server->lookup != NULL && str_eq(op, "credentials"))
+        return ask_credentials(c, err);
+    if (c->server->lookup != NULL && (str_eq(op, "document") || str_eq(op, "parameter")))
+        return ask_lookup(c, request, str_eq(op, "document"), err);
     return err_set(err, ERR_INVALID, "request.op \"%s\" is not status, cancel or run",
                    op != NULL ? op : "");
 }
@@ -454,6 +533,7 @@ int ctl_server_new(const struct ctl_server_options *o, struct ctl_server **ret_s
     s->loop = o->loop;
     s->engine = o->engine;
     s->journal = o->journal;
+    s->lookup = o->lookup;
     s->add_status = o->add_status;
     s->ctx = o->ctx;
     s->patience_ms = o->patience_ms > 0 ? o->patience_ms : DEFAULT_PATIENCE_MS;

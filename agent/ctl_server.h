@@ -15,6 +15,7 @@ struct ctl_server_options {
     struct engine *engine;
     struct journal *journal;
     const char *run_dir;
+    struct lookup *lookup; /* what helper programs ask for; borrowed */
     /* Append the members of "status" that others own (channel, credentials ...), each as
      * `"name":value,`. */
     void (*add_status)(void *ctx, struct buf *b);

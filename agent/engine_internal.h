@@ -301,6 +301,12 @@ int room_make(struct engine *e, struct job *job, const struct fsm_effect *fx, st
 /* What is kept of each of a step's output files. */
 uint64_t fx_output_cap(const struct engine *e, const struct job *job);
 
+/* download.c: steps that download */
+bool download_is_unit(const struct job *job, const struct document_unit *unit);
+/* As steps_start(). */
+int download_start(struct engine *e, const struct job *job, const struct step_key *key,
+                   const struct document_unit *unit, struct err *err) MUST_CHECK;
+
 /* nest.c, nest_output.c: steps that run another document */
 void nest_spawn(struct engine *e, struct job *job, const struct fsm_effect *fx,
                 const struct document_unit *unit);

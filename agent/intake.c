@@ -66,7 +66,10 @@ static void fill_unit(struct command_unit *u, const struct document *d, size_t p
               (p->is_finally ? COMMAND_FLOW_FINALLY : 0);
     u->kind = str_eq(p->name, PLUGIN_RUN_DOCUMENT) ? COMMAND_UNIT_DOCUMENT : COMMAND_UNIT_PROCESS;
     if (p->disposition == DOCUMENT_RUN)
-        u->limit_ms = limit_of(&d->units[p->first_unit + nth]);
+        u->limit_ms =
+            str_eq(p->name, PLUGIN_DOWNLOAD_CONTENT) /* ends when nothing moves any more */
+                ? SCRIPT_TIMEOUT_MAX_S * INT64_C(1000)
+                : limit_of(&d->units[p->first_unit + nth]);
 }
 
 /* A step that does not run has one child all the same: it stands for its result. */

@@ -1,18 +1,22 @@
-/* What the engine asks the service for before it can go on with a command: a nested document's
- * text, the
- * associations of this node. One per engine, given by who talks to the service. The loop's thread.
- */
+/* What others ask of who talks to the service: documents and
+ * associations for the engine, documents, parameters and credentials for the helper programs of
+ * steps. The loop's thread.
+ *
+ * A `done` is called once, from the loop, never from within the call that asked; with ERR_CANCELLED
+ * when the service ends first, perhaps after the loop. Strings are borrowed for the call. A failure
+ * to even begin is returned; `done` is not called then. */
 #ifndef SSMD_AGENT_LOOKUP_H
 #define SSMD_AGENT_LOOKUP_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "schema/json.h"
+#include "transport/credentials.h"
 
-/* err NULL: `content` is the document as the service keeps it, JSON or YAML; borrowed for the call.
- * Called from the loop, never from within the call that asked for it. Not called at all when the
- * service was closed meanwhile. */
-typedef void (*lookup_document_fn)(void *ctx, const char *content, size_t n, const struct err *err);
+/* err NULL: `text` is the document as the service keeps it, JSON or YAML; or a parameter's value,
+ * which may be a secret. Borrowed for the call. */
+typedef void (*lookup_fn)(void *ctx, const char *text, size_t n, const struct err *err);
 
 /* err NULL: the associations of this node, as far as one answer holds them (a list of objects,
  * borrowed for the call; NULL: none), and whether there are more. A service without State Manager
@@ -21,11 +25,16 @@ typedef void (*lookup_associations_fn)(void *ctx, const cJSON *associations, boo
                                        const struct err *err);
 
 struct lookup {
-    /* ssm:GetDocument. `version` may be "". Strings are borrowed for the call. A failure to even
-     * begin is returned; `done` is not called then. */
-    int (*get_document)(struct lookup *l, const char *name, const char *version,
-                        lookup_document_fn done, void *ctx, struct err *err);
-    /* ssm:ListInstanceAssociations. */
+    /* ssm:GetDocument. `version` may be "". */
+    int (*get_document)(struct lookup *l, const char *name, const char *version, lookup_fn done,
+                        void *ctx, struct err *err);
+    /* One parameter, decrypted (spec 04, section 8.9). ERR_REFUSED: it is not there, or is a
+     * SecureString though `is_secure` is false, or the other way round. */
+    int (*get_parameter)(struct lookup *l, const char *name, bool is_secure, lookup_fn done,
+                         void *ctx, struct err *err);
+    /* The credentials that ssmd signs with now; as credentials_get(). */
+    int (*get_credentials)(struct lookup *l, const struct credentials **ret, struct err *err);
+    /* ssm:ListInstanceAssociations. `done` is not called when the service ends first. */
     int (*list_associations)(struct lookup *l, lookup_associations_fn done, void *ctx,
                              struct err *err);
 };

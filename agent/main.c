@@ -231,6 +231,7 @@ static int start(struct agent *a, struct err *err)
     so.engine = co.engine = a->engine;
     if ((r = service_new(&so, &a->service, err)) < 0)
         return r;
+    co.lookup = service_lookup(a->service);
     engine_add_link(a->engine, service_link(a->service));
     engine_add_link(a->engine, service_control_link(a->service));
     engine_set_lookup(a->engine, service_lookup(a->service));

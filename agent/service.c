@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "base/str.h"
 #include "schema/document.h"
+#include "schema/parameter_store.h"
 #include "transport/aws.h"
 #include "transport/mds.h"
 #include "transport/ssm.h"
@@ -33,9 +34,11 @@ struct pending {
 struct question {
     struct question *next, *prev;
     struct service *service;
-    lookup_document_fn done; /* one of the two */
+    lookup_fn done; /* one of the two */
     lookup_associations_fn associations_done;
     void *ctx;
+    bool is_secure;      /* of a parameter: which kind is wanted */
+    char parameter[512]; /* its name */
 };
 
 struct service {
@@ -227,7 +230,7 @@ static struct question *new_question(struct service *s, void *ctx, struct err *e
 static void on_document(void *ctx, const struct aws_result *result)
 {
     struct question *q = ctx;
-    lookup_document_fn done = q->done;
+    lookup_fn done = q->done;
     void *done_ctx = q->ctx;
     AUTO(buf_done) struct buf content = {0};
     struct err err = {0};
@@ -283,8 +286,45 @@ static int lookup_list_associations(struct lookup *l, lookup_associations_fn don
     return r;
 }
 
+/* Of the one that was asked for. */
+static int judge_parameter(const struct question *q, const struct parameter_answer *a,
+                           const char **ret_value, struct err *err)
+{
+    const struct stored_parameter *p = parameter_answer_find(a, q->parameter);
+
+    if (p == NULL)
+        return err_set(err, ERR_REFUSED, "parameter %s cannot be resolved: it is not there",
+                       q->parameter);
+    if (str_eq(p->type, PARAMETER_TYPE_SECURE) != q->is_secure)
+        return err_set(err, ERR_REFUSED,
+                       "parameter %s is %sa SecureString: refer to it with %s:", q->parameter,
+                       q->is_secure ? "not " : "", q->is_secure ? "ssm" : "ssm-secure");
+    *ret_value = p->value;
+    return 0;
+}
+
+static void on_parameter(void *ctx, const struct aws_result *result)
+{
+    struct question *q = ctx;
+    AUTO(parameter_answer_done) struct parameter_answer answer = {.root = NULL};
+    const char *value = NULL;
+    struct err err = {0};
+    int r = 0;
+
+    if (result->err != NULL) {
+        err = *result->err;
+        r = err.code;
+    }
+    if (r == 0)
+        r = parameter_answer_parse(result->body, result->len, &answer, &err);
+    if (r == 0)
+        r = judge_parameter(q, &answer, &value, &err);
+    q->done(q->ctx, r == 0 ? value : "", r == 0 ? strlen(value) : 0, r < 0 ? &err : NULL);
+    free_question(q);
+}
+
 static int lookup_get_document(struct lookup *l, const char *name, const char *version,
-                               lookup_document_fn done, void *ctx, struct err *err)
+                               lookup_fn done, void *ctx, struct err *err)
 {
     struct service *s = container_of(l, struct service, lookup);
     struct question *q = new_question(s, ctx, err);
@@ -297,6 +337,31 @@ static int lookup_get_document(struct lookup *l, const char *name, const char *v
     if (r < 0)
         free_question(q);
     return r;
+}
+
+static int lookup_get_parameter(struct lookup *l, const char *name, bool is_secure, lookup_fn done,
+                                void *ctx, struct err *err)
+{
+    struct service *s = container_of(l, struct service, lookup);
+    struct question *q = new_question(s, ctx, err);
+    int r = 0;
+
+    if (q == NULL)
+        return ERR_NOMEM;
+    q->done = done;
+    q->is_secure = is_secure;
+    if (!str_copy(q->parameter, sizeof(q->parameter), name))
+        r = err_set(err, ERR_LIMIT, "parameter %.60s...: its name is too long", name);
+    if (r == 0)
+        r = ssm_get_parameters(s->aws, &name, 1, true, on_parameter, q, NULL, err);
+    if (r < 0)
+        free_question(q);
+    return r;
+}
+
+static int lookup_get_credentials(struct lookup *l, const struct credentials **ret, struct err *err)
+{
+    return credentials_get(container_of(l, struct service, lookup)->credentials, ret, err);
 }
 
 /* ---- life ---- */
@@ -382,6 +447,8 @@ int service_new(const struct service_options *o, struct service **ret_service, s
                             .set_open = link_set_open,
                             .get_state = link_get_state};
     s->lookup = (struct lookup){.get_document = lookup_get_document,
+                                .get_parameter = lookup_get_parameter,
+                                .get_credentials = lookup_get_credentials,
                                 .list_associations = lookup_list_associations};
     r = set_up(s, err);
     *ret_service = s;
@@ -436,6 +503,7 @@ void service_stop(struct service *s)
 void service_free(struct service *s)
 {
     struct pending *p, *next;
+    struct err err;
 
     if (s == NULL)
         return;
@@ -443,8 +511,12 @@ void service_free(struct service *s)
         next = p->next;
         free(p);
     }
-    while (s->questions != NULL)
+    (void)err_set(&err, ERR_CANCELLED, "ssmd is stopping");
+    while (s->questions != NULL) {
+        if (s->questions->done != NULL)
+            s->questions->done(s->questions->ctx, "", 0, &err);
         free_question(s->questions);
+    }
     health_free(s->health);
     channels_free(s->channels);
     credentials_provider_free(s->credentials);

@@ -15,6 +15,7 @@
 #include "base/str.h"
 #include "executors/reboot.h"
 #include "executors/shell.h"
+#include "schema/download.h"
 #include "schema/plugin.h"
 #include "schema/script.h"
 
@@ -386,6 +387,8 @@ void fx_spawn(struct engine *e, struct job *job, const struct fsm_effect *fx)
     const struct step_key key = {
         .job_id = job->inst.id, .step = (int)fx->arg, .attempt = (int)fx->arg2};
     AUTO(script_inputs_done) struct script_inputs inputs = {0};
+    AUTO(download_inputs_done) struct download_inputs download = {.root = NULL};
+    bool is_download;
     const struct document_unit *unit;
     AUTO(buf_done) struct buf failure = {0};
     struct err err;
@@ -412,7 +415,13 @@ void fx_spawn(struct engine *e, struct job *job, const struct fsm_effect *fx)
         refresh_spawn(e, job, fx, unit);
         return;
     }
-    if (r == 0 && unit != NULL && script_inputs_parse(unit->inputs, &inputs, &failure, &err) < 0) {
+    is_download = r == 0 && unit != NULL && download_is_unit(job, unit);
+    if (is_download && download_inputs_parse(unit->inputs, &download, &err) < 0) {
+        fail_step(e, job, fx, STEP_OUTCOME_NOT_PREPARED, err.text);
+        return;
+    }
+    if (r == 0 && unit != NULL && !is_download &&
+        script_inputs_parse(unit->inputs, &inputs, &failure, &err) < 0) {
         fail_step(e, job, fx, STEP_OUTCOME_INVALID_INPUT, err.text);
         return;
     }
@@ -424,10 +433,12 @@ void fx_spawn(struct engine *e, struct job *job, const struct fsm_effect *fx)
         return; /* started when the journal knows of its directory */
     job->n_start_tries++;
     if (r == 0)
-        r = start(e, job, &key,
-                  str_eq(plugin_of(job, unit), PLUGIN_POWERSHELL_SCRIPT) ? SHELL_POWERSHELL
-                                                                         : SHELL_SH,
-                  &inputs, &err);
+        r = is_download
+                ? download_start(e, job, &key, unit, &err)
+                : start(e, job, &key,
+                        str_eq(plugin_of(job, unit), PLUGIN_POWERSHELL_SCRIPT) ? SHELL_POWERSHELL
+                                                                               : SHELL_SH,
+                        &inputs, &err);
     if (r == ERR_EXISTS) /* watched already: its end will be told */
         return;
     if (r < 0)

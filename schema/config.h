@@ -70,6 +70,8 @@ struct config {
     int64_t log_file_max_mib, log_file_rolls;
     char ca_file[CONFIG_MAX_TEXT];
     char runner_path[CONFIG_MAX_TEXT];
+    char download_path[CONFIG_MAX_TEXT];
+    char github_endpoint[CONFIG_MAX_TEXT];
     char boot_id_file[CONFIG_MAX_TEXT];
     char reboot_words[CONFIG_MAX_ARGV][CONFIG_MAX_TEXT];
     const char *reboot_argv[CONFIG_MAX_ARGV + 1]; /* into reboot_words; NULL-terminated */

@@ -11,7 +11,7 @@ static const struct plugin_info plugins[] = {
     {PLUGIN_SHELL_SCRIPT, true, true, NULL},
     {PLUGIN_POWERSHELL_SCRIPT, true, true, NULL},
     {PLUGIN_RUN_DOCUMENT, true, true, NULL},
-    {PLUGIN_DOWNLOAD_CONTENT, true, false, NULL},
+    {PLUGIN_DOWNLOAD_CONTENT, true, true, NULL},
     {PLUGIN_REFRESH_ASSOCIATION, true, true, NULL},
     {"aws:configurePackage", true, false, NULL},
     {"aws:softwareInventory", true, true,

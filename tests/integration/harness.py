@@ -106,6 +106,35 @@ def kill_marked(mark):
         time.sleep(0.005)
 
 
+def web(world, answer):
+    """A web server that ends with the world: answer(request) gives status, headers, body. Returns its URL."""
+    import http.server
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self):
+            status, headers, body = answer(self)
+            self.send_response(status)
+            for name, value in headers.items():
+                self.send_header(name, value)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        do_POST = do_GET
+
+        def log_message(self, *_):
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    world.at_end.append(server.server_close)
+    world.at_end.append(server.shutdown)
+    return f"http://127.0.0.1:{server.server_port}"
+
+
 class Refused(Exception):
     def __init__(self, status, body):
         super().__init__(f"{status} {body}")
@@ -284,7 +313,8 @@ class Agent:
             "Identity": {"CustomIdentities": [{"InstanceID": instance, "Region": REGION}]},
             "Ssm": {"Endpoint": hub.url}, "Mgs": {"Endpoint": hub.url},
             "Mds": {"Endpoint": hub.url, "CommandWorkersLimit": settings.pop("workers", 5)},
-            "Ssmd": {"RunnerPath": program("executors", "ssmd-runner"), "BootIdFile": self.boot_file,
+            "Ssmd": {"RunnerPath": program("executors", "ssmd-runner"),
+                     "DownloadPath": program("download", "ssmd-download"), "BootIdFile": self.boot_file,
                      "RebootCommand": [reboot], "KillGraceMillis": 500, "BackoffCapSeconds": 2, **settings},
         }
         self.write_config()

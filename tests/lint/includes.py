@@ -14,7 +14,7 @@ import sys
 
 # A folder may include its own files, those of the folders named here, and the single headers named
 # here. "agent" and "tests" wire everything together.
-ALL = ["base", "schema", "fsm", "journal", "transport", "executors", "hub", "ctl", "agent"]
+ALL = ["base", "schema", "fsm", "journal", "transport", "executors", "download", "hub", "ctl", "agent"]
 MAY_INCLUDE = {
     "base": [],
     "schema": ["base"],
@@ -22,12 +22,14 @@ MAY_INCLUDE = {
     "journal": ["base", "fsm"],
     "transport": ["base", "schema"],
     "executors": ["base", "schema"],
+    # A helper program: talks like the agent, knows nothing of it.
+    "download": ["base", "schema", "transport"],
     # What agent and service compute alike: signatures and frames.
     "hub": ["base", "schema", "transport/sigv4.h", "transport/sigv4_rsa.h", "transport/rsa_key.h",
             "transport/ws_codec.h"],
     "ctl": ["base", "schema", "fsm", "journal/reader.h", "journal/audit.h"],
     # `ssmd register` asks an ssmd that runs, as ssmctl does.
-    "agent": [folder for folder in ALL if folder not in ("hub", "ctl")] + ["ctl/client.h"],
+    "agent": [folder for folder in ALL if folder not in ("download", "hub", "ctl")] + ["ctl/client.h"],
     "tests": ALL + ["tests"],
 }
 # A private header stays in its folder; tests may look inside.
