@@ -434,13 +434,15 @@ END_TEST
 
 static const struct {
     const char *ca, *runner, *found;
+    const char *download; /* NULL: /bin/true */
 } paths[] = {
-    {"", "/bin/true", ""},
-    {"/no/such/ca.pem", "/bin/true", "1 warning bad-file Ssmd.CaFile\n"},
-    {"/tmp", "/bin/true", "1 warning bad-file Ssmd.CaFile\n"},
-    {"ca.pem", "/bin/true", "1 warning bad-file Ssmd.CaFile\n"},
-    {"", "/etc/passwd", "1 warning bad-file Ssmd.RunnerPath\n"},
-    {"", "/no/such/runner", "1 warning bad-file Ssmd.RunnerPath\n"},
+    {"", "/bin/true", "", NULL},
+    {"", "/bin/true", "1 warning bad-file Ssmd.DownloadPath\n", "/no/such/helper"},
+    {"/no/such/ca.pem", "/bin/true", "1 warning bad-file Ssmd.CaFile\n", NULL},
+    {"/tmp", "/bin/true", "1 warning bad-file Ssmd.CaFile\n", NULL},
+    {"ca.pem", "/bin/true", "1 warning bad-file Ssmd.CaFile\n", NULL},
+    {"", "/etc/passwd", "1 warning bad-file Ssmd.RunnerPath\n", NULL},
+    {"", "/no/such/runner", "1 warning bad-file Ssmd.RunnerPath\n", NULL},
 };
 
 START_TEST(files_that_cannot_be_used_are_told)
@@ -448,6 +450,8 @@ START_TEST(files_that_cannot_be_used_are_told)
     parse_well("{}");
     (void)str_copy(config.ca_file, sizeof(config.ca_file), paths[_i].ca);
     (void)str_copy(config.runner_path, sizeof(config.runner_path), paths[_i].runner);
+    (void)str_copy(config.download_path, sizeof(config.download_path),
+                   paths[_i].download != NULL ? paths[_i].download : "/bin/true");
     config_check_files(&config, note_finding, NULL);
     ck_assert_str_eq(found, paths[_i].found);
 }
