@@ -19,6 +19,8 @@
 #define API_MAX_ANSWER_BYTES (64u << 20)
 #define ACCOUNT_ID "000000000000" /* the owner of documents, where the API wants to name one */
 
+struct control; /* hub/control.h */
+
 /* What all calls share. */
 struct hub {
     struct store *store;          /* owned */
@@ -29,8 +31,11 @@ struct hub {
     const char *url;              /* borrowed */
     int64_t poll_ms;              /* how long GetMessages waits for a message */
     int64_t date_offset_ms;
-    int64_t role_token_ms; /* how long the keys of a node's role are good */
-    bool has_faults;       /* --faults */
+    int64_t role_token_ms;   /* how long the keys of a node's role are good */
+    struct control *control; /* the server's; NULL while there is none */
+    bool denies_control;     /* --no-control-channel */
+    bool uses_both_channels; /* a fault: messages are offered on both, whichever is there */
+    bool has_faults;         /* --faults */
     bool is_woken; /* an operation made messages: look at the waiting polls (server.c clears it) */
     int64_t next_expiry_ms; /* when an invocation is due to expire; INT64_MAX: none is open */
 };

@@ -4,6 +4,7 @@
 #include "base/sha256.h"
 #include "base/str.h"
 #include "hub/api.h"
+#include "hub/control.h"
 #include "hub/json_out.h"
 #include "hub/outcome.h"
 
@@ -77,6 +78,7 @@ int api_get_messages(struct call *call, struct err *err)
         .name = "MessagesRequestId", .min = 16, .max = 100, .is_required = true};
     const char *destination = NULL, *request_id = NULL;
     int64_t visibility_s = DEFAULT_VISIBILITY_S, next_ms;
+    bool is_elsewhere;
     int n = 0, r;
 
     r = api_str(call, &rule_destination, &destination, err);
@@ -90,15 +92,18 @@ int api_get_messages(struct call *call, struct err *err)
     r = store_message_next_visible(call->hub->store, destination, &next_ms, err);
     if (r < 0)
         return r;
-    if (!call->is_last_look && next_ms > call->now_ms) {
-        call->wait_ms = next_ms;
+    is_elsewhere = !call->hub->uses_both_channels && call->hub->control != NULL &&
+                   control_is_open(call->hub->control, destination);
+    if (!call->is_last_look && (is_elsewhere || next_ms > call->now_ms)) {
+        call->wait_ms = is_elsewhere ? INT64_MAX : next_ms;
         return 0;
     }
     out_object(call->out, NULL);
     out_str(call->out, "Destination", destination);
     out_str(call->out, "MessagesRequestId", request_id);
     out_list(call->out, "Messages");
-    r = offer(call, destination, visibility_s * 1000, &n, err);
+    if (!is_elsewhere)
+        r = offer(call, destination, visibility_s * 1000, &n, err);
     if (r < 0)
         return r;
     out_list_end(call->out);

@@ -174,6 +174,7 @@ static int run(const struct options *o, struct err *err)
                       .poll_ms = o->poll_ms,
                       .role_token_ms = o->role_token_ms,
                       .date_offset_ms = o->date_offset_ms,
+                      .denies_control = o->denies_control,
                       .has_faults = o->has_faults};
     int r = log_set_levels(o->log, err);
 

@@ -31,6 +31,7 @@ const char options_help[] =
     "  --role-token-seconds N  how long the keys of a managed node's role are good, 5 to 43200;\n"
     "                          default 3600\n"
     "  --log LEVELS            error, warning, info or debug; default info: a line for each call\n"
+    "  --no-control-channel    refuse CreateControlChannel: agents poll ec2messages then\n"
     "  --faults                take test calls on /_faults, /_inject and /_state; loopback only\n"
     "  --date-offset SECONDS   be that much ahead of the clock (negative: behind); with --faults\n"
     "  --help, --version\n"
@@ -123,6 +124,7 @@ int options_parse(int argc, char **argv, struct options *ret_options, struct err
         {"--poll-seconds", NUMBER, &o.poll_ms, 1, 60, 1000},
         {"--role-token-seconds", NUMBER, &o.role_token_ms, 5, 43200, 1000},
         {"--log", TEXT_OPTION, &o.log, 0, 0, 0},
+        {"--no-control-channel", FLAG, &o.denies_control, 0, 0, 0},
         {"--faults", FLAG, &o.has_faults, 0, 0, 0},
         {"--date-offset", NUMBER, &o.date_offset_ms, -315360000, 315360000, 1000},
         {"--help", FLAG, &o.is_help, 0, 0, 0},

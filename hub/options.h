@@ -21,6 +21,7 @@ struct options {
     int64_t date_offset_ms;
     bool is_tls;
     bool is_credentials_env;
+    bool denies_control;
     bool has_faults;
     bool is_help;
     bool is_version;

@@ -4,6 +4,7 @@
 #include "hub/server.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <microhttpd.h>
 #include <poll.h>
@@ -16,7 +17,9 @@
 #include "base/log.h"
 #include "base/str.h"
 #include "hub/auth.h"
+#include "hub/control.h"
 #include "hub/s3.h"
+#include "transport/ws_codec.h"
 
 #define MAX_HEADERS 100
 #define MAX_CONNECTIONS 1000
@@ -33,8 +36,9 @@ struct request {
     struct s3_request *s3;           /* owned; NULL: not one of S3's */
     const struct api_entry *entry;   /* NULL for the test calls and for S3 */
     struct auth_caller caller;       /* once it was checked */
-    char path[32];
-    char operation[64]; /* for the log and for fault rules */
+    char path[192];
+    char accept[WS_ACCEPT_SIZE]; /* of an upgrade */
+    char operation[64];          /* for the log and for fault rules */
     char note[96];
     char id[UUID_SIZE];
     int64_t started_us;
@@ -53,6 +57,7 @@ struct server {
     struct server_config config;
     struct MHD_Daemon *daemon; /* owned */
     struct request *waiting;   /* suspended requests; owned by libmicrohttpd's connections */
+    struct control *control;   /* owned */
     bool is_stopping;
 };
 
@@ -85,7 +90,8 @@ static void add_date(struct MHD_Response *response, int64_t now_ms)
 }
 
 /* Takes the bytes of `body`. */
-static enum MHD_Result answer(struct request *request, unsigned status, struct buf *body)
+static enum MHD_Result answer_as(struct request *request, unsigned status, const char *type,
+                                 struct buf *body)
 {
     struct MHD_Response *response;
     enum MHD_Result result;
@@ -100,7 +106,7 @@ static enum MHD_Result answer(struct request *request, unsigned status, struct b
         return MHD_NO;
     }
     /* A header that memory is too short for is left out; the answer still says what it says. */
-    (void)MHD_add_response_header(response, "Content-Type", "application/x-amz-json-1.1");
+    (void)MHD_add_response_header(response, "Content-Type", type);
     (void)MHD_add_response_header(response, "x-amzn-RequestId", request->id);
     add_date(response, hub_now_ms(request->server->config.hub));
     result = MHD_queue_response(request->connection, status, response);
@@ -109,12 +115,28 @@ static enum MHD_Result answer(struct request *request, unsigned status, struct b
     return result;
 }
 
+static enum MHD_Result answer(struct request *request, unsigned status, struct buf *body)
+{
+    return answer_as(request, status, "application/x-amz-json-1.1", body);
+}
+
+static bool is_control(const struct request *request)
+{
+    return str_has_prefix(request->path, CONTROL_PATH);
+}
+
 static enum MHD_Result answer_error(struct request *request, unsigned status,
                                     const char *error_code, const char *message)
 {
     AUTO(buf_done) struct buf body = {0};
 
     buf_init(&body, 65536);
+    if (is_control(request)) { /* ssmmessages speaks XML; a text with markup is left out */
+        (void)buf_printf(&body, "<%s><Message>%s</Message></%s>", error_code,
+                         strpbrk(message, "<&") == NULL ? message : "", error_code);
+        log_call(request, status, error_code);
+        return answer_as(request, status, "application/xml", &body);
+    }
     (void)buf_add_str(&body, "{\"__type\":"); /* failures stick, and give an empty body */
     (void)buf_add_json_str(&body, error_code, strlen(error_code));
     (void)buf_add_str(&body, ",\"message\":");
@@ -226,12 +248,12 @@ static enum MHD_Result collect_header(void *ctx, enum MHD_ValueKind kind, const 
 }
 
 /* Whether the caller may, and whether this call is one to spoil. True: go on. */
-static bool admit(struct request *request, enum MHD_Result *ret_result)
+static bool admit(struct request *request, const char *method, enum MHD_Result *ret_result)
 {
     struct server *server = request->server;
     struct hub *hub = server->config.hub;
     struct header_list headers = {.n = 0};
-    const char *error_code = "InternalServerError";
+    const char *error_code = "InternalServerError", *query = strchr(request->target, '?');
     struct fault_rule fault;
     struct err err;
     int r;
@@ -241,6 +263,9 @@ static bool admit(struct request *request, enum MHD_Result *ret_result)
                    &(struct auth_request){.region = hub->region,
                                           .service = request->entry->service,
                                           .kind = request->entry->auth,
+                                          .method = method,
+                                          .path = request->path,
+                                          .query = query != NULL ? query + 1 : NULL,
                                           .headers = headers.list,
                                           .n_headers = headers.n,
                                           .body = buf_str(&request->body),
@@ -338,12 +363,109 @@ static enum MHD_Result run_test_call(struct request *request, bool is_post)
     return finish_call(request, &call, r, &err);
 }
 
+/* ---- control channels ---- */
+
+static enum MHD_Result give_token(struct request *request, const char *instance_id)
+{
+    AUTO(buf_done) struct buf body = {0};
+    char token[CONTROL_TOKEN_SIZE];
+
+    buf_init(&body, 1024);
+    control_make_token(request->server->config.hub->control, instance_id, token);
+    (void)buf_printf(&body,
+                     "<CreateControlChannelResponse><MessageSchemaVersion>1.0"
+                     "</MessageSchemaVersion><TokenValue>%s</TokenValue>"
+                     "</CreateControlChannelResponse>",
+                     token);
+    log_call(request, MHD_HTTP_CREATED, "");
+    return answer_as(request, MHD_HTTP_CREATED, "application/xml", &body);
+}
+
+static void close_upgraded(void *ctx)
+{
+    (void)MHD_upgrade_action(ctx, MHD_UPGRADE_ACTION_CLOSE); /* its end; nothing can be done */
+}
+
+static void on_upgraded(void *ctx, struct MHD_Connection *connection, void *request_ctx,
+                        const char *extra, size_t n_extra, MHD_socket fd,
+                        struct MHD_UpgradeResponseHandle *handle)
+{
+    struct server *server = ctx;
+    const struct request *request = request_ctx;
+    const struct control_socket socket = {.fd = fd, .close = close_upgraded, .ctx = handle};
+    int flags = fcntl(fd, F_GETFL);
+
+    (void)connection; /* its socket is ours now */
+    if (flags >= 0)
+        (void)fcntl(fd, F_SETFL, flags | O_NONBLOCK); /* as libmicrohttpd leaves it already */
+    control_add(server->config.hub->control, request->path + strlen(CONTROL_PATH), &socket, extra,
+                n_extra);
+}
+
+static enum MHD_Result upgrade(struct request *request)
+{
+    struct MHD_Connection *connection = request->connection;
+    const char *key = MHD_lookup_connection_value(connection, MHD_HEADER_KIND, "Sec-WebSocket-Key");
+    const char *to = MHD_lookup_connection_value(connection, MHD_HEADER_KIND, "Upgrade");
+    struct MHD_Response *response;
+    enum MHD_Result result;
+    struct err err;
+
+    if (key == NULL || to == NULL || !str_eq_nocase(to, "websocket") ||
+        ws_accept_of_key(key, request->accept, &err) < 0)
+        return answer_error(request, 400, "BadRequestException",
+                            "This path wants the upgrade to a websocket.");
+    response = MHD_create_response_for_upgrade(on_upgraded, request->server);
+    if (response == NULL)
+        return MHD_NO;
+    if (MHD_add_response_header(response, "Upgrade", "websocket") != MHD_YES ||
+        MHD_add_response_header(response, "Sec-WebSocket-Accept", request->accept) != MHD_YES) {
+        MHD_destroy_response(response);
+        return MHD_NO;
+    }
+    log_call(request, MHD_HTTP_SWITCHING_PROTOCOLS, "");
+    result = MHD_queue_response(connection, MHD_HTTP_SWITCHING_PROTOCOLS, response);
+    MHD_destroy_response(response);
+    request->is_finished = true;
+    return result;
+}
+
+static enum MHD_Result serve_control(struct request *request, const char *method)
+{
+    static const struct api_entry create = {
+        .name = "CreateControlChannel", .service = "ssmmessages", .auth = AUTH_SIGNED};
+    static const struct api_entry open = {
+        .name = "OpenControlChannel", .service = "ssmmessages", .auth = AUTH_SIGNED};
+    const char *instance_id = request->path + strlen(CONTROL_PATH);
+    bool is_post = str_eq(method, "POST");
+    enum MHD_Result result;
+
+    if (!is_post && !str_eq(method, "GET"))
+        return answer_error(request, 405, "BadRequestException", "POST and GET are possible here.");
+    request->entry = is_post ? &create : &open;
+    (void)str_copy(request->operation, sizeof(request->operation), request->entry->name);
+    (void)str_copy(request->note, sizeof(request->note), instance_id); /* for the log; cut */
+    if (!str_is_safe_name(instance_id, 128))
+        return answer_error(request, 400, "BadRequestException", "This is no instance id.");
+    if (request->is_checked)
+        return is_post ? give_token(request, instance_id) : upgrade(request);
+    request->is_checked = true;
+    if (!admit(request, method, &result))
+        return result;
+    if (request->server->config.hub->denies_control)
+        return answer_error(request, 400, "AccessDeniedException",
+                            "This hub was started with --no-control-channel.");
+    return is_post ? give_token(request, instance_id) : upgrade(request);
+}
+
 static enum MHD_Result serve(struct request *request, const char *method)
 {
     const char *target =
         MHD_lookup_connection_value(request->connection, MHD_HEADER_KIND, "X-Amz-Target");
     enum MHD_Result result;
 
+    if (is_control(request))
+        return serve_control(request, method);
     if (request->is_checked)
         return run_operation(request);
     if (request->is_too_large)
@@ -362,7 +484,7 @@ static enum MHD_Result serve(struct request *request, const char *method)
                             "This hub does not know the operation in X-Amz-Target.");
     (void)str_copy(request->operation, sizeof(request->operation), request->entry->name);
     request->is_checked = true;
-    return admit(request, &result) ? run_operation(request) : result;
+    return admit(request, method, &result) ? run_operation(request) : result;
 }
 
 /* ---- S3 ---- */
@@ -558,7 +680,8 @@ static void on_request_end(void *ctx, struct MHD_Connection *connection, void **
 int server_new(const struct server_config *config, struct server **ret_server, struct err *err)
 {
     AUTO(server_free) struct server *server = calloc(1, sizeof(*server));
-    unsigned flags = MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_SUPPRESS_DATE_NO_CLOCK;
+    unsigned flags = MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_SUPPRESS_DATE_NO_CLOCK |
+                     MHD_ALLOW_UPGRADE;
     struct MHD_OptionItem tls[] = {
         {MHD_OPTION_HTTPS_MEM_CERT, 0, (void *)(uintptr_t)config->cert_pem},
         {MHD_OPTION_HTTPS_MEM_KEY, 0, (void *)(uintptr_t)config->key_pem},
@@ -569,6 +692,9 @@ int server_new(const struct server_config *config, struct server **ret_server, s
     if (server == NULL)
         return err_set(err, ERR_NOMEM, "HTTP server: out of memory");
     server->config = *config;
+    if (control_new(config->hub, &server->control, err) < 0)
+        return ERR_NOMEM;
+    config->hub->control = server->control;
     if (config->cert_pem != NULL)
         flags |= MHD_USE_TLS;
     else
@@ -607,19 +733,26 @@ int server_run(struct server *server, int signal_fd, struct err *err)
     struct hub *hub = server->config.hub;
     const union MHD_DaemonInfo *info =
         MHD_get_daemon_info(server->daemon, MHD_DAEMON_INFO_EPOLL_FD);
-    struct pollfd fds[2] = {{.fd = signal_fd, .events = POLLIN}, {.events = POLLIN}};
+    struct pollfd fds[2 + CONTROL_MAX_CHANNELS] = {{.fd = signal_fd, .events = POLLIN},
+                                                   {.events = POLLIN}};
+    size_t n;
 
     if (info == NULL)
         return err_set(err, ERR_SYSTEM, "HTTP server: libmicrohttpd has no epoll descriptor");
     fds[1].fd = info->epoll_fd;
     for (;;) {
+        int64_t due_ms = control_send_due(server->control, hub_now_ms(hub));
         int64_t soonest_ms = wake_due(server, hub_now_ms(hub), hub->is_woken);
 
         hub->is_woken = false;
-        if (poll(fds, ARRAY_LEN(fds), sleep_ms(server, soonest_ms)) < 0 && errno != EINTR)
+        if (due_ms < soonest_ms)
+            soonest_ms = due_ms;
+        n = control_poll(server->control, fds + 2, CONTROL_MAX_CHANNELS);
+        if (poll(fds, 2 + n, sleep_ms(server, soonest_ms)) < 0 && errno != EINTR)
             return err_sys(err, ERR_SYSTEM, errno, "HTTP server: poll");
         if (fds[0].revents != 0)
             return 0;
+        control_serve(server->control, fds + 2, n);
         if (MHD_run(server->daemon) != MHD_YES)
             return err_set(err, ERR_SYSTEM, "HTTP server: libmicrohttpd failed");
     }
@@ -631,10 +764,14 @@ void server_free(struct server *server)
         return;
     if (server->daemon != NULL) {
         server->is_stopping = true;
+        control_free(server->control); /* libmicrohttpd does not stop before */
+        server->control = NULL;
+        server->config.hub->control = NULL;
         (void)wake_due(server, INT64_MAX, true);
         (void)MHD_run(server->daemon); /* let the polls that were woken send their answers */
         (void)MHD_run(server->daemon);
         MHD_stop_daemon(server->daemon);
     }
+    control_free(server->control);
     free(server);
 }

@@ -217,6 +217,9 @@ int store_message_end(struct store *s, const char *id, const char *state, struct
 /* Put it back, visible now: for tests of redelivery. */
 int store_message_requeue(struct store *s, const char *id, int64_t now_ms, struct err *err)
     MUST_CHECK;
+/* Those that were offered and not taken may be offered to `destination` again, at once. */
+int store_messages_release(struct store *s, const char *destination, int64_t now_ms,
+                           struct err *err) MUST_CHECK;
 /* When the next message becomes visible to `destination`, or INT64_MAX. */
 int store_message_next_visible(struct store *s, const char *destination, int64_t *ret_ms,
                                struct err *err) MUST_CHECK;

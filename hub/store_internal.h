@@ -141,6 +141,8 @@
     X(Q_MESSAGE_REQUEUE,                                                                           \
       "UPDATE message SET state = 'queued', visible_ms = ?2, deliver_by_ms = 1 << 60 "             \
       "WHERE id = ?1")                                                                             \
+    X(Q_MESSAGES_RELEASE, "UPDATE message SET visible_ms = ?2 WHERE destination = ?1 "             \
+                          "AND state = 'queued' AND visible_ms > ?2")                              \
     X(Q_MESSAGE_NEXT_VISIBLE,                                                                      \
       "SELECT min(visible_ms) FROM message WHERE destination = ?1 AND state = 'queued'")           \
     X(Q_PARAMETER_ADD, "INSERT INTO parameter VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10)")            \

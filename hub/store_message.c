@@ -72,6 +72,12 @@ int store_message_requeue(struct store *s, const char *id, int64_t now_ms, struc
     return store_run(s, Q_MESSAGE_REQUEUE, ARGS(TEXT(id), NUM(now_ms)), err);
 }
 
+int store_messages_release(struct store *s, const char *destination, int64_t now_ms,
+                           struct err *err)
+{
+    return store_run(s, Q_MESSAGES_RELEASE, ARGS(TEXT(destination), NUM(now_ms)), err);
+}
+
 int store_message_next_visible(struct store *s, const char *destination, int64_t *ret_ms,
                                struct err *err)
 {

@@ -4,6 +4,7 @@
 
 #include "base/str.h"
 #include "hub/api.h"
+#include "hub/control.h"
 #include "hub/json_out.h"
 #include "hub/store_node.h"
 
@@ -154,6 +155,8 @@ static int put_state(struct call *call, struct err *err)
     if (r < 0)
         return r;
     faults_write(&call->hub->faults, out, "Faults");
+    if (call->hub->control != NULL)
+        control_write_state(call->hub->control, out, "ControlChannels");
     out_object_end(out);
     return 0;
 }
@@ -200,7 +203,7 @@ static int inject(struct call *call, struct err *err)
 static int change_faults(struct call *call, struct err *err)
 {
     const cJSON *list = NULL, *item;
-    const char *redeliver = NULL, *rotate = NULL;
+    const char *redeliver = NULL, *rotate = NULL, *how = NULL, *instance_id = NULL;
     int r = json_want_object(call->in, "request", err);
 
     if (r == 0)
@@ -209,8 +212,21 @@ static int change_faults(struct call *call, struct err *err)
         r = json_get_string(call->in, "request", "redeliver", 1000, &redeliver, err);
     if (r == 0)
         r = json_get_string(call->in, "request", "rotate", 1000, &rotate, err);
+    if (r == 0)
+        r = json_get_string(call->in, "request", "control", 32, &how, err);
+    if (r == 0)
+        r = json_get_string(call->in, "request", "instance", 128, &instance_id, err);
     if (r < 0)
         return r;
+    if (how != NULL && (call->hub->control == NULL || instance_id == NULL ||
+                        !control_spoil(call->hub->control, instance_id, how)))
+        return err_set(err, ERR_INVALID,
+                       "request.control: close, cut or silence, of an instance whose control "
+                       "channel is open");
+    if (json_get(call->in, "both_channels") != NULL)
+        call->hub->uses_both_channels = cJSON_IsTrue(json_get(call->in, "both_channels"));
+    if (json_get(call->in, "deny_control") != NULL)
+        call->hub->denies_control = cJSON_IsTrue(json_get(call->in, "deny_control"));
     if (cJSON_IsTrue(json_get(call->in, "clear")))
         faults_clear(&call->hub->faults);
     cJSON_ArrayForEach(item,

@@ -26,7 +26,7 @@ MAY_INCLUDE = {
     "download": ["base", "schema", "transport"],
     # What agent and service compute alike: signatures and frames.
     "hub": ["base", "schema", "transport/sigv4.h", "transport/sigv4_rsa.h", "transport/rsa_key.h",
-            "transport/ws_codec.h"],
+            "transport/ws_codec.h", "transport/agent_message.h"],
     "ctl": ["base", "schema", "fsm", "journal/reader.h", "journal/audit.h"],
     # `ssmd register` asks an ssmd that runs, as ssmctl does.
     "agent": [folder for folder in ALL if folder not in ("download", "hub", "ctl")] + ["ctl/client.h"],
