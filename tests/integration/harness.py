@@ -144,11 +144,11 @@ class Refused(Exception):
 class Hub:
     """A running ssmhub. Operators' calls go through `ssm`, a stock botocore client."""
 
-    def __init__(self, directory, *options, port=0):
+    def __init__(self, directory, *options, port=0, control=False):
         self.dir = directory
         self.port_file = os.path.join(directory, "port")
         self.port = port
-        self.options = options
+        self.options = options if control else ("--no-control-channel", *options)
         self.process = None
         self._client = None
         os.makedirs(directory, exist_ok=True)
@@ -224,6 +224,25 @@ class Hub:
     def clear_faults(self):
         self._call("POST", "/_faults", {"clear": True})
 
+    def spoil(self, how, instance=INSTANCE):
+        """The instance's control channel: "close", "cut", or "silence" (it stands, and nothing moves)."""
+        self._call("POST", "/_faults", {"control": how, "instance": instance})
+
+    def deny_control(self, is_denied=True):
+        self._call("POST", "/_faults", {"deny_control": is_denied})
+
+    def use_both_channels(self, are_used=True):
+        """Each message is offered on the control channel and by GetMessages at the same time."""
+        self._call("POST", "/_faults", {"both_channels": are_used})
+
+    def channels(self, state="open", instance=INSTANCE):
+        """Control channels of the instance in this state."""
+        return [c for c in self.state()["ControlChannels"]
+                if c["InstanceId"] == instance and c["State"] == state]
+
+    def wait_channel(self, instance=INSTANCE):
+        wait_for("the control channel to be open", lambda: self.channels(instance=instance))
+
     def redeliver(self, message_id):
         self._call("POST", "/_faults", {"redeliver": message_id})
 
@@ -273,9 +292,10 @@ class Record:
 
     @property
     def sequence(self):
-        names = {"ack": "AcknowledgeMessage", "fail": "FailMessage", "delete": "DeleteMessage"}
+        names = {"ack": "AcknowledgeMessage", "fail": "FailMessage", "delete": "DeleteMessage",
+                 "agent_job_ack": "agent_job_ack"}
         return [names.get(event["Kind"]) or f"reply:{event.get('Status', '')}"
-                for event in self.events if event["Kind"] != "delivered" and not event.get("IsRepeat")]
+                for event in self.events if event["Kind"] not in ("delivered", "agent_job") and not event.get("IsRepeat")]
 
     @property
     def results(self):
@@ -479,8 +499,9 @@ class World:
         self.agents = []
         self.at_end = []
 
-    def hub(self, *options, name="hub"):
-        hub = Hub(os.path.join(self.dir, name), *options)
+    def hub(self, *options, name="hub", control=False):
+        """With `control`, agents get a control channel; else it is denied, and they poll ec2messages."""
+        hub = Hub(os.path.join(self.dir, name), *options, control=control)
         self.hubs.append(hub)
         return hub
 

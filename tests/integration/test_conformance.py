@@ -2,8 +2,10 @@
 """The recorded behaviour of the reference agent, case by case, against the real ssmd.
 
 Each file of tests/fixtures/conformance is one case: a document, what is done meanwhile, and what the
-service saw. Recorded were ec2messages ("mds") and the control channel ("mgs"); where a case has only the
-latter, its results are compared and the sequence is the one that spec 03, section 4 prescribes.
+service saw. Recorded were ec2messages ("mds") and the control channel ("mgs"). Each case is played over both;
+where one has only the latter, its results are compared on the former too. The sequences are the recorded ones
+on ec2messages, else those that spec 03, sections 4 and 5, prescribe: the reference sends the replies of the
+control channel side by side, so that what was recorded there is one of several orders.
 """
 import glob
 import hashlib
@@ -58,8 +60,9 @@ def load(name):
         return json.load(f)
 
 
-def expectation(case):
-    """What is to be seen on ec2messages."""
+def expectation(case, channel):
+    """What is to be seen on ec2messages ("mds") or on the control channel ("mgs")."""
+    recorded = case["expect"].get("mgs", {}).get("sequence", [])
     expect = case["expect"].get("mds")
     if expect is None:
         expect = {key: value for key, value in case["expect"]["mgs"].items() if key != "sequence"}
@@ -74,7 +77,25 @@ def expectation(case):
         if expect["runtimeStatusCounts"] is not None:
             results = ["reply:InProgress"] * len(expect["runtimeStatus"])
             expect["sequence"] = ["reply:InProgress", "AcknowledgeMessage", *results, *expect["sequence"]]
+    if channel == "mgs":
+        expect["sequence"] = over_control_channel(case, expect["sequence"])
+        if "sequence" not in DIFFERENCES.get(case["name"], ("", {}))[1]:
+            equal("the calls that were recorded, in whatever order", sorted(recorded), sorted(expect["sequence"]))
     return expect
+
+
+def over_control_channel(case, sequence):
+    """There the acknowledgement comes first, also of what cannot be run, and is all that a duplicate gets."""
+    if "AcknowledgeMessage" not in sequence:
+        return ["agent_job_ack", *sequence]
+    again = ["agent_job_ack"] if case["name"].startswith("dup-") else []
+    return ["agent_job_ack", "reply:InProgress", *again, *sequence[4 if again else 2:]]
+
+
+def ack_codes(case, expect):
+    if expect["runtimeStatusCounts"] is None:
+        return ["51408"]
+    return ["200", "51405"] if case["name"].startswith("dup-") else ["200"]
 
 
 def compare_text(what, got, want):
@@ -94,7 +115,7 @@ def compare_result(step, got, want):
             compare_text(f"{step}.{key}", got[key], value)
 
 
-def compare(record, expect):
+def compare(record, expect, channel):
     last = record.terminal[-1]["Body"]
     equal("the number of terminal statuses", len({r["Status"] for r in record.terminal
                                                   if r["Status"] != "SuccessAndReboot"}), 1)
@@ -111,7 +132,9 @@ def compare(record, expect):
         equal("runtimeStatus of the final reply", last["runtimeStatus"], results if len(results) == 1 else {})
         equal("documentTraceOutput", last["documentTraceOutput"], "")
     for reply in record.replies:
-        equal("ableToOpenMGSConnection", reply["Body"]["additionalInfo"]["ableToOpenMGSConnection"], False)
+        info = reply["Body"]["additionalInfo"]
+        equal("ableToOpenMGSConnection", info.get("ableToOpenMGSConnection"), False if channel == "mds" else None)
+        equal("its presence", "ableToOpenMGSConnection" in info, channel == "mds")
         equal("runId", reply["Body"]["additionalInfo"]["runId"], "")
     equal("the sequence of calls", record.sequence, expect["sequence"])
 
@@ -130,13 +153,16 @@ def content_proxy(world, case):
 class Play:
     """One case under way."""
 
-    def __init__(self, world, case):
+    def __init__(self, world, case, channel):
         self.world = world
         self.case = case
-        self.hub = world.hub()
+        self.ack = "ack" if channel == "mds" else "agent_job_ack"
+        self.hub = world.hub(control=channel == "mgs")
         for name, content in case.get("ssm_documents", {}).items():
             self.hub.ssm.create_document(Name=name, Content=json.dumps(content), DocumentType="Command")
         self.agent = world.agent(self.hub, environment=content_proxy(world, case)).start()
+        if channel == "mgs":
+            self.hub.wait_channel()
         self.blockers = [self.hub.send(document(f"while [ ! -e {world.path('go')} ]; do sleep 0.05; done"))
                          for _ in range(case.get("blockers", 0))]
         for blocker in self.blockers:
@@ -165,9 +191,9 @@ class Play:
         self.hub.cancel(self.message)
 
     def send_again(self):
-        wait_for("the first acknowledgement", lambda: self.agent.record(self.message).of_kind("ack"))
+        wait_for("the first acknowledgement", lambda: self.agent.record(self.message).of_kind(self.ack))
         self.hub.redeliver(self.message)
-        wait_for("the second acknowledgement", lambda: len(self.agent.record(self.message).of_kind("ack")) == 2)
+        wait_for("the second acknowledgement", lambda: len(self.agent.record(self.message).of_kind(self.ack)) == 2)
 
     def reboot(self):
         wait_for("the reboot to be asked for", lambda: self.agent.reboots_asked == 1)
@@ -184,15 +210,18 @@ class Play:
         return self.agent.record(self.message)
 
 
-def run(world, name):
+def run(world, name, channel):
     case = load(name)
-    expect = expectation(case)
-    play = Play(world, case)
+    expect = expectation(case, channel)
+    play = Play(world, case, channel)
     play.send()
     for action in case.get("actions", []):
         getattr(play, action["do"])()
     record = play.finish()
-    compare(record, expect)
+    compare(record, expect, channel)
+    if channel == "mgs":
+        equal("the codes of the acknowledgements", [ack["Status"] for ack in record.of_kind("agent_job_ack")],
+              ack_codes(case, expect))
     if "executions" in expect:
         equal("what the script counted", world.lines("count"), expect["executions"])
     world.touch("go")
@@ -203,8 +232,10 @@ def run(world, name):
 suite = Suite("recorded behaviour of the reference agent", jobs=6)
 for file in sorted(glob.glob(os.path.join(FIXTURES, "conformance", "*.json"))):
     NAME = os.path.basename(file)[:-len(".json")]
-    suite.add(NAME + (f": differs, {DIFFERENCES[NAME][0]}" if NAME in DIFFERENCES else ""), run, NAME,
-              skip=f"{LATER[NAME]} belongs to a later version" if NAME in LATER else None)
+    for CHANNEL in ("mds", "mgs") if "mgs" in load(NAME)["expect"] else ("mds",):
+        suite.add(NAME + (" over the control channel" if CHANNEL == "mgs" else "") +
+                  (f": differs, {DIFFERENCES[NAME][0]}" if NAME in DIFFERENCES else ""), run, NAME, CHANNEL,
+                  skip=f"{LATER[NAME]} belongs to a later version" if NAME in LATER else None)
 
 if __name__ == "__main__":
     raise SystemExit(suite.main())
