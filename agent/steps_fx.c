@@ -142,7 +142,9 @@ static void fill_result(struct result_item *it, const struct step_outcome *o)
     it->result.ended_unix_ms = o->ended_unix_ms;
     it->result.stdout_bytes = (int64_t)o->out.bytes;
     it->result.stderr_bytes = (int64_t)o->err.bytes;
-    it->result.output_lost = (int64_t)n_over; /* over a cap, or not taken by the disk */
+    /* Over a cap, not taken by the disk, or taken and not synced. */
+    it->result.output_lost = (int64_t)(o->output_lost > n_over ? o->output_lost : n_over);
+    it->result.n_unkilled = o->unkilled;
 }
 
 /* ---- what is known of a step whose end nobody saw ---- */
@@ -220,6 +222,27 @@ static void try_again_later(struct engine *e)
         (void)uv_timer_start(&e->hold_timer, fx_hold_timer, HOLD_MS, 0);
 }
 
+/* A runner of an earlier process may still be on its way to begin: "not started" is true only when
+ * the step is void. False: not now. */
+static bool give_up_start(struct engine *e, struct job *job, const struct fsm_effect *fx,
+                          const char *text)
+{
+    const struct step_key key = {
+        .job_id = job->inst.id, .step = (int)fx->arg, .attempt = (int)fx->arg2};
+    enum step_answer answer;
+    struct err err;
+    int r = steps_stop(e->steps, &key, STEP_STOP_CANCELLED, &answer, &err);
+
+    if (r < 0 && err_class_of(r) == ERR_CLASS_RETRY)
+        return false;
+    if (r == 0 && answer != STEP_VOID) { /* it has begun after all: its end is told */
+        r = steps_attach(e->steps, &key, &err);
+        return r == 0 || r == ERR_EXISTS;
+    }
+    fail_step(e, job, fx, STEP_OUTCOME_NOT_STARTED, text);
+    return true;
+}
+
 /* A start that did not come about: said, counted, tried again, and given up in the end. */
 static void start_failed(struct engine *e, struct job *job, const struct fsm_effect *fx,
                          const struct err *err)
@@ -229,10 +252,9 @@ static void start_failed(struct engine *e, struct job *job, const struct fsm_eff
                     job->inst.id, fx->arg, err->text);
         engine_note_error(e, err);
     }
-    if (err_class_of(err->code) != ERR_CLASS_RETRY || job->n_start_tries >= MAX_START_TRIES) {
-        fail_step(e, job, fx, STEP_OUTCOME_NOT_STARTED, err->text);
+    if ((err_class_of(err->code) != ERR_CLASS_RETRY || job->n_start_tries >= MAX_START_TRIES) &&
+        give_up_start(e, job, fx, err->text))
         return;
-    }
     job->has_held_spawn = true;
     try_again_later(e);
 }
@@ -511,11 +533,34 @@ void fx_hold_timer(uv_timer_t *timer)
 
 /* ---- stop ---- */
 
+static void stop_failed(struct engine *e, struct job *job, const struct step_key *key,
+                        const struct err *err)
+{
+    log_error("%s: step %d cannot be told to stop, it is tried again: %s", key->job_id, key->step,
+              err->text);
+    engine_note_error(e, err);
+    job->has_unasked_stop = true;
+    try_again_later(e);
+}
+
+/* There is nowhere to put a word for its runner, and what it did cannot be known: it is killed, and
+ * told as lost by the watch. */
+static void stop_removed(struct engine *e, struct job *job, const struct step_key *key)
+{
+    struct err err;
+
+    if (steps_kill_orphans(e->steps, key) > 0)
+        log_warning("%s: step %d ran on without its directory: killed", key->job_id, key->step);
+    if (steps_attach(e->steps, key, &err) < 0 && err.code != ERR_EXISTS)
+        stop_failed(e, job, key, &err);
+}
+
 void fx_stop(struct engine *e, struct job *job, const struct fsm_effect *fx)
 {
     const struct step_key key = {
         .job_id = job->inst.id, .step = (int)fx->arg, .attempt = (int)fx->arg2};
     bool is_timeout = command_of(&job->inst)->stop == COMMAND_STOP_TIMEOUT;
+    const struct fsm_effect *spawn;
     enum step_answer answer;
     struct err err;
 
@@ -523,13 +568,14 @@ void fx_stop(struct engine *e, struct job *job, const struct fsm_effect *fx)
         nest_stop(e, job, fx);
         return;
     }
+    spawn = find_spawn(job, &key);
+    if (spawn != NULL && !job->has_held_spawn && is_removed(e, job, spawn, &key)) {
+        stop_removed(e, job, &key);
+        return;
+    }
     if (steps_stop(e->steps, &key, is_timeout ? STEP_STOP_TIMED_OUT : STEP_STOP_CANCELLED, &answer,
                    &err) < 0) {
-        log_error("%s: step %d cannot be told to stop, it is tried again: %s", job->inst.id,
-                  key.step, err.text);
-        engine_note_error(e, &err);
-        job->has_unasked_stop = true;
-        try_again_later(e);
+        stop_failed(e, job, &key, &err);
         return;
     }
     if (answer == STEP_VOID) /* nobody may be watching a step that never began */

@@ -119,10 +119,12 @@ int step_dir_write_spec(int dirfd, const struct step_spec *spec, int64_t nofile,
     return r < 0 ? r : open_spec(&b, ret_fd, err);
 }
 
-/* `started` from the file's begin, `exit` from its offset; each ends where a NUL stands. */
-static int read_record(int dirfd, const char *name, size_t offset, struct record *ret_record,
+/* A record of `started` from the file's begin, of `exit` from its offset; each ends where a NUL
+ * stands. */
+static int read_record(int dirfd, const char *name, const char *kind, struct record *ret_record,
                        struct err *err)
 {
+    size_t offset = str_eq(kind, STEP_FILE_EXIT) ? STEP_EXIT_OFFSET : 0;
     AUTO(buf_done) struct buf bytes = {0};
     const char *text;
     int r;
@@ -134,7 +136,7 @@ static int read_record(int dirfd, const char *name, size_t offset, struct record
     if (offset > bytes.len)
         offset = bytes.len; /* a torn one: nothing is there */
     text = buf_str(&bytes) + offset;
-    return record_parse(text, strnlen(text, bytes.len - offset), name, ret_record, err);
+    return record_parse(text, strnlen(text, bytes.len - offset), kind, ret_record, err);
 }
 
 static int get_u64(const struct record *r, const char *key, uint64_t *ret, struct err *err)
@@ -188,12 +190,12 @@ static int get_stream(const struct record *r, const char *bytes, const char *tot
 }
 
 /* ERR_NOT_FOUND: no such record; ERR_CORRUPT: a damaged one. */
-static int read_exit(int dirfd, struct step_outcome *ret_outcome, struct err *err)
+static int read_exit(int dirfd, const char *name, struct step_outcome *ret_outcome, struct err *err)
 {
     AUTO(record_done) struct record r = {0};
     struct step_outcome o = {0};
     int64_t code, sig, status, was_started;
-    int rc = read_record(dirfd, STEP_FILE_EXIT, STEP_EXIT_OFFSET, &r, err);
+    int rc = read_record(dirfd, name, STEP_FILE_EXIT, &r, err);
 
     if (rc < 0)
         return rc;
@@ -239,7 +241,7 @@ static void describe_lost(int dirfd, const struct err *why, struct step_outcome 
 
     *ret = (struct step_outcome){.code = -1, .wait_status = -1, .was_started = 1};
     (void)str_copy(ret->text, sizeof(ret->text), why->text);
-    if (read_record(dirfd, STEP_FILE_STARTED, 0, &r, NULL) < 0)
+    if (read_record(dirfd, STEP_FILE_STARTED, STEP_FILE_STARTED, &r, NULL) < 0)
         return; /* `started` is damaged: then there is nothing to tell */
     boot_id = record_get(&r, STEP_KEY_BOOT_ID);
     (void)str_copy(ret->boot_id, sizeof(ret->boot_id), boot_id != NULL ? boot_id : "");
@@ -263,14 +265,18 @@ int step_dir_look(int dirfd, enum step_answer *ret_answer, struct step_outcome *
         if (errno != EWOULDBLOCK)
             return err_sys(err, ERR_IO, errno, "lock the step");
         /* `exit` may be there a moment before its runner is gone. */
-        r = read_exit(dirfd, &o, NULL);
+        r = read_exit(dirfd, STEP_FILE_EXIT, &o, NULL);
         *ret_answer = r == 0 ? STEP_ENDED : STEP_RUNNING;
         *ret_outcome = o;
         *ret_lock_fd = -1;
         return 0;
     }
     /* With the lock held nobody changes the records under us. */
-    r = read_exit(dirfd, &o, &why);
+    r = read_exit(dirfd, STEP_FILE_EXIT, &o, &why);
+    /* A runner that died, or lost its power, between writing its last record and renaming the file:
+     * the record is whole or it is none. */
+    if (r == ERR_NOT_FOUND && read_exit(dirfd, STEP_FILE_STARTED, &o, NULL) == 0)
+        r = 0;
     if (r == 0) {
         *ret_answer = STEP_ENDED;
         *ret_outcome = o;
@@ -302,7 +308,7 @@ int step_dir_holder(int dirfd, pid_t *ret_pid, uint64_t *ret_start_time, struct 
     int64_t pid, start_time;
     int rc;
 
-    if ((rc = read_record(dirfd, STEP_FILE_STARTED, 0, &r, err)) < 0 ||
+    if ((rc = read_record(dirfd, STEP_FILE_STARTED, STEP_FILE_STARTED, &r, err)) < 0 ||
         (rc = record_get_i64(&r, STEP_KEY_RUNNER_PID, &pid, err)) < 0 ||
         (rc = record_get_i64(&r, STEP_KEY_RUNNER_START_TIME, &start_time, err)) < 0)
         return rc;
@@ -321,7 +327,7 @@ void step_dir_remains(int dirfd, const char *boot_id, struct remains *ret_remain
     int64_t pid;
 
     *ret_remains = (struct remains){0};
-    if (read_record(dirfd, STEP_FILE_STARTED, 0, &r, NULL) < 0 ||
+    if (read_record(dirfd, STEP_FILE_STARTED, STEP_FILE_STARTED, &r, NULL) < 0 ||
         !str_eq(record_get(&r, STEP_KEY_BOOT_ID), boot_id))
         return;
     pid = record_get_i64_or(&r, STEP_KEY_PID, 0);

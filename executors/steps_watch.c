@@ -117,13 +117,27 @@ static void tell(struct watched *w, enum step_answer answer, const struct step_o
     events.ended(events.ctx, &key, answer, &copy);
 }
 
+/* A runner that was found again may be a child all the same: this process has started it, and has
+ * read its journal anew since. By its pidfd, since its number may be another's by now. */
+static void reap_found(struct watched *w)
+{
+    siginfo_t info = {0};
+
+    if (w->pidfd < 0 || waitid(P_PIDFD, (id_t)w->pidfd, &info, WEXITED | WNOHANG) < 0 ||
+        info.si_pid == 0)
+        return; /* not ours, or not over */
+    w->runner_status = info.si_code == CLD_EXITED ? W_EXITCODE(info.si_status, 0) : info.si_status;
+}
+
 static void reap(struct watched *w)
 {
     int status;
     pid_t pid;
 
-    if (!w->is_child)
+    if (!w->is_child) {
+        reap_found(w);
         return;
+    }
     pid = waitpid(w->pid, &status, WNOHANG);
     if (pid == 0)
         return;
@@ -265,11 +279,12 @@ static int begin_remains(struct watched *w, int dirfd, const struct step_outcome
     return 0;
 }
 
-/* This machine is short of something, which says nothing of the step: asked again without end. */
-static bool is_shortage(const struct err *err)
+/* This machine is short of something, or this program is older than the records: neither says
+ * anything of the step. Asked again without end. */
+static bool is_no_answer(const struct err *err)
 {
-    return err->code == ERR_NOMEM || err->code == ERR_FULL || err->sys_errno == EMFILE ||
-           err->sys_errno == ENFILE || err->sys_errno == EROFS;
+    return err->code == ERR_NEWER || err->code == ERR_NOMEM || err->code == ERR_FULL ||
+           err->sys_errno == EMFILE || err->sys_errno == ENFILE || err->sys_errno == EROFS;
 }
 
 static void look(struct watched *w, int64_t now)
@@ -287,11 +302,13 @@ static void look(struct watched *w, int64_t now)
     if (r == 0 && answer == STEP_LOST)
         r = begin_remains(w, dirfd, &o, now, &err);
     if (r < 0 && r != ERR_NOT_FOUND) {
-        if (is_shortage(&err) ||
+        if (is_no_answer(&err) ||
             (++w->n_failed < MAX_FAILED_LOOKS && err_class_of(r) == ERR_CLASS_RETRY)) {
             look_at(w, now + FAILED_LOOK_MS);
             return;
         }
+        (void)steps_kill_orphans(w->owner,
+                                 &key); /* whatever it is, it does not outlive its report */
         tell_lost(w, err.text);
         return;
     }

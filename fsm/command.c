@@ -133,6 +133,8 @@ static void record_result(const struct fsm_instance *inst, const struct fsm_even
     const struct command *c = command_of(inst);
     struct command_unit *u = command_unit_at(inst, (size_t)c->unit);
 
+    if (r->n_unkilled > 0 && e.note == COMMAND_NOTE_NONE)
+        e.note = COMMAND_NOTE_UNSTOPPABLE;
     settle(inst, ev, out, (size_t)c->unit, e.status, e.code, e.note);
     if (r->ended_unix_ms != 0)
         u->ended_unix_ms = r->ended_unix_ms;

@@ -140,7 +140,8 @@ struct command_result {
     int64_t stdout_bytes, stderr_bytes;
     const char *stdout_sha256, *stderr_sha256;
     int64_t output_lost;
-    const char *text; /* for people: which boot, how long; may be NULL */
+    int64_t n_unkilled; /* processes that SIGKILL did not end */
+    const char *text;   /* for people: which boot, how long; may be NULL */
 };
 
 extern const struct fsm_machine command_machine;

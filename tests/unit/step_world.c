@@ -243,14 +243,21 @@ void world_write_file(struct world *w, const struct world_step *step, const char
     write_file(w, step, name, text, strlen(text));
 }
 
-void world_write_exit(struct world *w, const struct world_step *step, const char *text)
+void world_write_records(struct world *w, const struct world_step *step, const char *name,
+                         const char *started, const char *exited)
 {
     char bytes[STEP_EXIT_OFFSET + 4096] = {0};
-    size_t n = strlen(text);
+    size_t n = strlen(exited);
 
     ck_assert_uint_le(n, sizeof(bytes) - STEP_EXIT_OFFSET);
-    memcpy(bytes + STEP_EXIT_OFFSET, text, n);
-    write_file(w, step, STEP_FILE_EXIT, bytes, STEP_EXIT_OFFSET + n);
+    (void)strcpy(bytes, started);
+    memcpy(bytes + STEP_EXIT_OFFSET, exited, n);
+    write_file(w, step, name, bytes, STEP_EXIT_OFFSET + n);
+}
+
+void world_write_exit(struct world *w, const struct world_step *step, const char *text)
+{
+    world_write_records(w, step, STEP_FILE_EXIT, "", text);
 }
 
 pid_t world_runner_pid(struct world *w, const struct world_step *step)

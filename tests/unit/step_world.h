@@ -51,6 +51,9 @@ void world_run(struct world *w, const struct world_step *step);
 
 /* An output file, or any other of the step's files, as text; the caller frees it. */
 char *world_file(struct world *w, const struct world_step *step, const char *name);
+/* A file as the runner lays it out: the record of the start, and that of the end in its place. */
+void world_write_records(struct world *w, const struct world_step *step, const char *name,
+                         const char *started, const char *exited);
 /* A whole `exit` whose record is `text`. */
 void world_write_exit(struct world *w, const struct world_step *step, const char *text);
 void world_write_file(struct world *w, const struct world_step *step, const char *name,

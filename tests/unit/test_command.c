@@ -478,6 +478,12 @@ static enum fsm_verdict send(struct fsm_instance *inst, struct fsm_out *out, con
         result.status = command_of(inst)->stop == COMMAND_STOP_CANCEL ? "Cancelled" : "TimedOut";
         word = "exited";
         ev.detail = &result;
+    } else if (str_eq(word, "unkilled")) { /* as above, and some of its processes are still there */
+        result.code = COMMAND_CODE_STOPPED;
+        result.status = command_of(inst)->stop == COMMAND_STOP_CANCEL ? "Cancelled" : "TimedOut";
+        result.n_unkilled = 2;
+        word = "exited";
+        ev.detail = &result;
     } else if (str_eq(word, "voided")) {
         word = command_machine.events[COMMAND_EV_VOID];
     }
@@ -572,6 +578,26 @@ START_TEST(the_sixteenth_request_for_a_reboot_is_one_too_many)
     ck_assert_str_eq(fsm_state_name(&inst), "reporting");
     ck_assert_int_eq(command_unit_at(&inst, 0)->note, COMMAND_NOTE_REBOOT_CAP);
     ck_assert_int_eq(command_unit_at(&inst, 0)->attempt, COMMAND_DEFAULT_MAX_REBOOTS + 1);
+    fsm_instance_done(&inst);
+    fsm_out_done(&out);
+}
+END_TEST
+
+START_TEST(processes_that_outlive_their_kill_are_told)
+{
+    static const struct story s = {.name = "unkilled", .n_units = 1};
+    AUTO(buf_done) struct buf effects;
+    struct fsm_instance inst;
+    struct fsm_out out = {0};
+
+    buf_init(&effects, 65536);
+    init(&inst, &s);
+    ck_assert_int_eq(send(&inst, &out, "accepted", &effects), FSM_MOVED);
+    ck_assert_int_eq(send(&inst, &out, "start", &effects), FSM_MOVED);
+    ck_assert_int_eq(send(&inst, &out, "cancel", &effects), FSM_MOVED);
+    ck_assert_int_eq(send(&inst, &out, "unkilled", &effects), FSM_MOVED);
+    ck_assert_str_eq(command_unit_at(&inst, 0)->status, "Cancelled");
+    ck_assert_int_eq(command_unit_at(&inst, 0)->note, COMMAND_NOTE_UNSTOPPABLE);
     fsm_instance_done(&inst);
     fsm_out_done(&out);
 }
@@ -706,6 +732,7 @@ int main(void)
     tcase_add_loop_test(decisions, each_story_has_its_effects_and_its_end, 0,
                         (int)ARRAY_LEN(stories));
     tcase_add_test(decisions, the_sixteenth_request_for_a_reboot_is_one_too_many);
+    tcase_add_test(decisions, processes_that_outlive_their_kill_are_told);
     tcase_set_timeout(walks, 300); /* sanitizers on a busy machine */
     tcase_add_test(walks, a_million_random_events_break_nothing_and_take_every_row);
     suite_add_tcase(suite, decisions);

@@ -219,6 +219,25 @@ START_TEST(a_step_whose_directory_was_removed_is_lost_and_not_run_again)
 }
 END_TEST
 
+START_TEST(a_cancel_of_a_step_whose_directory_was_removed_kills_it_and_says_what_is_known)
+{
+    struct err err;
+
+    (void)engine_world_send(&w, 1, 1, waiting("exit 0"));
+    engine_world_until(&w, is_marked);
+    if (_i == 1) {
+        engine_world_crash(&w);
+        engine_world_start(&w, "boot-1");
+    }
+    ck_assert_int_eq(fs_remove_tree(AT_FDCWD, w.paths.jobs_dir, &err), 0);
+    ck_assert_int_eq(
+        engine_cancel(w.engine, "00000000-0000-4000-8000-000000000001", NULL, NULL, &err), 0);
+    engine_world_until(&w, has_ended);
+    ck_assert_ptr_nonnull(strstr(w.told[w.n_told - 1].payload, "\"code\":1000"));
+    engine_world_until(&w, has_no_processes);
+}
+END_TEST
+
 START_TEST(a_command_that_was_not_begun_before_a_loss_of_power_is_run)
 {
     struct err err;
@@ -478,6 +497,8 @@ int main(void)
     tcase_add_test(t, an_unknown_topic_is_failed);
     tcase_add_test(t, a_restart_under_a_script_reports_its_true_end);
     tcase_add_test(t, a_step_whose_directory_was_removed_is_lost_and_not_run_again);
+    tcase_add_loop_test(
+        t, a_cancel_of_a_step_whose_directory_was_removed_kills_it_and_says_what_is_known, 0, 2);
     tcase_add_test(t, a_command_that_was_not_begun_before_a_loss_of_power_is_run);
     tcase_add_test(t, a_result_passes_an_acknowledgement_that_is_never_taken);
     tcase_add_test(t, a_job_whose_document_cannot_be_read_any_more_is_reported_with_the_reason);

@@ -1,6 +1,7 @@
 /* The agent's half of running steps: restarts, stops, answers, many at once, with and without
  * pidfds. */
 #include <check.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
@@ -8,6 +9,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/fs.h"
@@ -149,6 +151,43 @@ START_TEST(an_exit_record_that_is_not_whole_is_no_evidence)
 }
 END_TEST
 
+#define WHOLE_EXIT                                                                                 \
+    "ssmd-record 1 exit\noutcome=exited\ncode=5\nsignal=0\nwait_status=1280\n"                     \
+    "text=exit status 5\nboot_id=" WORLD_BOOT_ID "\nwas_started=1\nstarted_unix_ms=1\n"            \
+    "started_boottime_ms=1\nended_unix_ms=2\nended_boottime_ms=2\nstdout_bytes=0\n"                \
+    "stdout_total=0\nstdout_sha256=x\nstdout_bytes_at_stop=0\nstderr_bytes=0\nstderr_total=0\n"    \
+    "stderr_sha256=x\nstderr_bytes_at_stop=0\nstderr_appended=0\noutput_lost=0\nunkilled=0\nend\n"
+
+START_TEST(a_whole_record_of_the_end_counts_before_its_file_has_that_name)
+{
+    static const char started[] = "ssmd-record 1 started\nboot_id=" WORLD_BOOT_ID "\nend\n";
+    struct world_step step = {.script = "true"};
+
+    world_write_records(&world, &step, STEP_FILE_STARTED, started, WHOLE_EXIT);
+    world_attach(&world, &step);
+    world_wait(&world, 1);
+    ck_assert_int_eq(world.answer, STEP_ENDED);
+    ck_assert_int_eq(world.outcome.code, 5);
+    step.job = "torn";
+    world_write_records(&world, &step, STEP_FILE_STARTED, started, torn[1].text);
+    ck_assert_int_eq(world_probe(&world, &step), STEP_LOST);
+}
+END_TEST
+
+START_TEST(a_record_of_a_later_version_is_waited_out_and_not_judged)
+{
+    struct world_step step = {.script = "true"};
+
+    world_write_exit(&world, &step, torn[ARRAY_LEN(torn) - 1].text);
+    world_attach(&world, &step);
+    (void)uv_run(&world.loop, UV_RUN_ONCE); /* the look */
+    ck_assert_uint_eq(world.n_ended, 0);
+    world_write_exit(&world, &step, WHOLE_EXIT);
+    world_wait(&world, 1);
+    ck_assert_int_eq(world.answer, STEP_ENDED);
+}
+END_TEST
+
 /* --- restarts -------------------------------------------------------------------------------- */
 
 START_TEST(a_restarted_agent_finds_a_running_step_and_its_true_end)
@@ -167,6 +206,10 @@ START_TEST(a_restarted_agent_finds_a_running_step_and_its_true_end)
     ck_assert_int_eq(world.answer, STEP_ENDED);
     ck_assert_int_eq(world.outcome.code, 7);
     ck_assert_uint_eq(steps_n_running(world.steps), 0);
+    if (_i == 0) { /* it was our child, and is no zombie now */
+        ck_assert_int_eq(waitpid(-1, NULL, WNOHANG), -1);
+        ck_assert_int_eq(errno, ECHILD);
+    }
 }
 END_TEST
 
@@ -500,6 +543,8 @@ int main(void)
                         0, 10);
     tcase_add_test(t, a_stop_after_the_end_says_ended);
     tcase_add_loop_test(t, an_exit_record_that_is_not_whole_is_no_evidence, 0, ARRAY_LEN(torn));
+    tcase_add_test(t, a_whole_record_of_the_end_counts_before_its_file_has_that_name);
+    tcase_add_test(t, a_record_of_a_later_version_is_waited_out_and_not_judged);
     tcase_add_loop_test(t, a_restarted_agent_finds_a_running_step_and_its_true_end, 0, 2);
     tcase_add_loop_test(t, a_restarted_agent_can_stop_a_running_step, 0, 2);
     tcase_add_test(t, a_step_that_ended_meanwhile_is_told_when_attached);
