@@ -42,6 +42,7 @@ struct event_item {
     char job_id[FSM_ID_SIZE];
     uint8_t kind;
     int64_t effect_id;
+    int64_t due_boottime_ms; /* the deadline that this says is over, or 0 */
     bool has_text;
     char text[512];
     engine_accepted_fn done; /* or NULL */
@@ -67,6 +68,13 @@ static int apply_event(struct engine *e, struct item *item, struct err *err)
     if (job == NULL) {
         e->status.n_stale++;
         return 0;
+    }
+    if (it->due_boottime_ms != 0) { /* of that deadline alone: a transition may have renewed it */
+        if (job->inst.deadline.boottime_ms != it->due_boottime_ms) {
+            e->status.n_stale++;
+            return 0;
+        }
+        job->inst.deadline.boottime_ms = clock_boottime_ms() + job->inst.deadline.after_ms;
     }
     return engine_deliver(e, job, &ev, err);
 }
@@ -98,17 +106,35 @@ static struct event_item *new_event(const char *job_id, uint8_t kind, int64_t ef
     return it;
 }
 
+/* Without this event the journal's truth is needed again. */
+static void miss_event(struct engine *e, const char *job_id)
+{
+    struct err err;
+
+    (void)err_set(&err, ERR_NOMEM, "event for %s: out of memory", job_id);
+    engine_ask_suspend(e, &err);
+}
+
 void engine_queue_event(struct engine *e, const char *job_id, uint8_t kind, int64_t effect_id,
                         bool is_lazy, const char *text)
 {
     struct event_item *it = new_event(job_id, kind, effect_id, is_lazy, text);
-    struct err err;
 
-    if (it == NULL) { /* without this event the journal's truth is needed again */
-        (void)err_set(&err, ERR_NOMEM, "event for %s: out of memory", job_id);
-        engine_ask_suspend(e, &err);
+    if (it != NULL)
+        engine_queue(e, &it->item);
+    else
+        miss_event(e, job_id);
+}
+
+void engine_queue_overdue(struct engine *e, struct job *job, uint8_t kind)
+{
+    struct event_item *it = new_event(job->inst.id, kind, 0, false, "it did not come in time");
+
+    if (it == NULL) {
+        miss_event(e, job->inst.id);
         return;
     }
+    it->due_boottime_ms = job->overdue_ms = job->inst.deadline.boottime_ms;
     engine_queue(e, &it->item);
 }
 

@@ -20,7 +20,9 @@
 #define ENGINE_BUCKETS 4096
 #define ENGINE_MAX_SENDING 32 /* answers on their way at once */
 #define ENGINE_MAX_SET_ASIDE 64
-#define ENGINE_LAZY_MS 2000        /* what may wait for the next commit waits no longer */
+#define ENGINE_LAZY_MS 2000  /* what may wait for the next commit waits no longer */
+#define ENGINE_LOOK_MS 60000 /* what ran out while nobody looked has so long to tell its end */
+#define ENGINE_LATE_MS 60000 /* a start so long after its promise has its time anew */
 #define ENGINE_REVIVE_FIRST_MS 200 /* tries to write the journal again: soon, then less often */
 #define ENGINE_REVIVE_CAP_MS 5000
 
@@ -52,6 +54,7 @@ struct job {
     bool has_unasked_stop; /* its runner could not be told to stop yet */
     int64_t start_effect;  /* the spawn that n_start_tries counts for */
     unsigned n_start_tries; /* by this process */
+    int64_t overdue_ms;     /* the deadline whose event is in the queue, or was */
     int64_t unmade_effect; /* the open spawn whose directory could not be made yet, or 0 (room.c) */
     /* sending (outbox.c) */
     struct lane lanes[2];
@@ -155,6 +158,8 @@ void engine_queue(struct engine *e, struct item *item);
 /* Make an event for a job and queue it. `text` becomes its detail (copied) when not NULL. */
 void engine_queue_event(struct engine *e, const char *job_id, uint8_t kind, int64_t effect_id,
                         bool is_lazy, const char *text);
+/* The deadline of this job is over. The event is dropped if it is another one's turn by then. */
+void engine_queue_overdue(struct engine *e, struct job *job, uint8_t kind);
 /* Within the transaction: let the machine decide, journal it, remember the effects. */
 int engine_deliver(struct engine *e, struct job *job, const struct fsm_event *ev, struct err *err)
     MUST_CHECK;

@@ -100,8 +100,8 @@ void engine_arm_deadlines(struct engine *e)
     for (j = e->first; j != NULL; j = j->next) {
         struct fsm_deadline *d = &j->inst.deadline;
 
-        if (d->after_ms == 0)
-            continue;
+        if (d->after_ms == 0 || j->overdue_ms == d->boottime_ms)
+            continue;                        /* none, or in the queue */
         if (!str_eq(d->boot_id, e->boot_id)) /* of another boot: what is left of it nobody knows */
             engine_set_deadline(e, &j->inst, d->after_ms);
         if (d->boottime_ms < next)
@@ -126,12 +126,26 @@ void engine_on_deadline(uv_timer_t *timer)
         int8_t overdue = j->inst.machine->states[j->inst.state].overdue;
 
         if (j->inst.deadline.after_ms == 0 || overdue == FSM_NO_EVENT ||
-            j->inst.deadline.boottime_ms > now)
+            j->inst.deadline.boottime_ms > now || j->overdue_ms == j->inst.deadline.boottime_ms)
             continue;
-        j->inst.deadline.boottime_ms = now + j->inst.deadline.after_ms; /* not again at once */
-        engine_queue_event(e, j->inst.id, (uint8_t)overdue, 0, false, "it did not come in time");
+        engine_queue_overdue(e, j, (uint8_t)overdue);
     }
     engine_arm_deadlines(e);
+}
+
+/* While nobody looked, what is waited for may have come. Its end is found by the looks that a load
+ * begins, and those have to be first. */
+static void allow_for_looks(struct engine *e)
+{
+    int64_t soon = clock_boottime_ms() + ENGINE_LOOK_MS;
+    struct job *j;
+
+    for (j = e->first; j != NULL; j = j->next) {
+        struct fsm_deadline *d = &j->inst.deadline;
+
+        if (d->after_ms != 0 && str_eq(d->boot_id, e->boot_id) && d->boottime_ms < soon)
+            d->boottime_ms = soon;
+    }
 }
 
 /* ---- start and stop ---- */
@@ -229,6 +243,7 @@ static int load(struct engine *e, struct err *err)
         else
             watch_only(e, j);
     }
+    allow_for_looks(e);
     engine_arm_deadlines(e);
     e->is_flush_due = true; /* a turn, so that what waits is started */
     return 0;

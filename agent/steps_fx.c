@@ -399,6 +399,16 @@ static int start(struct engine *e, struct job *job, const struct step_key *key,
     return steps_start(e->steps, &ss, err);
 }
 
+/* Its time counts from the promise; where that is long ago, because nobody was here or a reboot was
+ * awaited, a step that begins now has all of it. */
+static void note_start(struct engine *e, const struct job *job)
+{
+    const struct fsm_deadline *d = &job->inst.deadline;
+
+    if (d->after_ms > 0 && d->boottime_ms - clock_boottime_ms() < d->after_ms - ENGINE_LATE_MS)
+        engine_queue_event(e, job->inst.id, COMMAND_EV_BEGUN, 0, false, NULL);
+}
+
 static const char *plugin_of(const struct job *job, const struct document_unit *unit)
 {
     return job->task->document->plugins[unit->plugin].name;
@@ -465,6 +475,8 @@ void fx_spawn(struct engine *e, struct job *job, const struct fsm_effect *fx)
         return;
     if (r < 0)
         start_failed(e, job, fx, &err);
+    else
+        note_start(e, job);
 }
 
 void fx_probe_spawn(struct engine *e, struct job *job, const struct fsm_effect *fx)

@@ -108,6 +108,11 @@ static void settle_unrun(const struct fsm_instance *inst, const struct fsm_event
     }
 }
 
+static int64_t time_of(const struct command_unit *u)
+{
+    return u->kind == COMMAND_UNIT_DOCUMENT ? DOCUMENT_LIMIT_MS : u->limit_ms + LIMIT_MARGIN_MS;
+}
+
 static void spawn(const struct fsm_instance *inst, const struct fsm_event *ev, struct fsm_out *out,
                   size_t i)
 {
@@ -122,8 +127,7 @@ static void spawn(const struct fsm_instance *inst, const struct fsm_event *ev, s
     (void)str_copy(u->boot_id, sizeof(u->boot_id), ev->boot_id);
     fsm_touch_child(out, i);
     fsm_open(out, COMMAND_FX_SPAWN, (int64_t)i, u->attempt);
-    out->deadline_ms =
-        u->kind == COMMAND_UNIT_DOCUMENT ? DOCUMENT_LIMIT_MS : u->limit_ms + LIMIT_MARGIN_MS;
+    out->deadline_ms = time_of(u);
 }
 
 static void record_result(const struct fsm_instance *inst, const struct fsm_event *ev,
@@ -326,6 +330,12 @@ static void run_again(struct fsm_instance *inst, const struct fsm_event *ev, str
     spawn(inst, ev, out, (size_t)command_of(inst)->unit);
 }
 
+static void begin_late(struct fsm_instance *inst, const struct fsm_event *ev, struct fsm_out *out)
+{
+    (void)ev;
+    out->deadline_ms = time_of(command_unit_at(inst, (size_t)command_of(inst)->unit));
+}
+
 static void end_current(struct fsm_instance *inst, const struct fsm_event *ev, struct fsm_out *out)
 {
     const struct command *c = command_of(inst);
@@ -500,6 +510,7 @@ static const struct fsm_rule rules[] = {
     {COMMAND_QUEUED, COMMAND_EV_CANCEL, NULL, COMMAND_REPORTING, cancel_queued, "report"},
     {COMMAND_QUEUED, COMMAND_EV_RUNAWAY, NULL, COMMAND_REPORTING, run_away, "report"},
 
+    {COMMAND_RUNNING, COMMAND_EV_BEGUN, NULL, COMMAND_RUNNING, begin_late, "its time anew"},
     {COMMAND_RUNNING, COMMAND_EV_EXITED, wants_reboot, COMMAND_REBOOTING, reboot,
      "[194] reply, reboot"},
     {COMMAND_RUNNING, COMMAND_EV_EXITED, has_more, COMMAND_RUNNING, next_unit,
@@ -542,34 +553,36 @@ static const struct fsm_state states[COMMAND_N_STATES] = {
     /* RECEIVED lives only inside the turn that makes it: nothing but its two events can reach it.
      */
     [COMMAND_RECEIVED] = {"received", "Pending", false, FSM_NO_EVENT,
-                          ON(START) | ON(EXITED) | ON(LOST) | ON(VOID) | ON(BOOTED) | ON(CANCEL) |
-                              ON(TIMEOUT) | ON(OVERDUE) | ON(REPORTED) | ON(REFUSED) | ON(RUNAWAY)},
+                          ON(START) | ON(BEGUN) | ON(EXITED) | ON(LOST) | ON(VOID) | ON(BOOTED) |
+                              ON(CANCEL) | ON(TIMEOUT) | ON(OVERDUE) | ON(REPORTED) | ON(REFUSED) |
+                              ON(RUNAWAY)},
     [COMMAND_QUEUED] = {"queued", "Pending", false, FSM_NO_EVENT,
-                        ON(ACCEPT) | ON(REJECT) | ON(EXITED) | ON(LOST) | ON(VOID) | ON(BOOTED) |
-                            ON(TIMEOUT) | ON(OVERDUE) | ON(REPORTED) | ON(REFUSED)},
+                        ON(ACCEPT) | ON(REJECT) | ON(BEGUN) | ON(EXITED) | ON(LOST) | ON(VOID) |
+                            ON(BOOTED) | ON(TIMEOUT) | ON(OVERDUE) | ON(REPORTED) | ON(REFUSED)},
     [COMMAND_RUNNING] = {"running", "InProgress", false, COMMAND_EV_TIMEOUT,
                          ON(ACCEPT) | ON(REJECT) | ON(START) | ON(BOOTED) | ON(OVERDUE) |
                              ON(REPORTED) | ON(REFUSED)},
     [COMMAND_REBOOTING] = {"rebooting", "SuccessAndReboot", false, COMMAND_EV_OVERDUE,
-                           ON(ACCEPT) | ON(REJECT) | ON(START) | ON(EXITED) | ON(LOST) | ON(VOID) |
-                               ON(TIMEOUT) | ON(REPORTED) | ON(REFUSED)},
+                           ON(ACCEPT) | ON(REJECT) | ON(START) | ON(BEGUN) | ON(EXITED) | ON(LOST) |
+                               ON(VOID) | ON(TIMEOUT) | ON(REPORTED) | ON(REFUSED)},
     [COMMAND_STOPPING] = {"stopping", "InProgress", false, COMMAND_EV_OVERDUE,
-                          ON(ACCEPT) | ON(REJECT) | ON(START) | ON(BOOTED) | ON(TIMEOUT) |
-                              ON(REPORTED) | ON(REFUSED)},
+                          ON(ACCEPT) | ON(REJECT) | ON(START) | ON(BEGUN) | ON(BOOTED) |
+                              ON(TIMEOUT) | ON(REPORTED) | ON(REFUSED)},
     [COMMAND_REPORTING] = {"reporting", NULL, false, FSM_NO_EVENT,
-                           ON(ACCEPT) | ON(REJECT) | ON(START) | ON(EXITED) | ON(LOST) | ON(VOID) |
-                               ON(BOOTED) | ON(CANCEL) | ON(TIMEOUT) | ON(OVERDUE) | ON(RUNAWAY)},
+                           ON(ACCEPT) | ON(REJECT) | ON(START) | ON(BEGUN) | ON(EXITED) | ON(LOST) |
+                               ON(VOID) | ON(BOOTED) | ON(CANCEL) | ON(TIMEOUT) | ON(OVERDUE) |
+                               ON(RUNAWAY)},
     [COMMAND_DONE] = {"done", NULL, true, FSM_NO_EVENT, 0},
 };
 
 static const char *const events[COMMAND_N_EVENTS] = {
-    [COMMAND_EV_ACCEPT] = "accepted",   [COMMAND_EV_REJECT] = "rejected",
-    [COMMAND_EV_START] = "start",       [COMMAND_EV_EXITED] = "exited",
-    [COMMAND_EV_LOST] = "lost",         [COMMAND_EV_VOID] = "void",
-    [COMMAND_EV_BOOTED] = "booted",     [COMMAND_EV_CANCEL] = "cancel",
-    [COMMAND_EV_TIMEOUT] = "timeout",   [COMMAND_EV_OVERDUE] = "overdue",
-    [COMMAND_EV_REPORTED] = "reported", [COMMAND_EV_REFUSED] = "refused",
-    [COMMAND_EV_RUNAWAY] = "runaway",
+    [COMMAND_EV_ACCEPT] = "accepted", [COMMAND_EV_REJECT] = "rejected",
+    [COMMAND_EV_START] = "start",     [COMMAND_EV_BEGUN] = "begun",
+    [COMMAND_EV_EXITED] = "exited",   [COMMAND_EV_LOST] = "lost",
+    [COMMAND_EV_VOID] = "void",       [COMMAND_EV_BOOTED] = "booted",
+    [COMMAND_EV_CANCEL] = "cancel",   [COMMAND_EV_TIMEOUT] = "timeout",
+    [COMMAND_EV_OVERDUE] = "overdue", [COMMAND_EV_REPORTED] = "reported",
+    [COMMAND_EV_REFUSED] = "refused", [COMMAND_EV_RUNAWAY] = "runaway",
 };
 
 #ifdef SSMD_BREAK_SPAWN_IS_REDO /* negative control: a restart starts a step again */
@@ -658,6 +671,10 @@ static void describe(const struct fsm_instance *inst, const struct fsm_event *ev
                        r->status);
         describe_output(ret_text, size, "stdout", r->stdout_bytes, r->stdout_sha256);
         describe_output(ret_text, size, "stderr", r->stderr_bytes, r->stderr_sha256);
+        break;
+    case COMMAND_EV_BEGUN:
+        (void)snprintf(ret_text, size, "step %" PRId64 ".%" PRId64 "; its time counts from now",
+                       c->unit, attempt);
         break;
     case COMMAND_EV_LOST:
         (void)snprintf(ret_text, size, "step %" PRId64 ".%" PRId64 ": %s", c->unit, attempt,

@@ -31,6 +31,8 @@ enum command_event {
     COMMAND_EV_ACCEPT, /* the document can be run; detail: const char *text about it, or NULL */
     COMMAND_EV_REJECT, /* it cannot: detail: const char *text for the service */
     COMMAND_EV_START,  /* a worker is free */
+    COMMAND_EV_BEGUN,  /* the step was started long after that was promised: its time counts from
+                          now */
     COMMAND_EV_EXITED, /* detail: const struct command_result * */
     COMMAND_EV_LOST, /* no evidence of the step's end; detail: const struct command_result * (text,
                         times) */

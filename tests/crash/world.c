@@ -503,6 +503,8 @@ static bool recover_by_probe(struct world *w, const struct fsm_effect *fx)
             attach(w, fx->id);
             return true;
         }
+        perform(w, fx); /* promised by an earlier life: its time counts from now */
+        return outlives_step(w) && deliver(w, COMMAND_EV_BEGUN, 0, NULL);
     }
     perform(w, fx);
     return outlives_step(w);

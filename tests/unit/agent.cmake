@@ -6,7 +6,7 @@ add_dependencies(test_engine ssmd-runner)
 set_property(TEST test_engine APPEND PROPERTY ENVIRONMENT "SSMD_RUNNER=$<TARGET_FILE:ssmd-runner>")
 ssmd_test(NAME test_engine_room LABEL unit TIMEOUT 300
   SOURCES ${CMAKE_CURRENT_SOURCE_DIR}/test_engine_room.c ${CMAKE_CURRENT_SOURCE_DIR}/engine_world.c
-  LIBS agent)
+  LIBS agent SQLite::SQLite3)
 target_link_options(test_engine_room PRIVATE -Wl,--wrap=mkdirat)
 add_dependencies(test_engine_room ssmd-runner)
 set_property(TEST test_engine_room APPEND PROPERTY ENVIRONMENT "SSMD_RUNNER=$<TARGET_FILE:ssmd-runner>")

@@ -295,6 +295,15 @@ static const struct story stories[] = {
      "TimedOut:137 Cancelled:1",
      "TimedOut",
      "reporting"},
+    {"a step that begins long after its promise",
+     {{0}, {1, 0, 0}},
+     2,
+     0,
+     "accepted start begun x0 begun x0 ~begun",
+     HEAD "reply(0) spawn(1.1) reply(1) report",
+     "Success:0 Success:0",
+     "Success",
+     "reporting"},
     {"a lost step",
      {{0}, {1, 0, 0}},
      2,
@@ -665,10 +674,10 @@ static void make_random_story(struct story *s)
 
 START_TEST(a_million_random_events_break_nothing_and_take_every_row)
 {
-    static const char *const words[] = {"accepted", "rejected", "start",   "x0",      "x1",
-                                        "x168",     "x169",     "x194",    "killed",  "lost",
-                                        "voided",   "booted",   "cancel",  "timeout", "overdue",
-                                        "reported", "refused",  "runaway", "x194",    "booted"};
+    static const char *const words[] = {
+        "accepted", "rejected", "start",   "x0",      "x1",     "x168",   "x169",
+        "x194",     "killed",   "lost",    "voided",  "booted", "cancel", "timeout",
+        "overdue",  "reported", "refused", "runaway", "x194",   "booted", "begun"};
     const char *seed = getenv("SSMD_SEED");
     AUTO(buf_done) struct buf effects;
     struct fsm_instance inst = {0};

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/engine_internal.h"
 #include "base/fs.h"
 #include "base/str.h"
 #include "tests/lib/count_vfs.h"
@@ -255,6 +256,70 @@ START_TEST(a_command_that_was_not_begun_before_a_loss_of_power_is_run)
 }
 END_TEST
 
+/* In another process's place, while the engine is down. */
+static void change_journal(const char *sql)
+{
+    sqlite3 *db;
+
+    ck_assert_int_eq(sqlite3_open(w.paths.journal, &db), SQLITE_OK);
+    ck_assert_msg(sqlite3_exec(db, sql, NULL, NULL, NULL) == SQLITE_OK, "%s", sqlite3_errmsg(db));
+    ck_assert_int_eq(sqlite3_close(db), SQLITE_OK);
+}
+
+#define ALL_IS_OVERDUE "UPDATE instance SET deadline_boottime_ms = 1 WHERE deadline_after_ms > 0"
+
+START_TEST(a_step_that_ended_while_nobody_looked_takes_its_deadline_with_it)
+{
+    (void)engine_world_send(&w, 1, 2, waiting("exit 0"));
+    engine_world_until(&w, is_marked);
+    engine_world_crash(&w);
+    go();
+    while (engine_world_processes(&w) > 0)
+        ;
+    change_journal(ALL_IS_OVERDUE);
+    engine_world_start(&w, "boot-1");
+    engine_world_until(&w, has_ended);
+    ck_assert_uint_eq(n_lines(engine_world_file(&w, "mark")), 2);
+    ck_assert_uint_eq(engine_world_count(&w, "reply", "Success"), 1);
+}
+END_TEST
+
+/* The end of the first step and its deadline come in one turn. */
+START_TEST(a_deadline_is_over_for_the_step_that_had_it_and_no_other)
+{
+    struct job *job;
+
+    (void)engine_world_send(&w, 1, 2, waiting("exit 0"));
+    engine_world_until(&w, is_marked);
+    job = w.engine->first;
+    go();
+    while (w.engine->n_urgent == 0) /* the turn is the next round's */
+        (void)uv_run(&w.loop, UV_RUN_ONCE);
+    job->inst.deadline.boottime_ms = 1;
+    engine_on_deadline(&w.engine->deadline_timer);
+    ck_assert_uint_eq(w.engine->n_urgent, 2);
+    engine_world_until(&w, has_ended);
+    ck_assert_uint_eq(n_lines(engine_world_file(&w, "mark")), 2);
+    ck_assert_uint_eq(engine_world_count(&w, "reply", "Success"), 1);
+}
+END_TEST
+
+static bool has_told_of_time(struct engine_world *world)
+{
+    return engine_world_count(world, "reply", "TimedOut") > 0;
+}
+
+START_TEST(a_step_that_runs_on_after_its_deadline_is_stopped)
+{
+    (void)engine_world_send(&w, 1, 1, waiting("exit 0"));
+    engine_world_until(&w, is_marked);
+    w.engine->first->inst.deadline.boottime_ms = 1;
+    engine_arm_deadlines(w.engine);
+    engine_world_until(&w, has_told_of_time);
+    engine_world_until(&w, has_ended);
+}
+END_TEST
+
 static bool has_terminal(struct engine_world *world)
 {
     return engine_world_count(world, "reply", "Success") > 0;
@@ -269,16 +334,6 @@ START_TEST(a_result_passes_an_acknowledgement_that_is_never_taken)
     ck_assert_uint_ge(engine_world_count(&w, "acknowledge", NULL), 3);
 }
 END_TEST
-
-/* In another process's place, while the engine is down. */
-static void change_journal(const char *sql)
-{
-    sqlite3 *db;
-
-    ck_assert_int_eq(sqlite3_open(w.paths.journal, &db), SQLITE_OK);
-    ck_assert_msg(sqlite3_exec(db, sql, NULL, NULL, NULL) == SQLITE_OK, "%s", sqlite3_errmsg(db));
-    ck_assert_int_eq(sqlite3_close(db), SQLITE_OK);
-}
 
 START_TEST(a_job_whose_document_cannot_be_read_any_more_is_reported_with_the_reason)
 {
@@ -496,6 +551,9 @@ int main(void)
     tcase_add_test(t, a_document_that_is_refused_is_reported_and_never_acknowledged);
     tcase_add_test(t, an_unknown_topic_is_failed);
     tcase_add_test(t, a_restart_under_a_script_reports_its_true_end);
+    tcase_add_test(t, a_step_that_ended_while_nobody_looked_takes_its_deadline_with_it);
+    tcase_add_test(t, a_deadline_is_over_for_the_step_that_had_it_and_no_other);
+    tcase_add_test(t, a_step_that_runs_on_after_its_deadline_is_stopped);
     tcase_add_test(t, a_step_whose_directory_was_removed_is_lost_and_not_run_again);
     tcase_add_loop_test(
         t, a_cancel_of_a_step_whose_directory_was_removed_kills_it_and_says_what_is_known, 0, 2);

@@ -3,6 +3,7 @@
 #include <check.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -112,6 +113,43 @@ START_TEST(a_start_without_room_is_run_once_when_there_is_room_after_a_crash)
     ck_assert_uint_eq(n_runs(), 1);
     ck_assert_uint_eq(engine_world_count(&w, "reply", "Success"), 1);
     expect_no_fact();
+}
+END_TEST
+
+static int n_rows(void *ctx, int n_columns, char **values, char **names)
+{
+    (void)n_columns;
+    (void)values;
+    (void)names;
+    ++*(int *)ctx;
+    return 0;
+}
+
+START_TEST(a_step_that_begins_after_a_long_outage_has_all_of_its_time)
+{
+    sqlite3 *db;
+    int n = 0;
+
+    room.name = FIRST_JOB;
+    room.error = ENOSPC;
+    (void)engine_world_send(&w, 1, 1, marking("exit 0"));
+    engine_world_turns(&w, 5);
+    ck_assert_uint_ge(room.n_refused, 1);
+    engine_world_crash(&w);
+    room.name = NULL;
+    ck_assert_int_eq(sqlite3_open(w.paths.journal, &db), SQLITE_OK);
+    ck_assert_int_eq(
+        sqlite3_exec(db, "UPDATE instance SET deadline_boottime_ms = 1", NULL, NULL, NULL),
+        SQLITE_OK);
+    engine_world_start(&w, "boot-1");
+    engine_world_until(&w, has_ended);
+    ck_assert_uint_eq(n_runs(), 1);
+    ck_assert_uint_eq(engine_world_count(&w, "reply", "Success"), 1);
+    ck_assert_int_eq(
+        sqlite3_exec(db, "SELECT 1 FROM transition WHERE event = 'begun'", n_rows, &n, NULL),
+        SQLITE_OK);
+    ck_assert_int_eq(n, 1); /* the next start counts from there */
+    ck_assert_int_eq(sqlite3_close(db), SQLITE_OK);
 }
 END_TEST
 
@@ -232,6 +270,7 @@ int main(void)
     tcase_add_checked_fixture(t, begin, end);
     tcase_add_loop_test(t, a_start_without_room_is_run_once_when_there_is_room_after_a_crash, 0,
                         ARRAY_LEN(errors));
+    tcase_add_test(t, a_step_that_begins_after_a_long_outage_has_all_of_its_time);
     tcase_add_test(t, a_start_without_room_holds_no_other_command_up);
     tcase_add_test(t, a_second_step_without_room_is_run_after_a_crash);
     tcase_add_test(t, a_step_that_found_room_later_is_not_run_again_without_its_directory);
