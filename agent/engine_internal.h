@@ -249,9 +249,17 @@ void broken_acknowledge_early(struct engine *e, const struct engine_message *m, 
 /* `values` (NULL: none) answer the document's {{ssm:...}} references. When one is asked for that
  * they do not have, the call fails and *ret_references (may be NULL; else the caller owns it) names
  * all of them. */
-int task_new(const char *payload, size_t n, bool is_nested, cJSON *values, struct task **ret_task,
-             struct document_references *ret_references, struct buf *trace, struct err *err)
-    MUST_CHECK;
+#define TASK_WARNINGS "warnings" /* attachment: lines */
+struct task_flags {
+    bool is_nested, is_strict;
+};
+static inline struct task_flags task_flags(const struct engine *e, bool is_nested)
+{
+    return (struct task_flags){is_nested, e->config->strict_documents};
+}
+int task_new(const char *payload, size_t n, struct task_flags flags, cJSON *values,
+             struct task **ret_task, struct document_references *ret_references, struct buf *trace,
+             struct err *err) MUST_CHECK;
 void task_free(struct task *t);
 /* Make sure that job->task is there. */
 int task_load(struct engine *e, struct job *job, struct err *err) MUST_CHECK;

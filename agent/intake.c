@@ -47,9 +47,16 @@ static int put_message(struct engine *e, const struct message_item *it, struct e
 
 /* ---- commands ---- */
 
-static int64_t limit_of(const struct document_unit *unit)
+/* A strict reader's limit of the step bounds that of the script. */
+static int64_t limit_of(const struct document_plugin *p, const struct document_unit *unit)
 {
-    return script_timeout_s(json_get(unit->inputs, "timeoutSeconds")) * 1000;
+    bool is_download = str_eq(p->name, PLUGIN_DOWNLOAD_CONTENT); /* ends when nothing moves */
+    const cJSON *own = is_download ? NULL : json_get(unit->inputs, "timeoutSeconds");
+    int64_t limit_s = is_download ? SCRIPT_TIMEOUT_MAX_S : script_timeout_s(own);
+
+    if (p->limit_s > 0 && (own == NULL || p->limit_s < limit_s))
+        limit_s = p->limit_s;
+    return limit_s * 1000;
 }
 
 static void fill_unit(struct command_unit *u, const struct document *d, size_t plugin, size_t nth)
@@ -65,11 +72,9 @@ static void fill_unit(struct command_unit *u, const struct document *d, size_t p
               (p->exits_on_success ? COMMAND_FLOW_EXIT_ON_SUCCESS : 0) |
               (p->is_finally ? COMMAND_FLOW_FINALLY : 0);
     u->kind = str_eq(p->name, PLUGIN_RUN_DOCUMENT) ? COMMAND_UNIT_DOCUMENT : COMMAND_UNIT_PROCESS;
+    u->max_tries = p->max_attempts;
     if (p->disposition == DOCUMENT_RUN)
-        u->limit_ms =
-            str_eq(p->name, PLUGIN_DOWNLOAD_CONTENT) /* ends when nothing moves any more */
-                ? SCRIPT_TIMEOUT_MAX_S * INT64_C(1000)
-                : limit_of(&d->units[p->first_unit + nth]);
+        u->limit_ms = limit_of(p, &d->units[p->first_unit + nth]);
 }
 
 /* A step that does not run has one child all the same: it stands for its result. */
@@ -110,8 +115,8 @@ static int make_command(struct engine *e, const struct message_item *it, struct 
 
 /* Read the document, with the values that were fetched for it. What is wrong with it is told in
  * *why, and *ret_task stays NULL. */
-static int read_task(struct message_item *it, struct task **ret_task, struct buf *trace,
-                     struct err *why)
+static int read_task(const struct engine *e, struct message_item *it, struct task **ret_task,
+                     struct buf *trace, struct err *why)
 {
     bool has_asked = it->values != NULL || it->failure.code != 0;
     size_t n = it->m.payload != NULL ? strlen(it->m.payload) : 0;
@@ -119,8 +124,8 @@ static int read_task(struct message_item *it, struct task **ret_task, struct buf
 
     if (it->m.payload == NULL && it->m.problem != NULL && it->m.problem[0] != '\0')
         return err_set(why, ERR_INVALID, "%s", it->m.problem);
-    r = task_new(it->m.payload, n, false, it->values, ret_task, has_asked ? NULL : &it->references,
-                 trace, why);
+    r = task_new(it->m.payload, n, task_flags(e, false), it->values, ret_task,
+                 has_asked ? NULL : &it->references, trace, why);
     if (r < 0 && it->failure.code != 0) {
         buf_clear(trace);
         *why = it->failure;
@@ -151,6 +156,24 @@ static int put_values(struct engine *e, const char *job_id, const cJSON *values,
                                            err);
 }
 
+/* What its author wrote and what does not count, in the job's history. */
+static int put_warnings(struct engine *e, const struct job *job, struct buf *note, struct err *err)
+{
+    const char *text = job->task->document->warnings, *p;
+    size_t n = 1;
+
+    if (text == NULL)
+        return 0;
+    for (p = text; *p != '\0'; p++)
+        n += *p == '\n';
+    (void)buf_printf(note, "%s%zu warning%s about its document", note->len > 0 ? "; " : "", n,
+                     n == 1 ? "" : "s");
+    story_add(e, LOG_WARNING, "command %s: %.*s%s", job->inst.id, (int)strcspn(text, "\n"), text,
+              n > 1 ? ", and more" : "");
+    return e->journal->ops->put_attachment(e->journal, job->inst.id, TASK_WARNINGS, text,
+                                           strlen(text), err);
+}
+
 static int accept_command(struct engine *e, struct job *job, const cJSON *values, struct err *err)
 {
     AUTO(buf_done) struct buf note = {0};
@@ -159,6 +182,8 @@ static int accept_command(struct engine *e, struct job *job, const cJSON *values
 
     buf_init(&note, FSM_DETAIL_SIZE);
     r = put_values(e, job->inst.id, values, &note, err);
+    if (r == 0)
+        r = put_warnings(e, job, &note, err);
     if (r < 0)
         return r;
     ev = engine_event(e, COMMAND_EV_ACCEPT, 0, note.len > 0 ? buf_str(&note) : NULL);
@@ -196,7 +221,7 @@ static int apply_send(struct engine *e, struct message_item *it, struct err *err
     int r;
 
     buf_init(&trace, 65536);
-    r = read_task(it, &task, &trace, &why);
+    r = read_task(e, it, &task, &trace, &why);
     if (r == ERR_NOMEM) { /* ours, not the document's */
         *err = why;
         return r;

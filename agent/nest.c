@@ -120,7 +120,7 @@ static int make_child(struct engine *e, struct job *parent, const struct fsm_eff
     if (r == 0)
         r = make_payload(parent, it, document, &payload, err);
     if (r == 0)
-        r = task_new(buf_str(&payload), payload.len, true, it->values, &task,
+        r = task_new(buf_str(&payload), payload.len, task_flags(e, true), it->values, &task,
                      it->has_asked ? NULL : &it->references, &it->failure, err);
     if (it->references.n > 0) { /* prepared again when their values are there */
         buf_clear(&it->failure);

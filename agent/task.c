@@ -21,13 +21,17 @@ static int resolve(void *ctx, const char *reference, const char **ret_type, cons
     return r;
 }
 
-int task_new(const char *payload, size_t n, bool is_nested, cJSON *values, struct task **ret_task,
-             struct document_references *ret_references, struct buf *trace, struct err *err)
+int task_new(const char *payload, size_t n, struct task_flags flags, cJSON *values,
+             struct task **ret_task, struct document_references *ret_references, struct buf *trace,
+             struct err *err)
 {
     AUTO(task_free) struct task *t = calloc(1, sizeof(*t));
     struct asking asking = {.values = parameter_values_resolver(values)};
     const struct document_resolver resolver = {.resolve = resolve, .ctx = &asking};
-    struct document_input in = {.is_nested = is_nested, .resolver = &resolver, .trace = trace};
+    struct document_input in = {.is_nested = flags.is_nested,
+                                .is_strict = flags.is_strict,
+                                .resolver = &resolver,
+                                .trace = trace};
     int r;
 
     if (t == NULL)
@@ -105,8 +109,8 @@ int task_load(struct engine *e, struct job *job, struct err *err)
     if (r == 0)
         r = load_values(e, job->inst.id, &values, err);
     if (r == 0)
-        r = task_new(buf_str(&payload), payload.len, command_is_nested(&job->inst), values, &t,
-                     NULL, NULL, err);
+        r = task_new(buf_str(&payload), payload.len, task_flags(e, command_is_nested(&job->inst)),
+                     values, &t, NULL, NULL, err);
     if (r == 0)
         r = check_layout(t, &job->inst, err);
     if (r == 0)

@@ -1,6 +1,7 @@
 /* `ssmctl show`: one job and its way through its machine. */
 #include <inttypes.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/clock.h"
 #include "base/str.h"
@@ -149,6 +150,28 @@ static void put_fact(FILE *f, const char *name, const char *text)
     (void)fputc('\n', f);
 }
 
+/* What the author of the document wrote and what does not count, a line each. */
+static int each_warning(void *ctx, const char *name, const char *bytes, size_t n, struct err *err)
+{
+    struct showing *s = ctx;
+    char line[512];
+
+    (void)err;
+    while (str_eq(name, "warnings") && n > 0) {
+        const char *end = memchr(bytes, '\n', n);
+        size_t len = end != NULL ? (size_t)(end - bytes) : n;
+
+        (void)snprintf(line, sizeof(line), "%.*s", (int)len, bytes); /* cut is fine */
+        if (s->c->is_json)
+            jsonw_str(&s->json, NULL, line);
+        else
+            put_fact(s->c->out, "warning", line);
+        n -= len + (end != NULL ? 1 : 0);
+        bytes += len + (end != NULL ? 1 : 0);
+    }
+    return 0;
+}
+
 static int print_head(struct showing *s, struct err *err)
 {
     const struct reader_instance *job = s->job;
@@ -172,7 +195,9 @@ static int print_head(struct showing *s, struct err *err)
         put_fact(s->c->out, "ended", at);
     }
     r = reader_message(s->reader, job->id, print_message, s, err);
-    return r == ERR_NOT_FOUND ? 0 : r; /* not every job came in a message */
+    if (r < 0 && r != ERR_NOT_FOUND) /* not every job came in a message */
+        return r;
+    return reader_attachments(s->reader, job->id, each_warning, s, err);
 }
 
 static int print(struct showing *s, struct err *err)
@@ -255,11 +280,15 @@ static int write_json(struct showing *s, struct err *err)
     jsonw_str(w, "message_id", s->job->message_id);
     jsonw_str(w, "head", s->job->head);
     jsonw_close_object(w);
+    jsonw_open_list(w, "warnings");
+    r = reader_attachments(s->reader, s->job->id, each_warning, s, err);
+    jsonw_close_list(w);
     jsonw_open_list(w, "steps");
     job_write_steps(w, s->job);
     jsonw_close_list(w);
     jsonw_open_list(w, "history");
-    r = reader_transitions(s->reader, s->job->id, write_transition, s, err);
+    if (r == 0)
+        r = reader_transitions(s->reader, s->job->id, write_transition, s, err);
     jsonw_close_list(w);
     jsonw_open_list(w, "effects");
     for (i = 0; i < s->n_effects; i++)

@@ -15,6 +15,7 @@
  */
 #define STOP_OVERDUE_MS (INT64_C(60) * 1000)
 #define MAX_REBOOT_TRIES 2
+#define CODE_FAIL_AND_EXIT 169
 /* The steps of a nested document keep their own limits, and may wait for reboots. This only ends
  * what all of them failed to end. */
 #define DOCUMENT_LIMIT_MS (INT64_C(366) * 24 * 60 * 60 * 1000)
@@ -176,6 +177,17 @@ static bool wants_reboot(const struct fsm_instance *inst, const struct fsm_event
     return asks_for_reboot(ev) && command_unit_at(inst, (size_t)c->unit)->reboots < c->max_reboots;
 }
 
+/* The document allows another try. 168 and 169 are no failures: the script itself decides there. */
+static bool wants_retry(const struct fsm_instance *inst, const struct fsm_event *ev)
+{
+    const struct command *c = command_of(inst);
+    const struct command_unit *u = command_unit_at(inst, (size_t)c->unit);
+    const struct command_result *r = ev->detail;
+
+    return u->failures + 1 < u->max_tries && r->code != CODE_FAIL_AND_EXIT &&
+           (str_eq(r->status, "Failed") || str_eq(r->status, "TimedOut"));
+}
+
 /* Would another unit run if the current one ended with this event? Asked before the result is
  * recorded, so it is tried on, looked at, and taken off again. */
 static bool has_more(const struct fsm_instance *inst, const struct fsm_event *ev)
@@ -322,6 +334,16 @@ static void reboot_again(struct fsm_instance *inst, const struct fsm_event *ev, 
     fsm_close_kind(inst, out, COMMAND_FX_REBOOT);
     fsm_open(out, COMMAND_FX_REBOOT, 0, 0);
     out->deadline_ms = REBOOT_OVERDUE_MS;
+}
+
+static void try_again(struct fsm_instance *inst, const struct fsm_event *ev, struct fsm_out *out)
+{
+    const struct command_result *r = ev->detail;
+    size_t unit = (size_t)command_of(inst)->unit;
+
+    record_result(inst, ev, out, (struct ending){r->status, r->code, COMMAND_NOTE_NONE});
+    command_unit_at(inst, unit)->failures++;
+    spawn(inst, ev, out, unit);
 }
 
 static void run_again(struct fsm_instance *inst, const struct fsm_event *ev, struct fsm_out *out)
@@ -513,6 +535,8 @@ static const struct fsm_rule rules[] = {
     {COMMAND_RUNNING, COMMAND_EV_BEGUN, NULL, COMMAND_RUNNING, begin_late, "its time anew"},
     {COMMAND_RUNNING, COMMAND_EV_EXITED, wants_reboot, COMMAND_REBOOTING, reboot,
      "[194] reply, reboot"},
+    {COMMAND_RUNNING, COMMAND_EV_EXITED, wants_retry, COMMAND_RUNNING, try_again,
+     "[failed, tries left] spawn again"},
     {COMMAND_RUNNING, COMMAND_EV_EXITED, has_more, COMMAND_RUNNING, next_unit,
      "[more] reply, spawn"},
     {COMMAND_RUNNING, COMMAND_EV_EXITED, NULL, COMMAND_REPORTING, last_unit, "reply, report"},
@@ -630,6 +654,8 @@ static const struct fsm_field unit_fields[] = {
     FSM_FIELD_I64(struct command_unit, note),
     FSM_FIELD_I64(struct command_unit, attempt),
     FSM_FIELD_I64(struct command_unit, reboots),
+    FSM_FIELD_I64(struct command_unit, max_tries),
+    FSM_FIELD_I64(struct command_unit, failures),
     FSM_FIELD_I64(struct command_unit, limit_ms),
     FSM_FIELD_TEXT(struct command_unit, boot_id),
     FSM_FIELD_I64(struct command_unit, started_unix_ms),

@@ -121,6 +121,8 @@ struct command_unit {
     int64_t note; /* enum command_note */
     int64_t attempt;
     int64_t reboots;
+    int64_t max_tries; /* how often it may fail before it has failed; 0 is 1 */
+    int64_t failures;  /* attempts that failed and were followed by another one */
     int64_t limit_ms;
     char boot_id[BOOT_ID_SIZE]; /* of its attempt */
     int64_t started_unix_ms, ended_unix_ms;

@@ -7,9 +7,11 @@
 #include "base/str.h"
 #include "schema/document_internal.h"
 #include "schema/plugin.h"
+#include "schema/script.h"
 #include "schema/texts.h"
 
 #define MAX_NOTE_BYTES (160u << 10)
+#define MAX_WARNING_BYTES (16u << 10)
 #define MAX_TRACE_BYTES (64u << 10)
 
 /* The state of one run through a document. */
@@ -20,6 +22,7 @@ struct reading {
     bool is_old;     /* 1.x: runtimeConfig */
     bool is_22;      /* preconditions are evaluated */
     bool is_finding; /* only the Parameter Store references are wanted */
+    struct buf warnings;
     struct err *err;
 };
 
@@ -97,6 +100,10 @@ struct step {
     const char *name;
     const cJSON *precondition; /* NULL when there is none */
     const cJSON *inputs;       /* NULL when there are none */
+    const cJSON *item;         /* the whole, as it is written */
+    int64_t limit_s, max_attempts;
+    const char *on_failure; /* NULL when there is none */
+    bool is_last;
 };
 
 static int check_precondition(const cJSON *precondition, const char *where, struct err *err)
@@ -117,9 +124,7 @@ static int check_precondition(const cJSON *precondition, const char *where, stru
 
 static int read_new_step(struct reading *r, const cJSON *item, size_t index, struct step *ret)
 {
-    struct step s = {.id = NULL};
-    const char *on_failure;
-    int64_t number;
+    struct step s = {.id = NULL, .item = item, .is_last = item->next == NULL};
     int result;
 
     (void)snprintf(s.where, sizeof(s.where), "DocumentContent.mainSteps[%zu]", index);
@@ -132,13 +137,13 @@ static int read_new_step(struct reading *r, const cJSON *item, size_t index, str
         result = json_get_object(item, s.where, "precondition", &s.precondition, r->err);
     if (result == 0)
         result = check_precondition(s.precondition, s.where, r->err);
-    /* Parsed and not used, but a wrong type fails the document (spec 04, section 1.5). */
+    /* Used by strict readers only, but a wrong type fails the document (spec 04, section 1.5). */
     if (result == 0)
-        result = json_get_i64(item, s.where, "maxAttempts", &number, r->err);
+        result = json_get_i64(item, s.where, "maxAttempts", &s.max_attempts, r->err);
     if (result == 0)
-        result = json_get_i64(item, s.where, "timeoutSeconds", &number, r->err);
+        result = json_get_i64(item, s.where, "timeoutSeconds", &s.limit_s, r->err);
     if (result == 0)
-        result = json_get_string(item, s.where, "onFailure", DOCUMENT_MAX_NAME_BYTES, &on_failure,
+        result = json_get_string(item, s.where, "onFailure", DOCUMENT_MAX_NAME_BYTES, &s.on_failure,
                                  r->err);
     if (result < 0)
         return result;
@@ -151,7 +156,8 @@ static int read_new_step(struct reading *r, const cJSON *item, size_t index, str
 
 static int read_old_step(struct reading *r, const cJSON *item, struct step *ret)
 {
-    struct step s = {.id = item->string, .name = item->string};
+    struct step s = {
+        .id = item->string, .name = item->string, .item = item, .is_last = item->next == NULL};
     const char *description;
     int result;
 
@@ -286,6 +292,23 @@ static int add_units(struct reading *r, struct document_plugin *p, const cJSON *
     return 0;
 }
 
+static int64_t between(int64_t value, int64_t min, int64_t max)
+{
+    return value < min ? min : value > max ? max : value;
+}
+
+/* What stands beside the inputs counts as if it stood among them. */
+static void be_strict(const struct step *s, struct document_plugin *p)
+{
+    if (s->limit_s > 0)
+        p->limit_s = between(s->limit_s, SCRIPT_TIMEOUT_MIN_S, SCRIPT_TIMEOUT_MAX_S);
+    p->max_attempts = between(s->max_attempts, 0, DOCUMENT_MAX_ATTEMPTS);
+    if (s->on_failure == NULL || p->exits_on_failure || p->succeeds_on_failure)
+        return;
+    p->exits_on_failure = str_eq(s->on_failure, "exit") || str_eq(s->on_failure, "Abort");
+    p->succeeds_on_failure = str_eq(s->on_failure, "successAndExit");
+}
+
 static int add_plugin(struct reading *r, const struct step *s)
 {
     struct document *d = r->d;
@@ -313,6 +336,10 @@ static int add_plugin(struct reading *r, const struct step *s)
     p->exits_on_success = control_is(inputs, "onSuccess", "exit");
     p->is_finally =
         control_is(inputs, "finallyStep", "true"); /* the caller clears all but the last */
+    if (r->in->is_strict)
+        be_strict(s, p);
+    document_warn_step(s->item, inputs, s->where, r->is_old, r->in->is_strict, s->is_last,
+                       &r->warnings);
     while (p->same_as < d->n_plugins && !str_eq(d->plugins[p->same_as].id, p->id))
         p->same_as++;
     code = decide(r, s, inputs, p);
@@ -373,6 +400,24 @@ static int check_size(const cJSON *content, struct err *err)
     return buf_error(&b, "DocumentContent", err);
 }
 
+/* Not used, but a wrong type fails the document. */
+static int check_unused(struct reading *r)
+{
+    const char *description;
+    const cJSON *other;
+    int code = json_get_string(r->in->content, "DocumentContent", "description", DOCUMENT_MAX_BYTES,
+                               &description, r->err);
+
+    if (code == 0)
+        code = r->is_old
+                   ? json_get_list(r->in->content, "DocumentContent", "mainSteps", &other, r->err)
+                   : json_get_object(r->in->content, "DocumentContent", "runtimeConfig", &other,
+                                     r->err);
+    if (code == 0)
+        document_warn_top(r->in->content, r->is_old, &r->warnings);
+    return code;
+}
+
 static int read_document(struct reading *r)
 {
     AUTO(parameters_done) struct parameters parameters = {.n = 0};
@@ -383,9 +428,14 @@ static int read_document(struct reading *r)
     if (code == 0)
         code = read_parameters(r, &parameters);
     if (code == 0)
+        code = check_unused(r);
+    if (code == 0)
         code = read_steps(r);
     r->x.parameters = NULL;
-    return code;
+    if (code < 0 || r->warnings.len == 0)
+        return code;
+    r->d->warnings = buf_take(&r->warnings); /* cut where they are too many: they are for people */
+    return r->d->warnings != NULL ? 0 : no_memory(r->err);
 }
 
 static int read_with(const struct document_input *in, const struct document_resolver *resolver,
@@ -403,7 +453,9 @@ static int read_with(const struct document_input *in, const struct document_reso
     if (d == NULL)
         return no_memory(err);
     r.d = d;
+    buf_init(&r.warnings, MAX_WARNING_BYTES);
     code = read_document(&r);
+    buf_done(&r.warnings);
     if (code < 0) {
         if (in->trace != NULL && in->trace->len == traced)
             (void)buf_add_str(in->trace, r.err->text); /* a trace that is too small stays shorter */
@@ -433,6 +485,7 @@ void document_free(struct document *d)
     free(d->units);
     cJSON_Delete(d->inputs);
     free(d->schema_version);
+    free(d->warnings);
     free(d);
 }
 

@@ -10,6 +10,7 @@
 #define DOCUMENT_MAX_UNITS 1000u
 #define DOCUMENT_MAX_PARAMETERS 1000u
 #define DOCUMENT_MAX_NAME_BYTES 1024u
+#define DOCUMENT_MAX_ATTEMPTS 100
 #define DOCUMENT_MAX_BYTES (1u << 20)           /* of the content as compact JSON */
 #define DOCUMENT_MAX_EXPANDED_BYTES (16u << 20) /* after substitution, all steps together */
 
@@ -40,6 +41,9 @@ struct document_plugin {
     bool succeeds_on_failure; /* and exits */
     bool exits_on_success;
     bool is_finally; /* only ever true for the last one */
+    /* What stands beside the inputs; only with document_input.is_strict. */
+    int64_t limit_s;      /* 0: the script's own */
+    int64_t max_attempts; /* 0: once */
     /* units[first_unit .. first_unit + n_units); none for FAIL and SKIP */
     size_t first_unit;
     size_t n_units;
@@ -51,7 +55,8 @@ struct document {
     size_t n_plugins;
     struct document_unit *units;
     size_t n_units;
-    cJSON *inputs; /* owned list: the inputs of each plugin after substitution */
+    cJSON *inputs;  /* owned list: the inputs of each plugin after substitution */
+    char *warnings; /* owned; a line for each thing that was written and does not count, or NULL */
 };
 
 /* Answers for {{ssm:name}}: `reference` is what stands after "ssm:" (name, name:version, ...). The
@@ -67,7 +72,8 @@ struct document_input {
     const cJSON *content;    /* DocumentContent */
     const cJSON *parameters; /* an object, or NULL */
     bool is_nested;          /* run by aws:runDocument: more checks (section 2.3) */
-    const char *platform;    /* what platformType is; NULL means linux */
+    bool is_strict; /* honour timeoutSeconds, maxAttempts and onFailure beside a step's inputs */
+    const char *platform;                     /* what platformType is; NULL means linux */
     const struct document_resolver *resolver; /* NULL: a document with {{ssm:...}} fails */
     struct buf
         *trace; /* optional: the whole text of a failure, where err->text may have to cut it */

@@ -27,6 +27,15 @@ static inline void parameters_done_cleanup(struct parameters *p)
     parameters_done(p);
 }
 
+/* ---- document_warn.c ---- */
+
+/* One line: "<where>.<name>: <text>". */
+void document_warn(struct buf *warnings, const char *where, const char *name, const char *text);
+void document_warn_top(const cJSON *content, bool is_old, struct buf *warnings);
+/* `item` is the step as written, `inputs` after substitution. */
+void document_warn_step(const cJSON *item, const cJSON *inputs, const char *where, bool is_old,
+                        bool is_strict, bool is_last, struct buf *warnings);
+
 /* ---- validate.c ---- */
 
 /* Check each value against its definition. All violations are collected: one line each is appended

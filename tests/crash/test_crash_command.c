@@ -14,6 +14,11 @@
         .plugin = (p), .plan = COMMAND_PLAN_RUN, .codes = {__VA_ARGS__},                           \
         .n_codes = (int)(sizeof((int[]){__VA_ARGS__}) / sizeof(int))                               \
     }
+#define TRIED(p, n, ...)                                                                           \
+    {                                                                                              \
+        .plugin = (p), .plan = COMMAND_PLAN_RUN, .max_tries = (n), .codes = {__VA_ARGS__},         \
+        .n_codes = (int)(sizeof((int[]){__VA_ARGS__}) / sizeof(int))                               \
+    }
 #define PLANNED(p, how)                                                                            \
     {                                                                                              \
         .plugin = (p), .plan = COMMAND_PLAN_##how                                                  \
@@ -72,6 +77,20 @@ static const struct scenario scenarios[] = {
      .max_reboots = 15,
      .luck = REBOOT_NEVER_COMES,
      .status = "Failed"},
+    {.name = "a step that succeeds when tried again",
+     .units = {TRIED(0, 3, 1, 1, 0), RUN(1, 0)},
+     .n_units = 2,
+     .status = "Success"},
+    {.name = "a step that fails as often as it may",
+     .units = {TRIED(0, 2, 3)},
+     .n_units = 1,
+     .status = "Failed",
+     .is_double_always = true},
+    {.name = "a reboot between two tries",
+     .units = {TRIED(0, 2, 1, 194, 0)},
+     .n_units = 1,
+     .max_reboots = 15,
+     .status = "Success"},
     {.name = "planned skips and failures",
      .units = {PLANNED(0, SKIP), RUN(1, 0), PLANNED(2, FAIL), RUN(3, 0)},
      .n_units = 4,

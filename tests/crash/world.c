@@ -575,6 +575,7 @@ static void init_side(struct world *w, struct side *side)
         u->plugin = side->units[i].plugin;
         u->plan = side->units[i].plan;
         u->flow = side->units[i].flow;
+        u->max_tries = side->units[i].max_tries;
         u->kind = side->units[i].is_document ? COMMAND_UNIT_DOCUMENT : COMMAND_UNIT_PROCESS;
         c->n_plugins = side->units[i].plugin + 1;
     }

@@ -22,6 +22,7 @@ struct unit_script {
     int plugin, plan, flow;
     int codes[WORLD_MAX_CODES]; /* exit code of each attempt */
     int n_codes;                /* attempts after these repeat the last code */
+    int max_tries;              /* 0: it is not tried again */
     int n_turns;                /* how much longer than one turn it runs */
     bool is_unstoppable;
     bool is_document; /* what it runs is the scenario's inner document; once in a scenario */

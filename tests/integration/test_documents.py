@@ -77,5 +77,67 @@ def a_nested_document_may_be_yaml(world):
     equal("standardOutput", record.results["inner"]["standardOutput"], "hello me\nmore\n3\n")
 
 
+def written(world, **fields):
+    """A step that fails until it was tried three times, with these fields beside its inputs; and one after it."""
+    steps = document(f"echo try >> {world.path('tries')}; [ $(wc -l < {world.path('tries')}) -ge 3 ]", "echo after")
+    steps["mainSteps"][0].update(fields)
+    return steps
+
+
+@suite.case
+def what_the_reference_ignores_is_ignored_and_said(world):
+    hub = world.hub()
+    agent = world.agent(hub).start()
+    message = hub.send(written(world, maxAttempts=3, timeoutSeconds=60, onFailure="exit"))
+    record = agent.wait_terminal(message)
+    equal("status", record.terminal[0]["Status"], "Failed")
+    equal("tries", world.lines("tries"), ["try"])
+    equal("the step after it", record.results["step2"]["standardOutput"], "after\n")
+    job = message.split(".")[2]
+    shown = ctl(agent, "show", job).stdout
+    for field in ("timeoutSeconds", "maxAttempts", "onFailure"):
+        check(f"warning     mainSteps[0].{field}: ignored" in shown, shown)
+    check("3 warnings about its document" in shown, shown)
+    equal("warnings as JSON", len(json.loads(ctl(agent, "--json", "show", job).stdout)["warnings"]), 3)
+
+
+@suite.case
+def strict_documents_are_tried_again_also_after_a_kill(world):
+    hub = world.hub()
+    agent = world.agent(hub)
+    agent.config["Agent"] = {"StrictDocuments": True}
+    agent.write_config()
+    agent.start()
+    steps = written(world, maxAttempts=3, timeoutSeconds=60, onFailure="exit")
+    steps["mainSteps"][0]["inputs"]["runCommand"].insert(
+        0, f"echo output; while [ ! -e {world.path('go')} ]; do sleep 0.05; done")
+    message = hub.send(steps)
+    agent.wait_state(message, "running")
+    agent.kill()
+    world.touch("go")
+    agent.start()
+    record = agent.wait_terminal(message)
+    equal("status", record.terminal[0]["Status"], "Success")
+    equal("tries", world.lines("tries"), ["try"] * 3)
+    equal("output of all tries", record.results["step1"]["standardOutput"], "output\n" * 3)
+    equal("code", record.results["step1"]["code"], 0)
+
+
+@suite.case
+def strict_documents_keep_their_limits_and_stop_at_a_failure(world):
+    hub = world.hub()
+    agent = world.agent(hub)
+    agent.config["Agent"] = {"StrictDocuments": True}
+    agent.write_config()
+    agent.start()
+    steps = document("sleep 600", "exit 3", "echo after")
+    steps["mainSteps"][0]["timeoutSeconds"] = 5
+    steps["mainSteps"][1]["onFailure"] = "exit"
+    record = agent.wait_terminal(hub.send(steps))
+    equal("the first step", record.results["step1"]["status"], "TimedOut")
+    equal("the second step", (record.results["step2"]["status"], record.results["step2"]["code"]), ("Failed", 3))
+    equal("the third step", record.results["step3"]["status"], "Skipped")
+
+
 if __name__ == "__main__":
     raise SystemExit(suite.main())

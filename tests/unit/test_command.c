@@ -24,12 +24,14 @@
 #define FAIL COMMAND_PLAN_FAIL
 #define SKIP COMMAND_PLAN_SKIP
 
+#define TRIES(n) ((n) << 8)
+
 /* Events are words: their names, or xN for a step that exited with code N, `killed` for one that
  * was stopped. A '~' before a word: it is ignored here. */
 struct story {
     const char *name;
     struct {
-        int plugin, plan, flow;
+        int plugin, plan, flow; /* the flow with TRIES() in it */
     } units[MAX_UNITS];
     size_t n_units;
     int64_t max_reboots; /* 0: the default */
@@ -52,6 +54,24 @@ static const struct story stories[] = {
      "Success:0",
      "Success",
      "done"},
+    {"a step that fails is tried again, as often as it may, and then goes on",
+     {{0, 0, TRIES(3)}, {1, 0, TRIES(2)}},
+     2,
+     0,
+     "accepted start x3 x3 x0 x1 x1",
+     HEAD "spawn(0.2) spawn(0.3) reply(0) spawn(1.1) spawn(1.2) reply(1) report",
+     "Success:0 Failed:1",
+     "Failed",
+     "reporting"},
+    {"tries end with the last one: its onFailure counts, and 169 is not tried again",
+     {{0, 0, EXIT | TRIES(2)}, {1, 0, TRIES(2)}},
+     2,
+     0,
+     "accepted start x3 x169",
+     HEAD "spawn(0.2) reply(0) reply(1) report",
+     "Failed:169 Skipped:0",
+     "Failed",
+     "reporting"},
     {"a failed step does not stop the next",
      {{0}, {1, 0, 0}},
      2,
@@ -428,7 +448,8 @@ static void init(struct fsm_instance *inst, const struct story *s)
 
         u->plugin = s->units[i].plugin;
         u->plan = s->units[i].plan;
-        u->flow = s->units[i].flow;
+        u->flow = s->units[i].flow & 0xff;
+        u->max_tries = s->units[i].flow >> 8;
         u->limit_ms = 1000;
         command_of(inst)->n_plugins = u->plugin + 1;
     }
@@ -641,7 +662,10 @@ static void assert_sound(const struct fsm_instance *inst)
             ;
         REQUIRE(k < ARRAY_LEN(statuses), "status %s", u->status);
         REQUIRE(u->reboots <= c->max_reboots, "u->reboots is %" PRId64, u->reboots);
-        REQUIRE(u->attempt <= c->max_reboots + 1, "u->attempt is %" PRId64, u->attempt);
+        REQUIRE(u->failures == 0 || u->failures < u->max_tries, "u->failures is %" PRId64,
+                u->failures);
+        REQUIRE(u->attempt <= c->max_reboots + u->failures + 1, "u->attempt is %" PRId64,
+                u->attempt);
         if (inst->state == COMMAND_REPORTING && c->n_plugins > 0)
             REQUIRE(u->status[0] != '\0' && !str_eq(u->status, "InProgress") &&
                         !str_eq(u->status, "SuccessAndReboot"),
@@ -669,6 +693,7 @@ static void make_random_story(struct story *s)
         s->units[i].plugin = i == 0 ? 0 : s->units[i - 1].plugin + (random_below(3) > 0 ? 1 : 0);
         s->units[i].plan = random_below(5) == 0 ? (int)random_below(3) : COMMAND_PLAN_RUN;
         s->units[i].flow = random_below(3) == 0 ? (int)random_below(16) : 0;
+        s->units[i].flow |= random_below(3) == 0 ? TRIES((int)random_below(4)) : 0;
     }
 }
 
