@@ -21,6 +21,29 @@ bool secret_is_variable(const char *entry)
     return false;
 }
 
+/* "user:password@" before the first character that ends a URL's authority. */
+static bool has_password(const char *authority)
+{
+    size_t n = strcspn(authority, "/?# \t\"'");
+    const char *at = memchr(authority, '@', n);
+
+    return at != NULL && memchr(authority, ':', (size_t)(at - authority)) != NULL;
+}
+
+bool secret_is_in_url(const char *entry)
+{
+    const char *value = strchr(entry, '='), *p;
+
+    if (value == NULL)
+        return false;
+    if (has_password(value + 1)) /* a proxy may be written without its scheme */
+        return true;
+    for (p = value; (p = strstr(p, "://")) != NULL; p += 3)
+        if (has_password(p + 3))
+            return true;
+    return false;
+}
+
 char **secret_clean_environment(void)
 {
     size_t i, n = 0, k = 0;

@@ -29,8 +29,11 @@ static inline const char *secret_reveal(const struct secret *s)
 /* True for "NAME=value" where NAME is one of the variables that an agent's own AWS credentials may
  * come in: they are not handed on to what it starts, nor written to a step's directory. */
 bool secret_is_variable(const char *entry) MUST_CHECK;
-/* environ without these. NULL-terminated; the array is the caller's, its strings are not. NULL only
- * when memory is short. */
+/* True for "NAME=value" where the value holds a URL with a password, such as a proxy's: scripts
+ * inherit it, as users of the reference expect, and no other program needs it. */
+bool secret_is_in_url(const char *entry) MUST_CHECK;
+/* environ without these of secret_is_variable(). NULL-terminated; the array is the caller's, its
+ * strings are not. NULL only when memory is short. */
 char **secret_clean_environment(void) MUST_CHECK;
 
 static inline void secret_done_cleanup(struct secret *s)

@@ -108,9 +108,9 @@ int steps_probe(struct steps *s, const struct step_key *key, enum step_answer *r
 }
 
 /* The agent's environment (the runner looks the script's interpreter up in its PATH), without its
- * credentials and the places where the suite kills the agent: RUNNER_SSMD_CRASH_x are for the
- * runner and reach it under the names that base/crashpoint.h knows. The array is the caller's, its
- * strings are not. */
+ * credentials, passwords of proxies, and the places where the suite kills the agent:
+ * RUNNER_SSMD_CRASH_x are for the runner and reach it under the names that base/crashpoint.h knows.
+ * The array is the caller's, its strings are not. */
 static char **make_environment(void)
 {
     char **list = secret_clean_environment(), **from, **to;
@@ -118,7 +118,7 @@ static char **make_environment(void)
     for (from = to = list; from != NULL && *from != NULL; from++) {
         if (str_has_prefix(*from, RUNNER_PREFIX CRASH_PREFIX))
             *to++ = *from + strlen(RUNNER_PREFIX);
-        else if (!str_has_prefix(*from, CRASH_PREFIX))
+        else if (!str_has_prefix(*from, CRASH_PREFIX) && !secret_is_in_url(*from))
             *to++ = *from;
     }
     if (to != NULL)

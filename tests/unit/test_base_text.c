@@ -6,6 +6,7 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/record.h"
+#include "base/secret.h"
 
 static const struct {
     const char *text;
@@ -99,6 +100,34 @@ START_TEST(taking_empties_a_buffer_that_can_be_used_again)
 }
 END_TEST
 
+static const struct {
+    const char *entry;
+    bool is_secret;
+} variables[] = {
+    {"http_proxy=http://user:word@proxy:3128", true},
+    {"http_proxy=http://user:word@proxy:3128/", true},
+    {"HTTPS_PROXY=user:word@proxy:3128", true},
+    {"A=x postgres://u:p@db/x", true},
+    {"A=http://proxy:3128 and http://u:p@other", true},
+    {"http_proxy=http://:word@proxy", true},
+    {"http_proxy=http://proxy:3128", false},
+    {"http_proxy=http://user@proxy:3128", false},
+    {"MAIL=someone@example.org", false},
+    {"A=http://host:80/path@2", false},
+    {"A=http://host/a:b@c", false},
+    {"PATH=/usr/bin:/bin", false},
+    {"A=", false},
+    {"A", false},
+    {"", false},
+};
+
+START_TEST(a_password_in_a_url_is_recognised)
+{
+    ck_assert_msg(secret_is_in_url(variables[_i].entry) == variables[_i].is_secret, "%s",
+                  variables[_i].entry);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("base text");
@@ -107,6 +136,7 @@ int main(void)
     int n_failed;
 
     tcase_add_loop_test(t, a_time_is_digits_in_one_shape, 0, (int)ARRAY_LEN(times));
+    tcase_add_loop_test(t, a_password_in_a_url_is_recognised, 0, ARRAY_LEN(variables));
     tcase_add_loop_test(t, a_record_begins_with_its_version_and_kind, 0, (int)ARRAY_LEN(headers));
     tcase_add_test(t, taking_empties_a_buffer_that_can_be_used_again);
     suite_add_tcase(s, t);
