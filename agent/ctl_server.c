@@ -164,9 +164,9 @@ static void answer_status(struct client *c)
     c->server->add_status(c->server->ctx, b);
     (void)buf_printf(b,
                      "\"n_running\":%zu,\"n_queued\":%zu,\"n_reporting\":%zu,\"n_rebooting\":%zu,"
-                     "\"reboot_pending\":%s,\"n_duplicates\":%" PRId64 ",\"n_stale\":%" PRId64
-                     ",\"n_unexpected\":%" PRId64 ",\"last_errors\":[",
-                     s.n_running, s.n_queued, s.n_reporting, s.n_rebooting,
+                     "\"n_runners\":%zu,\"reboot_pending\":%s,\"n_duplicates\":%" PRId64
+                     ",\"n_stale\":%" PRId64 ",\"n_unexpected\":%" PRId64 ",\"last_errors\":[",
+                     s.n_running, s.n_queued, s.n_reporting, s.n_rebooting, s.n_runners,
                      s.is_reboot_pending ? "true" : "false", s.n_duplicates, s.n_stale,
                      s.n_unexpected);
     for (i = 0; i < ARRAY_LEN(s.last_errors) && s.last_errors[i].at_unix_ms != 0; i++) {

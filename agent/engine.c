@@ -520,5 +520,6 @@ void engine_get_status(const struct engine *e, struct engine_status *ret_status)
         ret_status->n_queued += j->inst.state == COMMAND_QUEUED;
         ret_status->n_reporting += j->inst.state == COMMAND_REPORTING;
     }
+    ret_status->n_runners = e->steps != NULL ? steps_n_running(e->steps) : 0;
     ret_status->is_reboot_pending = fx_is_reboot_pending(e);
 }

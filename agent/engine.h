@@ -68,6 +68,7 @@ struct engine_status {
     bool is_suspended;
     char journal_text[512]; /* why */
     size_t n_running, n_queued, n_reporting, n_rebooting;
+    size_t n_runners; /* watched now */
     bool is_reboot_pending;
     int64_t n_duplicates, n_stale, n_unexpected;
     struct {

@@ -368,19 +368,3 @@ int steps_read_output(struct steps *s, const struct step_key *key, enum step_str
     }
     return r;
 }
-
-int steps_remove_job(struct steps *s, const char *job_id, struct err *err)
-{
-    struct step_key key = {job_id, 0, 0};
-    const struct watched *w;
-    int r = step_dir_check_key(&key, err);
-
-    if (r < 0)
-        return r;
-    for (w = s->first; w != NULL; w = w->next)
-        if (str_eq(w->job_id, job_id))
-            return err_set(err, ERR_BUSY, "remove job %s: step %d.%d is not over", job_id, w->step,
-                           w->attempt);
-    r = fs_remove_tree(s->jobs_fd, job_id, err);
-    return r < 0 ? err_wrap(err, "remove job %s", job_id) : 0;
-}

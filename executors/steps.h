@@ -157,9 +157,6 @@ int steps_open_output(struct steps *s, const struct step_key *key, enum step_str
 int steps_path(const struct steps *s, const struct step_key *key, char *ret_path, size_t size,
                struct err *err) MUST_CHECK;
 
-/* Remove all directories of a job. ERR_BUSY while one of its steps is watched. */
-int steps_remove_job(struct steps *s, const char *job_id, struct err *err) MUST_CHECK;
-
 DEFINE_AUTO(struct steps *, steps_free)
 
 #endif
