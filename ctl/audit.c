@@ -8,6 +8,7 @@
 #include "ctl/ctl.h"
 #include "ctl/history.h"
 #include "ctl/jsonw.h"
+#include "ctl/report.h"
 #include "ctl/text.h"
 
 #define MAX_PRINTED 100
@@ -132,14 +133,27 @@ int ctl_run_audit_verify(struct ctl *c, struct err *err)
     return r < 0 ? r : report.n_findings == 0 ? CTL_OK : CTL_NO;
 }
 
+static int export_html(struct ctl *c, struct reader *reader, struct err *err)
+{
+    const struct audit_options options = {.head_path = c->paths.ledger_head};
+    struct audit_report report;
+    int r = audit_verify(reader, &options, &report, err);
+
+    return r < 0 ? r : report_write(reader, &report, c->out, err);
+}
+
 int ctl_run_audit_export(struct ctl *c, struct err *err)
 {
     AUTO(reader_close) struct reader *reader = NULL;
     const char *format = ctl_value(c, "format", "jsonl");
     int r;
 
-    if (strcmp(format, "jsonl") != 0)
-        return err_set(err, ERR_USAGE, "option --format %s: the only format is jsonl", format);
+    if (strcmp(format, "jsonl") != 0 && strcmp(format, "html") != 0)
+        return err_set(err, ERR_USAGE, "option --format %s: the formats are jsonl and html",
+                       format);
     r = history_open(&c->paths, &reader, err);
-    return r < 0 ? r : audit_export_jsonl(reader, c->out, err);
+    if (r < 0)
+        return r;
+    return strcmp(format, "html") == 0 ? export_html(c, reader, err)
+                                       : audit_export_jsonl(reader, c->out, err);
 }

@@ -29,7 +29,7 @@ static const struct ctl_option run_options[] = {
 };
 
 static const struct ctl_option export_options[] = {
-    {"format", '\0', "FORMAT", "jsonl: one JSON object a line (the default)"},
+    {"format", '\0', "FORMAT", "jsonl: one JSON object a line (the default); html: a page"},
     NO_OPTION,
 };
 
@@ -60,8 +60,8 @@ const struct ctl_verb ctl_verbs[] = {
     {"audit verify", "", 0, 0, NULL, ctl_run_audit_verify,
      "check the journal's chains of hashes and name the first row that does not fit",
      "the journal was changed, or is damaged", NULL},
-    {"audit export", "[--format jsonl]", 0, 0, export_options, ctl_run_audit_export,
-     "print the whole history, one JSON object a line", NULL, NULL},
+    {"audit export", "[--format jsonl|html]", 0, 0, export_options, ctl_run_audit_export,
+     "print the whole history, one JSON object a line or as a page", NULL, NULL},
     {"config check", "[FILE]", 0, 1, NULL, ctl_run_config_check,
      "explain each line of a configuration that will not do what it says",
      "there is a warning, or the file is not JSON",

@@ -6,8 +6,9 @@ import re
 import resource
 import subprocess
 import time
+import xml.etree.ElementTree
 
-from harness import Suite, check, document, equal, wait_for
+from harness import Suite, check, document, equal, program, wait_for
 
 suite = Suite("surroundings", jobs=4)
 
@@ -80,6 +81,26 @@ def a_journal_that_was_removed_takes_no_message(world):
     os.rename(world.path("away.db"), agent.journal_path)
     agent.wait_done(message)
     equal("how often it ran", len(world.lines("after")), 1)
+
+
+@suite.case
+def the_history_as_a_page_is_well_formed_and_loads_nothing(world):
+    agent = world.agent().start()
+    hostile = """<img src=x onerror="alert(1)"/>&amp;'\u202e]]><!--"""
+    for n in range(3):
+        agent.wait_done(agent.hub.send(document(f"exit {n}"), name=hostile))
+    agent.wait_done(agent.hub.send(payload=hostile))
+    page = subprocess.run([program("ctl", "ssmctl"), "--root", agent.root, "audit", "export", "--format", "html"],
+                          capture_output=True, check=True).stdout
+    root = xml.etree.ElementTree.fromstring(page)  # fails on what is not well-formed
+    names = [element.tag.rpartition("}")[2] for element in root.iter()]
+    equal("jobs", names.count("details"), 4)
+    equal("elements that may load or run something",
+          sorted(set(names) & {"img", "script", "link", "iframe", "object", "a", "base", "form"}), [])
+    found = sorted({name for element in root.iter() for name in element.attrib} -
+                   {"class", "style", "title", "charset", "content", "http-equiv", "lang"})
+    equal("attributes of other kinds", found, [])
+    check("<img src=x onerror=" in "".join(root.itertext()), "the name of the document is not shown")
 
 
 if __name__ == "__main__":

@@ -232,7 +232,7 @@ void scribe_all(struct scribe *s)
     scribe_output(s, JOB_RUNNING, "1.1", "stdout", "second, unfinished");
     fsm_instance_done(&inst);
 
-    scribe_accept(s, JOB_FAILED, "Evil\033[2J\nName", 1, &inst);
+    scribe_accept(s, JOB_FAILED, "Evil\033[2J\nName<script>\"x", 1, &inst);
     scribe_start(s, &inst);
     scribe_exit(s, &inst, "Failed", 3);
     fsm_instance_done(&inst);

@@ -292,7 +292,7 @@ static const struct {
     {{"logs", "a", "--stdout", "--stderr"}, 100, "only one of them"},
     {{"fsm", "command", "--dot", "--mermaid"}, 100, "only one of them"},
     {{"fsm", "comand"}, 1, "there are: command, delivery"},
-    {{"audit", "export", "--format", "html"}, 100, "the only format is jsonl"},
+    {{"audit", "export", "--format", "pdf"}, 100, "the formats are jsonl and html"},
     {{"help", "nothing-like-it"}, 1, "not a verb"},
     {{"help", "jobs", "more"}, 100, "\"more\" is one argument too many"},
     {{"run"}, 100, "the form is: ssmctl run FILE"},

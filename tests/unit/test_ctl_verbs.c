@@ -79,7 +79,7 @@ START_TEST(jobs_lists_what_has_not_ended_newest_first)
         "9a000000-0000-4000-8000-000000000004  queued     Pending       0/1  02:54:16  "
         "AWS-RunShellScript\n"
         "77d1c0de-0000-4000-8000-000000000003  reporting  Failed        1/1  02:54:15  Evil?[2J "
-        "Name\n"
+        "Name<script>\"x\n"
         "2b19ffff-0000-4000-8000-000000000002  running    InProgress    1/2  02:54:12  "
         "Two-Steps\n");
 }
@@ -95,7 +95,7 @@ START_TEST(jobs_all_lists_everything)
         "9a000000-0000-4000-8000-000000000004  queued     Pending       0/1  02:54:16  "
         "AWS-RunShellScript\n"
         "77d1c0de-0000-4000-8000-000000000003  reporting  Failed        1/1  02:54:15  Evil?[2J "
-        "Name\n"
+        "Name<script>\"x\n"
         "2b19ffff-0000-4000-8000-000000000002  running    InProgress    1/2  02:54:12  Two-Steps\n"
         "2b196342-d7d4-436e-8f09-3883a1116ac3  done       Success       1/1  02:54:09  "
         "AWS-RunShellScript\n");
@@ -570,6 +570,37 @@ START_TEST(audit_export_is_an_object_a_line)
 }
 END_TEST
 
+/* Every < in the page begins a tag that is ours; every text of a document is only text. */
+START_TEST(audit_export_as_a_page_is_text_between_tags)
+{
+    static const char *const tags[] = {
+        "!DOCTYPE", "html",    "head", "meta", "title", "style", "body",  "h1", "h2", "p",
+        "details",  "summary", "code", "b",    "div",   "span",  "table", "tr", "th", "td"};
+    const char *at;
+    size_t i, n_details = 0, n_spans = 0;
+
+    (void)world_run(&w, "audit", "export", "--format", "html", NULL);
+    ck_assert_int_eq(w.status, 0);
+    for (at = w.out; (at = strchr(at, '<')) != NULL; at++) {
+        const char *name = at[1] == '/' ? at + 2 : at + 1;
+
+        for (i = 0; i < ARRAY_LEN(tags); i++)
+            if (strncmp(name, tags[i], strlen(tags[i])) == 0 &&
+                strchr(" />", name[strlen(tags[i])]) != NULL)
+                break;
+        ck_assert_msg(i < ARRAY_LEN(tags), "%.40s", at);
+        n_details += strncmp(at, "<details>", 9) == 0;
+        n_spans += strncmp(at, "<span ", 6) == 0;
+    }
+    ck_assert_uint_eq(n_details, 5);
+    ck_assert_uint_eq(n_spans, 18); /* one for each transition */
+    ck_assert_ptr_nonnull(strstr(w.out, "The chains of hashes are intact"));
+    ck_assert_ptr_nonnull(strstr(w.out, "&lt;script&gt;")); /* of the document's name */
+    ck_assert_ptr_null(strstr(w.out, "<script"));
+    ck_assert_ptr_null(strstr(w.out, "\033"));
+}
+END_TEST
+
 /* ---- other places ---- */
 
 static void copy_file(const char *from, const char *to, const char *suffix)
@@ -651,6 +682,7 @@ int main(void)
     tcase_add_test(journal, a_job_that_only_a_later_version_knows_is_shown_nevertheless);
     tcase_add_test(journal, audit_names_the_row_that_was_changed);
     tcase_add_test(journal, audit_export_is_an_object_a_line);
+    tcase_add_test(journal, audit_export_as_a_page_is_text_between_tags);
     tcase_add_test(journal, a_copy_with_its_log_reads_the_same);
     tcase_add_test(journal, who_may_not_read_is_told_who_may);
     suite_add_tcase(suite, journal);
