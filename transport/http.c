@@ -58,6 +58,7 @@ static void read_ends(struct http *http)
             call->prev->next = call->next;
         else
             http->calls = call->next;
+        http->n_calls--;
         http_call_finish(call, code);
         http_call_free(call);
     }
@@ -268,6 +269,7 @@ static int begin(struct http *http, const struct http_request *request, bool is_
     if (call->next != NULL)
         call->next->prev = call;
     http->calls = call;
+    http->n_calls++;
     if (ret_call != NULL)
         *ret_call = call;
     return 0;
@@ -301,5 +303,11 @@ void http_cancel(struct http_call *call)
         call->prev->next = call->next;
     else
         http->calls = call->next;
+    http->n_calls--;
     http_call_free(call);
+}
+
+size_t http_calls_under_way(const struct http *http)
+{
+    return http->n_calls;
 }

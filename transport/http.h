@@ -107,4 +107,6 @@ int64_t http_retry_after_ms(const struct http_response *response);
 /* The Date header as Unix time in milliseconds; -1 when there is none or it is malformed. */
 int64_t http_date_ms(const struct http_response *response);
 
+size_t http_calls_under_way(const struct http *http);
+
 #endif

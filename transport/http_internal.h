@@ -16,6 +16,7 @@ struct http {
     uv_timer_t timer;
     unsigned n_open_handles; /* timer and polls not yet closed; at 0 the struct is freed */
     struct http_call *calls; /* owned; doubly linked */
+    size_t n_calls;
     CURL *pool[HTTP_POOL_SIZE]; /* owned */
     size_t n_pooled;
 

@@ -239,6 +239,7 @@ START_TEST(each_end_of_a_request_is_told_once_and_classified)
             ck_assert_int_eq(seen.date_ms, INT64_C(1795330800000));
         }
     }
+    ck_assert_uint_eq(http_calls_under_way(http), 0);
 }
 END_TEST
 
@@ -286,6 +287,7 @@ START_TEST(only_http_urls_and_clean_headers_are_taken)
         ck_assert_msg(http_start(http, &request, on_done, &seen, NULL, &err) == ERR_INVALID,
                       "took \"%s: %s\"", bad_headers[i].name, bad_headers[i].value);
     }
+    ck_assert_uint_eq(http_calls_under_way(http), 0);
 }
 END_TEST
 
@@ -356,6 +358,7 @@ START_TEST(a_cancelled_call_makes_no_callback)
         (void)uv_run(&loop, UV_RUN_ONCE);
     http_cancel(call);
     http_cancel(NULL);
+    ck_assert_uint_eq(http_calls_under_way(http), 0);
     run(ANSWER, &(struct http_request){0});
     ck_assert_uint_eq(seen.n_calls, 1);
 }
