@@ -94,9 +94,7 @@ static void on_network(void *ctx)
 {
     struct channels *c = ctx;
 
-    control_network_changed(c->control);
-    mds_poll_now(c->mds);
-    engine_way_opened(c->engine);
+    channels_wake(c);
     c->network_came_back(c->ctx);
 }
 
@@ -160,6 +158,13 @@ void channels_stop(struct channels *c)
     netwatch_close(c->netwatch);
     control_stop(c->control);
     uv_close((uv_handle_t *)&c->timer, NULL);
+}
+
+void channels_wake(struct channels *c)
+{
+    control_network_changed(c->control);
+    mds_poll_now(c->mds);
+    engine_way_opened(c->engine);
 }
 
 void channels_free(struct channels *c)

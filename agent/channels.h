@@ -29,6 +29,8 @@ int channels_new(const struct channels_options *o, struct channels **ret_channel
     MUST_CHECK;
 struct link *channels_link(struct channels *c); /* "ssmmessages" */
 void channels_start(struct channels *c);
+/* Try again now what waits for its next try: the network, the credentials or the clock changed. */
+void channels_wake(struct channels *c);
 /* Before mds, aws and http are closed; handles close with the loop's next turns. NULL is allowed.
  */
 void channels_stop(struct channels *c);

@@ -32,6 +32,8 @@ struct ctl_server {
     struct journal *journal;
     struct lookup *lookup; /* NULL: there is no service */
     void (*add_status)(void *ctx, struct buf *b);
+    struct registrar *registrar;
+    void (*registered)(void *ctx);
     void *ctx;
     uv_pipe_t listener;
     uv_timer_t watch; /* runs while there are clients, or one that could not be accepted */
@@ -59,6 +61,8 @@ struct client {
 
 static void client_free(struct client *c)
 {
+    if (c->request.data != NULL)
+        explicit_bzero(c->request.data, c->request.len); /* may hold an activation code */
     buf_done(&c->request);
     if (c->answer.data != NULL)
         explicit_bzero(c->answer.data, c->answer.len); /* it may have held a secret */
@@ -337,6 +341,109 @@ static int ask_run(struct client *c, const cJSON *request, struct err *err)
     return r;
 }
 
+/* ---- registration ---- */
+
+static void answer_node(struct client *c, const char *node_id)
+{
+    (void)buf_printf(&c->answer, "{\"ok\":true,\"node\":\"%s\"}", node_id); /* a safe name */
+    send_answer(c);
+}
+
+static void on_registered(void *ctx, const char *node_id, const struct err *err)
+{
+    struct client *c = ctx;
+    struct ctl_server *s = c->server;
+
+    c->is_waiting = false;
+    if (c->is_closed) {
+        client_free(c);
+    } else if (!uv_is_closing((uv_handle_t *)&c->pipe)) {
+        if (err != NULL)
+            answer_error(c, err);
+        else
+            answer_node(c, node_id);
+    }
+    if (err == NULL && s->registered != NULL)
+        s->registered(s->ctx);
+}
+
+struct registration_words {
+    const char *id, *code, *region, *threshold;
+    bool is_import, is_check_off, is_forced;
+};
+
+static int register_now(struct client *c, const struct registration_words *w, struct err *err)
+{
+    AUTO(secret_done) struct secret code = {0};
+    const struct registrar_request q = {.activation_id = w->id,
+                                        .activation_code = &code,
+                                        .region = w->region,
+                                        .is_check_off = w->is_check_off};
+    int r = secret_set(&code, w->code, err);
+
+    if (r < 0)
+        return r;
+    c->is_waiting = true;
+    r = registrar_register(c->server->registrar, &q, on_registered, c, err);
+    if (r < 0)
+        c->is_waiting = false;
+    return r;
+}
+
+static int register_or_import(struct client *c, const struct registration_words *w, struct err *err)
+{
+    struct ctl_server *s = c->server;
+    const struct registration *g = registrar_current(s->registrar, VAULT_HYBRID);
+    int r;
+
+    if (g != NULL && !w->is_forced)
+        return err_set(err, ERR_EXISTS,
+                       "this machine is registered as %s; add --yes to replace "
+                       "that",
+                       g->node_id);
+    if (!w->is_import)
+        return register_now(c, w, err);
+    r = registrar_import(s->registrar, VAULT_HYBRID, err);
+    if (r < 0)
+        return r;
+    answer_node(c, registrar_current(s->registrar, VAULT_HYBRID)->node_id);
+    if (s->registered != NULL)
+        s->registered(s->ctx);
+    return 0;
+}
+
+static int ask_register(struct client *c, const cJSON *request, struct err *err)
+{
+    struct registrar *registrar = c->server->registrar;
+    struct registration_words w = {.is_import = cJSON_IsTrue(json_get_exact(request, "is_import")),
+                                   .is_check_off =
+                                       cJSON_IsTrue(json_get_exact(request, "is_check_off")),
+                                   .is_forced = cJSON_IsTrue(json_get_exact(request, "is_forced"))};
+    int64_t threshold;
+    int r;
+
+    if (registrar == NULL)
+        return err_set(err, ERR_UNSUPPORTED, "this ssmd registers nothing");
+    if ((r = json_get_string(request, "request", "activation_id", 64, &w.id, err)) < 0 ||
+        (r = json_get_string(request, "request", "activation_code", 256, &w.code, err)) < 0 ||
+        (r = json_get_string(request, "request", "region", 100, &w.region, err)) < 0 ||
+        (r = json_get_string(request, "request", "similarity_threshold", 16, &w.threshold, err)) <
+            0)
+        return r;
+    if (w.threshold != NULL) {
+        if (!str_to_i64(w.threshold, INT32_MIN, INT32_MAX, &threshold))
+            return err_set(err, ERR_INVALID, "similarity threshold: not a number");
+        r = registrar_set_threshold(registrar, threshold, err);
+    } else if (w.is_import || (w.id != NULL && w.code != NULL && w.region != NULL)) {
+        return register_or_import(c, &w, err);
+    } else {
+        r = registrar_clear(registrar, err);
+    }
+    if (r == 0)
+        answer_node(c, "");
+    return r;
+}
+
 static int serve(struct client *c, const cJSON *request, struct err *err)
 {
     const char *op = NULL;
@@ -358,7 +465,9 @@ static int serve(struct client *c, const cJSON *request, struct err *err)
         return ask_credentials(c, err);
     if (c->server->lookup != NULL && (str_eq(op, "document") || str_eq(op, "parameter")))
         return ask_lookup(c, request, str_eq(op, "document"), err);
-    return err_set(err, ERR_INVALID, "request.op \"%s\" is not status, cancel or run",
+    if (str_eq(op, "register"))
+        return ask_register(c, request, err);
+    return err_set(err, ERR_INVALID, "request.op \"%s\" is not status, cancel, run or register",
                    op != NULL ? op : "");
 }
 
@@ -535,6 +644,8 @@ int ctl_server_new(const struct ctl_server_options *o, struct ctl_server **ret_s
     s->journal = o->journal;
     s->lookup = o->lookup;
     s->add_status = o->add_status;
+    s->registrar = o->registrar;
+    s->registered = o->registered;
     s->ctx = o->ctx;
     s->patience_ms = o->patience_ms > 0 ? o->patience_ms : DEFAULT_PATIENCE_MS;
     s->dirfd = -1;
@@ -555,6 +666,11 @@ int ctl_server_new(const struct ctl_server_options *o, struct ctl_server **ret_s
         r = uv_listen((uv_stream_t *)&s->listener, 16, on_connection);
     *ret_server = s;
     return r < 0 ? err_set(err, ERR_SYSTEM, "control socket: %s", uv_strerror(r)) : 0;
+}
+
+void ctl_server_set_lookup(struct ctl_server *s, struct lookup *lookup)
+{
+    s->lookup = lookup;
 }
 
 void ctl_server_stop(struct ctl_server *s)

@@ -40,6 +40,10 @@ void engine_add_link(struct engine *e, struct link *link);       /* borrowed; be
 void engine_set_lookup(struct engine *e, struct lookup *lookup); /* likewise */
 /* Who is asked for {{ssm:...}} values; likewise. Without one a document that needs them fails. */
 void engine_set_parameter_source(struct engine *e, struct parameter_source *source);
+/* The file that scripts get AWS credentials from, and its profile; "" for none. Copied. */
+void engine_set_shared_credentials(struct engine *e, const char *file, const char *profile);
+/* For who journals effects of another machine than the engine's, on the same thread. */
+int64_t engine_next_effect_id(struct engine *e);
 int engine_start(struct engine *e, struct err *err) MUST_CHECK;
 /* A channel was opened: what waits to be sent need not wait any longer. */
 void engine_way_opened(struct engine *e);

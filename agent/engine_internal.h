@@ -92,7 +92,8 @@ struct engine {
     char boot_id[BOOT_ID_SIZE];
     void (*ended)(void *ctx);
     void *ended_ctx;
-    struct lookup *lookup; /* borrowed; NULL: there is no service */
+    struct lookup *lookup;                         /* borrowed; NULL: there is no service */
+    char share_file[PATH_MAX], share_profile[128]; /* "": none */
     struct steps *steps;
     bool is_noexec;         /* nothing can be executed below the jobs directory */
     const char *powershell; /* static; as found at the start */

@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "base/str.h"
 #include "executors/shell.h"
+#include "fsm/registration.h"
 
 static int load(struct engine *e, struct err *err);
 
@@ -200,9 +201,13 @@ static int load_one(void *ctx, struct fsm_instance *inst, struct err *err)
 {
     struct engine *e = ctx;
     char message_id[JOURNAL_MESSAGE_ID_SIZE];
-    int r =
-        e->journal->ops->get_message_id(e->journal, inst->id, message_id, sizeof(message_id), err);
+    int r;
 
+    if (inst->machine == &registration_machine) { /* the registrar's */
+        fsm_instance_done(inst);
+        return 0;
+    }
+    r = e->journal->ops->get_message_id(e->journal, inst->id, message_id, sizeof(message_id), err);
     if (r == 0 && jobs_insert(e, inst, message_id) == NULL)
         r = err_set(err, ERR_NOMEM, "job %s: out of memory", inst->id);
     if (r < 0)
@@ -297,6 +302,23 @@ void engine_set_lookup(struct engine *e, struct lookup *lookup)
 void engine_set_parameter_source(struct engine *e, struct parameter_source *source)
 {
     e->parameters = source;
+}
+
+void engine_set_shared_credentials(struct engine *e, const char *file, const char *profile)
+{
+    (void)str_copy(e->share_file, sizeof(e->share_file), file); /* both are as large */
+    (void)str_copy(e->share_profile, sizeof(e->share_profile), profile);
+}
+
+int64_t engine_next_effect_id(struct engine *e)
+{
+    int64_t last = 0;
+
+    if (e->is_started && !e->is_suspended)
+        return ++e->last_effect_id;
+    if (e->journal->ops->last_effect_id(e->journal, &last, NULL) == 0 && last > e->last_effect_id)
+        e->last_effect_id = last; /* a failure shows when the effect is put */
+    return ++e->last_effect_id;
 }
 
 int engine_start(struct engine *e, struct err *err)

@@ -14,8 +14,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "agent/clock_watch.h"
 #include "agent/ctl_server.h"
 #include "agent/engine.h"
+#include "agent/node.h"
 #include "agent/register_cli.h"
 #include "agent/service.h"
 #include "agent/settings.h"
@@ -54,9 +56,14 @@ struct agent {
     char boot_id[BOOT_ID_SIZE];
     int pid_fd;
     int64_t started_unix_ms;
+    bool is_started;
     struct journal *journal;
     struct engine *engine;
-    struct service *service;
+    struct registrar *registrar;
+    struct node_finder *finder;
+    struct clock_watch *clock_watch;
+    struct service *service; /* NULL until it is known who this node is */
+    struct err service_err;  /* why there is none though it is known */
     struct ctl_server *ctl;
     struct upkeep *upkeep;
     uv_signal_t term, interrupt, hangup;
@@ -142,6 +149,30 @@ static void raise_limits(void)
         log_warning("the limit of open files cannot be raised: %s", strerror(errno));
 }
 
+/* Every kind that was tried, and what came of it. */
+static void add_identity(const struct agent *a, struct buf *b)
+{
+    const struct node *node = node_finder_node(a->finder);
+    AUTO(buf_done) struct buf lines = {0};
+    char *line, *rest;
+    const char *before = "";
+
+    buf_init(&lines, 4096);
+    node_finder_describe(a->finder, &lines);
+    (void)buf_printf(b, "\"identity\":{\"kind\":\"%s\",\"text\":\"",
+                     node != NULL ? node->kind : "");
+    for (rest = lines.data; rest != NULL && (line = strsep(&rest, "\n")) != NULL;) {
+        AUTO(buf_done) struct buf quoted = {0};
+
+        buf_init(&quoted, 4096);
+        if (*line == '\0' || buf_add_json_str(&quoted, line, strlen(line)) < 0)
+            continue;
+        (void)buf_printf(b, "%s%.*s", before, (int)quoted.len - 2, quoted.data + 1);
+        before = "; ";
+    }
+    (void)buf_add_str(b, "\"},");
+}
+
 static void add_status(void *ctx, struct buf *b)
 {
     struct agent *a = ctx;
@@ -152,7 +183,9 @@ static void add_status(void *ctx, struct buf *b)
                      a->started_unix_ms, a->boot_id, a->config.instance_id,
                      config_signing_region(&a->config));
     settings_add_status(a->settings, b);
-    service_add_status(a->service, b);
+    add_identity(a, b);
+    if (a->service != NULL)
+        service_add_status(a->service, b);
 }
 
 static void on_hangup(uv_signal_t *handle, int number)
@@ -165,20 +198,27 @@ static void on_hangup(uv_signal_t *handle, int number)
         service_report_health(a->service); /* by the frequency of now */
 }
 
-static void on_signal(uv_signal_t *handle, int number)
+static void stop(struct agent *a)
 {
-    struct agent *a = handle->data;
-
-    log_info("%s: stopping; running steps go on and are taken up at the next start",
-             strsignal(number));
     ctl_server_stop(a->ctl);
     engine_stop(a->engine);
     service_stop(a->service);
+    registrar_close(a->registrar); /* it uses the finder's client */
+    a->registrar = NULL;
+    node_finder_close(a->finder);
+    clock_watch_close(a->clock_watch);
     upkeep_stop(a->upkeep);
     uv_close((uv_handle_t *)&a->term, NULL);
     uv_close((uv_handle_t *)&a->interrupt, NULL);
     uv_close((uv_handle_t *)&a->hangup, NULL);
     settings_unwatch(a->settings);
+}
+
+static void on_signal(uv_signal_t *handle, int number)
+{
+    log_info("%s: stopping; running steps go on and are taken up at the next start",
+             strsignal(number));
+    stop(handle->data);
 }
 
 static void on_job_ended(void *ctx)
@@ -207,6 +247,91 @@ static int catch_signals(struct agent *a, struct err *err)
     return r < 0 ? err_set(err, ERR_SYSTEM, "signals: %s", uv_strerror(r)) : 0;
 }
 
+/* ---- who this node is ---- */
+
+/* The rest of the agent reads it where a custom identity would stand. */
+static void be_node(struct config *c, const struct node *n)
+{
+    (void)str_copy(c->instance_id, sizeof(c->instance_id), n->instance_id); /* all are as large */
+    (void)str_copy(c->identity_region, sizeof(c->identity_region), n->region);
+    (void)str_copy(c->availability_zone, sizeof(c->availability_zone), n->availability_zone);
+    (void)str_copy(c->availability_zone_id, sizeof(c->availability_zone_id),
+                   n->availability_zone_id);
+    (void)str_copy(c->instance_type, sizeof(c->instance_type), n->instance_type);
+}
+
+static int serve(struct agent *a, const struct node *node, struct err *err)
+{
+    const struct service_options so = {.loop = &a->loop,
+                                       .config = &a->config,
+                                       .platform = &a->platform,
+                                       .engine = a->engine,
+                                       .credentials = node->credentials};
+    int r;
+
+    be_node(&a->config, node);
+    engine_set_shared_credentials(a->engine, node->share_file, node->share_profile);
+    if ((r = service_new(&so, &a->service, err)) < 0)
+        return r;
+    engine_add_link(a->engine, service_link(a->service));
+    engine_add_link(a->engine, service_control_link(a->service));
+    engine_set_lookup(a->engine, service_lookup(a->service));
+    engine_set_parameter_source(a->engine, service_parameters(a->service));
+    if ((r = engine_start(a->engine, err)) < 0)
+        return r;
+    if (a->ctl != NULL)
+        ctl_server_set_lookup(a->ctl, service_lookup(a->service));
+    service_start(a->service);
+    log_info("ssmd %s serves %s in %s, boot %s", SSMD_VERSION, a->config.instance_id,
+             config_signing_region(&a->config), a->boot_id);
+    return 0;
+}
+
+static void on_found(void *ctx, const struct node *node)
+{
+    struct agent *a = ctx;
+
+    if (serve(a, node, &a->service_err) == 0)
+        return;
+    if (a->is_started) { /* else start() tells */
+        log_error("%s", a->service_err.text);
+        stop(a);
+    }
+}
+
+static void on_credentials_changed(void *ctx)
+{
+    struct agent *a = ctx;
+
+    if (a->service != NULL)
+        service_wake(a->service);
+}
+
+static void on_clock_set(void *ctx)
+{
+    struct agent *a = ctx;
+
+    log_info("this machine's clock was set");
+    if (a->service != NULL)
+        service_wake(a->service);
+    else
+        node_finder_wake(a->finder);
+}
+
+static void on_registered(void *ctx)
+{
+    struct agent *a = ctx;
+
+    node_finder_wake(a->finder);
+}
+
+static int64_t next_effect_id(void *ctx)
+{
+    struct agent *a = ctx;
+
+    return engine_next_effect_id(a->engine);
+}
+
 static int start(struct agent *a, struct err *err)
 {
     struct engine_options eo = {.loop = &a->loop,
@@ -216,32 +341,51 @@ static int start(struct agent *a, struct err *err)
                                 .boot_id = a->boot_id,
                                 .ended = on_job_ended,
                                 .ctx = a};
-    struct service_options so = {.loop = &a->loop, .config = &a->config, .platform = &a->platform};
-    struct ctl_server_options co = {
-        .loop = &a->loop, .run_dir = a->paths.run_dir, .add_status = add_status, .ctx = a};
+    struct registrar_options ro = {.loop = &a->loop,
+                                   .config = &a->config,
+                                   .paths = &a->paths,
+                                   .boot_id = a->boot_id,
+                                   .next_effect_id = next_effect_id,
+                                   .ctx = a};
+    struct node_finder_options no = {.loop = &a->loop,
+                                     .config = &a->config,
+                                     .paths = &a->paths,
+                                     .found = on_found,
+                                     .changed = on_credentials_changed,
+                                     .ctx = a};
+    struct ctl_server_options co = {.loop = &a->loop,
+                                    .run_dir = a->paths.run_dir,
+                                    .add_status = add_status,
+                                    .registered = on_registered,
+                                    .ctx = a};
     int r;
 
     a->started_unix_ms = clock_wall_ms();
     if ((r = clock_read_boot_id(a->config.boot_id_file, a->boot_id, err)) < 0 ||
         (r = setup_open_journal(&a->paths, a->boot_id, &a->journal, err)) < 0)
         return r;
-    eo.journal = co.journal = a->journal;
+    eo.journal = ro.journal = co.journal = a->journal;
     if ((r = engine_new(&eo, &a->engine, err)) < 0)
         return r;
-    so.engine = co.engine = a->engine;
-    if ((r = service_new(&so, &a->service, err)) < 0)
+    co.engine = a->engine;
+    if ((r = registrar_new(&ro, &a->registrar, err)) < 0)
         return r;
-    co.lookup = service_lookup(a->service);
-    engine_add_link(a->engine, service_link(a->service));
-    engine_add_link(a->engine, service_control_link(a->service));
-    engine_set_lookup(a->engine, service_lookup(a->service));
-    engine_set_parameter_source(a->engine, service_parameters(a->service));
-    if ((r = engine_start(a->engine, err)) < 0 || (r = ctl_server_new(&co, &a->ctl, err)) < 0 ||
+    co.registrar = no.registrar = a->registrar;
+    if ((r = node_finder_new(&no, &a->finder, err)) < 0 ||
+        (r = clock_watch_new(&a->loop, on_clock_set, a, &a->clock_watch, err)) < 0)
+        return r;
+    node_finder_start(a->finder); /* may know at once */
+    if (a->service_err.code != 0) {
+        *err = a->service_err;
+        return err->code;
+    }
+    co.lookup = a->service != NULL ? service_lookup(a->service) : NULL;
+    if ((r = ctl_server_new(&co, &a->ctl, err)) < 0 ||
         (r = upkeep_new(&a->loop, a->journal, &a->config, &a->paths, a->boot_id, &a->upkeep, err)) <
             0)
         return r;
-    service_start(a->service);
     settings_watch(a->settings, &a->loop);
+    a->is_started = true;
     return 0;
 }
 
@@ -266,8 +410,6 @@ static int run(struct agent *a)
         log_error("%s", err.text);
         return setup_exit_status(&err);
     }
-    log_info("ssmd %s serves %s in %s, boot %s", SSMD_VERSION, a->config.instance_id,
-             config_signing_region(&a->config), a->boot_id);
     (void)uv_run(&a->loop, UV_RUN_DEFAULT);
     upkeep_publish(a->upkeep);
     upkeep_free(a->upkeep);
@@ -277,7 +419,7 @@ static int run(struct agent *a)
     journal_close(a->journal);
     settings_free(a->settings);
     (void)uv_loop_close(&a->loop); /* nothing is left in it but what libraries keep */
-    return EXIT_OK;
+    return a->service_err.code != 0 ? setup_exit_status(&a->service_err) : EXIT_OK;
 }
 
 int main(int argc, char **argv)
@@ -298,7 +440,8 @@ int main(int argc, char **argv)
         (void)fprintf(stderr, "ssmd: %s\n", err.text);
         return EXIT_USAGE;
     }
-    if (read_config(&a, &o, &err) < 0 || config_check_identity(&a.config, &err) < 0) {
+    if (read_config(&a, &o, &err) < 0 ||
+        (a.config.instance_id[0] != '\0' && config_check_identity(&a.config, &err) < 0)) {
         log_error("%s", err.text);
         return EXIT_NO;
     }

@@ -273,10 +273,13 @@ int registrar_register(struct registrar *r, const struct registrar_request *q,
 void enrolment_stop(struct registrar *r)
 {
     struct enrolment *n = r->enrolment;
+    struct err err;
 
     if (n == NULL)
         return;
     r->enrolment = NULL;
+    (void)err_set(&err, ERR_CANCELLED, "registration: this process is ending");
+    n->done(n->ctx, "", &err);
     if (n->is_working)
         n->is_stopped = true; /* the work's end frees it */
     else

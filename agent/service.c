@@ -50,7 +50,7 @@ struct service {
     const struct config *config;
     const struct platform *platform;
     struct http *http;
-    struct credentials_provider *credentials;
+    struct credentials_provider *credentials; /* borrowed */
     struct aws *aws;
     struct mds *mds;
     struct parameter_source *parameters;
@@ -409,8 +409,7 @@ static int set_up(struct service *s, struct err *err)
     ao.endpoints[AWS_EC2MESSAGES] = c->mds_endpoint;
     ao.endpoints[AWS_SSMMESSAGES] = c->mgs_endpoint;
     ao.regions[AWS_SSMMESSAGES] = c->mgs_region;
-    if ((r = http_new(s->loop, &ho, &s->http, err)) < 0 ||
-        (r = credentials_default_new(NULL, &s->credentials, err)) < 0)
+    if ((r = http_new(s->loop, &ho, &s->http, err)) < 0)
         return r;
     ao.http = s->http;
     ao.credentials = s->credentials;
@@ -438,6 +437,7 @@ int service_new(const struct service_options *o, struct service **ret_service, s
         return err_set(err, ERR_NOMEM, "service: out of memory");
     s->loop = o->loop;
     s->engine = o->engine;
+    s->credentials = o->credentials;
     s->config = o->config;
     s->platform = o->platform;
     s->link = (struct link){.name = CHANNEL,
@@ -482,6 +482,12 @@ void service_start(struct service *s)
     health_start(s->health);
 }
 
+void service_wake(struct service *s)
+{
+    channels_wake(s->channels);
+    health_report_now(s->health);
+}
+
 void service_report_health(struct service *s)
 {
     health_report_now(s->health);
@@ -519,7 +525,6 @@ void service_free(struct service *s)
     }
     health_free(s->health);
     channels_free(s->channels);
-    credentials_provider_free(s->credentials);
     free(s);
 }
 

@@ -14,6 +14,7 @@ struct service_options {
     struct engine *engine; /* gets the messages */
     const struct config *config;
     const struct platform *platform;
+    struct credentials_provider *credentials; /* borrowed until service_stop() */
 };
 
 int service_new(const struct service_options *o, struct service **ret_service, struct err *err)
@@ -23,6 +24,8 @@ struct link *service_control_link(struct service *s); /* "ssmmessages" */
 struct lookup *service_lookup(struct service *s);
 struct parameter_source *service_parameters(struct service *s);
 void service_start(struct service *s);
+/* Try again now what waits for another try: credentials came back, the clock was set. */
+void service_wake(struct service *s);
 void service_report_health(struct service *s); /* now, whenever the next is due */
 /* Ends polls and calls; handles close with the loop's next turns. */
 void service_stop(struct service *s);

@@ -374,6 +374,8 @@ static int start(struct engine *e, struct job *job, const struct step_key *key,
         .command_id = command_root_id(job->inst.id),
         .instance_id = e->config->instance_id,
         .region = config_signing_region(e->config),
+        .aws_credentials_file = e->share_file[0] != '\0' ? e->share_file : NULL,
+        .aws_profile = e->share_profile[0] != '\0' ? e->share_profile : NULL,
         .platform_name = e->platform->name,
         .platform_version = e->platform->version,
     };

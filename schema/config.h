@@ -24,6 +24,8 @@ struct config_list {
 
 struct config {
     /* Profile */
+    bool share_credentials;
+    char share_profile[128];
     int64_t key_auto_rotate_days; /* 0: never */
     /* Mds */
     int64_t command_workers;
@@ -53,7 +55,7 @@ struct config {
     struct config_list identity_order;
     /* The first of Identity.CustomIdentities that has an id and a region, else the first with an
      * id. */
-    char instance_id[128];
+    char instance_id[400];
     char identity_region[101];
     char availability_zone[64], availability_zone_id[64], instance_type[64];
 
@@ -68,6 +70,7 @@ struct config {
     char log_levels[128]; /* as --log; empty: not said here */
     char log_file[CONFIG_MAX_TEXT];
     int64_t log_file_max_mib, log_file_rolls;
+    bool imds_v1;
     char ca_file[CONFIG_MAX_TEXT];
     char runner_path[CONFIG_MAX_TEXT];
     char download_path[CONFIG_MAX_TEXT];

@@ -56,10 +56,11 @@
 #define ONE_PROCESS "ssmd has no worker processes to watch or to talk to"
 
 const struct config_key config_keys[] = {
-    IDLE_BOOL("Profile", "ShareCreds", CONFIG_UNUSED, 1,
-              "ssmd writes nothing outside its own directories, so no program finds its "
-              "credentials in ~/.aws"),
-    IDLE_TEXT("Profile", "ShareProfile", CONFIG_UNUSED, "", "as Profile.ShareCreds"),
+    BOOL("Profile", "ShareCreds", share_credentials, 0, 1,
+         "a hybrid node's role credentials for scripts, in a file of ssmd's own that "
+         "AWS_SHARED_CREDENTIALS_FILE names"),
+    TEXT("Profile", "ShareProfile", share_profile, 0, "",
+         "the profile in that file, which AWS_PROFILE names then; else default"),
     IDLE_BOOL("Profile", "ForceUpdateCreds", CONFIG_UNREAD, 0, "nothing reads it"),
     NUMBER("Profile", "KeyAutoRotateDays", key_auto_rotate_days, CONFIG_LIVE, 0, 365, 0,
            "replace the key of a hybrid node when it is older; 0: never"),
@@ -197,6 +198,8 @@ const struct config_key config_keys[] = {
            "size at which the log file is rolled"),
     NUMBER("Ssmd", "LogFileRolls", log_file_rolls, CONFIG_LIVE, 1, 100, 5,
            "rolled log files that are kept"),
+    BOOL("Ssmd", "ImdsV1", imds_v1, 0, 0,
+         "version 1 of the instance metadata service where version 2 is not to be had"),
     TEXT("Ssmd", "CaFile", ca_file, CONFIG_INPUT_FILE, "",
          "PEM file with the authorities to trust; else the system's"),
     TEXT("Ssmd", "RunnerPath", runner_path, CONFIG_PROGRAM, "", "ssmd-runner; else beside ssmd"),

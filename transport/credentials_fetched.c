@@ -14,6 +14,7 @@
 
 #define RETRY_FIRST_MS 1000
 #define RETRY_CAP_MS 40000
+#define LEAST_LIFE_MS 4000
 #define LEAST_PAUSE_MS 3000                    /* between two fetches because of refusals */
 #define MAX_TIMER_MS (INT64_C(60) * 60 * 1000) /* the loop's clock stands still in suspend */
 
@@ -124,6 +125,14 @@ void credentials_fetched(struct credentials_provider *p, struct credentials *cre
         arm(f, when_due(f, now, life_ms));
     }
     credentials_wake_all(&f->base);
+}
+
+int64_t credentials_life_ms(int64_t expires_unix_ms, int64_t issuer_now_unix_ms)
+{
+    int64_t life =
+        expires_unix_ms - (issuer_now_unix_ms >= 0 ? issuer_now_unix_ms : clock_wall_ms());
+
+    return life > LEAST_LIFE_MS ? life : LEAST_LIFE_MS;
 }
 
 void *credentials_fetcher_of(struct credentials_provider *p)

@@ -38,6 +38,10 @@ int credentials_fetched_new(uv_loop_t *loop, const struct credentials_fetched_op
 void credentials_fetched(struct credentials_provider *p, struct credentials *credentials,
                          int64_t life_ms, const struct err *err);
 
+/* How long credentials are good, by the clock of who issued them (-1: not known, so this
+ * machine's). At least a few seconds, so that a wrong date cannot make a provider spin. */
+int64_t credentials_life_ms(int64_t expires_unix_ms, int64_t issuer_now_unix_ms);
+
 /* The fetcher's ctx. */
 void *credentials_fetcher_of(struct credentials_provider *p);
 

@@ -6,8 +6,6 @@
 #include "base/str.h"
 #include "transport/credentials_json.h"
 
-#define LEAST_LIFE_MS 4000
-
 struct role_token {
     struct credentials_provider *provider; /* whose fetcher this is */
     struct aws *aws;
@@ -17,16 +15,11 @@ struct role_token {
     struct rsa_key *next; /* owned; set while a call uses `key` */
     struct aws_key signer;
     struct aws_call *call;
+    bool is_waiting; /* for the answer to a check */
+    bool (*check)(void *ctx);
     void (*came)(void *ctx, const struct credentials *credentials, bool is_rotation_wanted);
     void *ctx;
 };
-
-int64_t role_token_life_ms(int64_t expires_unix_ms, int64_t service_now_unix_ms)
-{
-    int64_t life = expires_unix_ms - service_now_unix_ms;
-
-    return life > LEAST_LIFE_MS ? life : LEAST_LIFE_MS;
-}
 
 static void use_next(struct role_token *t)
 {
@@ -58,21 +51,42 @@ static void on_answer(void *ctx, const struct aws_result *result)
         credentials_fetched(t->provider, NULL, 0, &err);
         return;
     }
-    life = role_token_life_ms(c.expires_unix_ms, aws_now_ms(t->aws));
+    life = credentials_life_ms(c.expires_unix_ms, aws_now_ms(t->aws));
     if (t->came != NULL)
         t->came(t->ctx, &c, is_rotation_wanted);
     credentials_fetched(t->provider, &c, life, NULL);
 }
 
+static void ask(struct role_token *t)
+{
+    struct err err;
+
+    if (ssm_request_role_token(t->aws, t->fingerprint, &t->signer, NULL, on_answer, t, &t->call,
+                               &err) < 0)
+        credentials_fetched(t->provider, NULL, 0, &err);
+}
+
 static void fetch(void *ctx, struct credentials_provider *p)
 {
     struct role_token *t = ctx;
-    struct err err;
 
     t->provider = p;
-    if (ssm_request_role_token(t->aws, t->fingerprint, &t->signer, NULL, on_answer, t, &t->call,
-                               &err) < 0)
-        credentials_fetched(p, NULL, 0, &err);
+    t->is_waiting = t->check != NULL && !t->check(t->ctx);
+    if (!t->is_waiting)
+        ask(t);
+}
+
+void role_token_checked(struct credentials_provider *p, const struct err *err)
+{
+    struct role_token *t = credentials_fetcher_of(p);
+
+    if (!t->is_waiting)
+        return;
+    t->is_waiting = false;
+    if (err != NULL)
+        credentials_fetched(p, NULL, 0, err);
+    else
+        ask(t);
 }
 
 static void cancel(void *ctx)
@@ -81,6 +95,7 @@ static void cancel(void *ctx)
 
     aws_cancel(t->call);
     t->call = NULL;
+    t->is_waiting = false;
 }
 
 static void role_token_free(void *ctx)
@@ -109,6 +124,7 @@ int role_token_new(uv_loop_t *loop, const struct role_token_options *o,
     }
     t->aws = o->aws;
     t->key = o->key;
+    t->check = o->check;
     t->came = o->came;
     t->ctx = o->ctx;
     t->signer = (struct aws_key){.rsa = t->key, .instance_id = t->instance_id};

@@ -11,6 +11,8 @@ struct role_token_options {
     const char *instance_id; /* mi-...; copied */
     const char *fingerprint; /* copied */
     struct rsa_key *key;     /* taken over, also on failure */
+    /* Asked before each request. False: not yet; role_token_checked() goes on. May be NULL. */
+    bool (*check)(void *ctx);
     /* A token came; `credentials` is borrowed for the call. May be NULL. */
     void (*came)(void *ctx, const struct credentials *credentials, bool is_rotation_wanted);
     void *ctx;
@@ -18,11 +20,9 @@ struct role_token_options {
 
 int role_token_new(uv_loop_t *loop, const struct role_token_options *o,
                    struct credentials_provider **ret_provider, struct err *err) MUST_CHECK;
+/* The answer to a `check` that was false: err NULL, ask now; else the fetch ends with it. */
+void role_token_checked(struct credentials_provider *p, const struct err *err);
 /* Sign with another key from now on; takes it over. */
 void role_token_set_key(struct credentials_provider *p, struct rsa_key *key);
-
-/* How long an answer's credentials are good, by the service's clock. At least a few seconds, so
- * that a wrong date cannot make a provider spin. */
-int64_t role_token_life_ms(int64_t expires_unix_ms, int64_t service_now_unix_ms);
 
 #endif

@@ -98,6 +98,24 @@ int ssm_parse_instance_id(const char *body, size_t n, char *ret_id, size_t size,
     return 0;
 }
 
+int ssm_prove(struct aws *aws, const char *instance_id, const char *agent_version,
+              struct credentials_provider *credentials, aws_done_fn done, void *ctx,
+              struct aws_call **ret_call, struct err *err)
+{
+    AUTO(buf_done) struct buf body = {0};
+
+    buf_init(&body, MAX_REQUEST_BYTES);
+    begin(&body);
+    add_member(&body, "AgentName", "amazon-ssm-agent");
+    add_member(&body, "AgentVersion", agent_version);
+    add_member(&body, "InstanceId", instance_id);
+    add_member(&body, "PlatformType", "Linux");
+    return start(
+        aws,
+        &(struct aws_request){.operation = "UpdateInstanceInformation", .credentials = credentials},
+        &body, done, ctx, ret_call, err);
+}
+
 int ssm_request_role_token(struct aws *aws, const char *fingerprint, const struct aws_key *key,
                            struct credentials_provider *credentials, aws_done_fn done, void *ctx,
                            struct aws_call **ret_call, struct err *err)

@@ -23,6 +23,12 @@ int ssm_register(struct aws *aws, const struct ssm_registration *registration, a
 int ssm_parse_instance_id(const char *body, size_t n, char *ret_id, size_t size, struct err *err)
     MUST_CHECK;
 
+/* UpdateInstanceInformation with the least that it takes, signed with these credentials: does the
+ * service accept them? (spec 01, section 8) */
+int ssm_prove(struct aws *aws, const char *instance_id, const char *agent_version,
+              struct credentials_provider *credentials, aws_done_fn done, void *ctx,
+              struct aws_call **ret_call, struct err *err) MUST_CHECK;
+
 /* RequestManagedInstanceRoleToken (spec 01, sections 6.1 and 8). `credentials` NULL: signed by
  * `key` alone. Both are borrowed until the call is over. */
 int ssm_request_role_token(struct aws *aws, const char *fingerprint, const struct aws_key *key,

@@ -330,7 +330,7 @@ static const struct {
     {"template.json", ""},
     {"minimal.json", "1 warning no-effect Agent.SelfUpdate\n"},
     {"setup-cli.json", ""},
-    {"profile.json", "4 warning no-effect Profile.ShareProfile\n"},
+    {"profile.json", ""},
     {"endpoints.json", "7 warning no-effect Kms.Endpoint\n"},
     {"ecs.json", ""},
     {"lower-case.json",
