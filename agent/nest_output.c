@@ -418,7 +418,8 @@ static void queue_end(struct engine *e, const struct gathering *g)
     for (i = 0; i < 2; i++) {
         it->n_bytes[i] = (int64_t)g->n_bytes[i];
         it->n_over += (int64_t)g->n_over[i];
-        (void)str_copy(it->sha256[i], sizeof(it->sha256[i]), g->sha256[i]);
+        if (g->n_bytes[i] > 0) /* as of any step: nothing is said of no output */
+            (void)str_copy(it->sha256[i], sizeof(it->sha256[i]), g->sha256[i]);
     }
     if (g->err.code != 0) { /* the result is true all the same, and must not be lost */
         log_error("%s: its output could not be gathered: %s", g->child_id, g->err.text);

@@ -142,7 +142,34 @@ static int sink(void *ctx, const void *bytes, size_t n, struct err *err)
     return n == 0 ? dest_restart(f, err) : dest_write(f, bytes, n, err);
 }
 
-/* The URL of an object, for who has no permission: as anybody may ask for it. */
+/* The URL of an object, as its author wrote it; with an endpoint of one's own, there. */
+static int make_url(const struct source *s, const char *key, struct buf *url, struct err *err)
+{
+    const struct download_request *q = &s->d->request;
+    AUTO(s3_address_done) struct s3_address address = {0};
+    struct endpoint e;
+    int r;
+
+    if (q->s3_endpoint[0] != '\0') {
+        r = endpoint_make(AWS_S3, q->region, q->domain, q->s3_endpoint, &e, err);
+        if (r == 0)
+            r = s3_address_make(&e, s->url.bucket, key, NULL, &address, err);
+        if (r == 0)
+            (void)buf_add_str(url, buf_str(&address.url));
+        return r < 0 ? r : buf_error(url, "URL", err);
+    }
+    (void)buf_printf(url, "%s://%s/",
+                     strncasecmp(s->d->in.location, "https:", 6) == 0 ? "https" : "http",
+                     s->url.host);
+    if (s->url.is_path_style) {
+        s3_encode(url, s->url.bucket, false);
+        (void)buf_add_char(url, '/');
+    }
+    s3_encode(url, key, true);
+    return buf_error(url, "URL", err);
+}
+
+/* For who has no permission: as anybody may ask for it. */
 static int get_unsigned(struct source *s, const char *key, struct dest_file *file, struct err *err)
 {
     AUTO(buf_done) struct buf url = {0};
@@ -150,20 +177,12 @@ static int get_unsigned(struct source *s, const char *key, struct dest_file *fil
     int r;
 
     buf_init(&url, S3_MAX_URL_BYTES);
-    (void)buf_printf(&url, "%s://%s/",
-                     strncasecmp(s->d->in.location, "https:", 6) == 0 ? "https" : "http",
-                     s->url.host);
-    if (s->url.is_path_style) {
-        s3_encode(&url, s->url.bucket, false);
-        (void)buf_add_char(&url, '/');
-    }
-    s3_encode(&url, key, true);
-    r = buf_error(&url, "URL", err);
+    r = make_url(s, key, &url, err);
+    if (r < 0)
+        return r;
     f.url = buf_str(&url);
-    if (r == 0) {
-        r = fetch_get(s->d, &f, err);
-        buf_done(&f.body);
-    }
+    r = fetch_get(s->d, &f, err);
+    buf_done(&f.body);
     return r == 0 && f.status != 200 ? fetch_refused(&f, err) : r;
 }
 

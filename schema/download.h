@@ -24,7 +24,7 @@ enum download_auth { DOWNLOAD_AUTH_NONE, DOWNLOAD_AUTH_BASIC, DOWNLOAD_AUTH_DIGE
 struct download_inputs {
     cJSON *root; /* owned: a copy of sourceInfo */
     enum download_source source;
-    const char *destination; /* as given; not trimmed */
+    const char *destination; /* as given; not trimmed; borrowed from the inputs */
     /* S3: path. SSMDocument: name. HTTP: url. Git: repository (a URL). */
     const char *location;
     enum download_auth auth;         /* HTTP */

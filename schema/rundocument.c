@@ -7,6 +7,7 @@
 
 #include "base/str.h"
 #include "schema/yaml.h"
+#include "schema/yaml.h"
 
 #define MAX_PATH_BYTES 4096u
 #define MAX_PARAMETERS_BYTES (1u << 20)

@@ -150,7 +150,7 @@ class Hub:
         self.port = port
         self.options = options if control else ("--no-control-channel", *options)
         self.process = None
-        self._client = None
+        self._clients = {}
         os.makedirs(directory, exist_ok=True)
         self.start()
 
@@ -181,18 +181,22 @@ class Hub:
 
     @property
     def ssm(self):
-        if self._client is None:
+        return self.client("ssm")
+
+    def client(self, service):
+        """A stock botocore client with the keys of this hub."""
+        if service not in self._clients:
             import botocore.config  # a third of a second: only for who needs it
             import botocore.session
             keys = {}
             with open(self.credentials, encoding="ascii") as f:
                 keys = dict((word.strip() for word in line.split("=", 1)) for line in f if "=" in line)
             session = botocore.session.Session()
-            self._client = session.create_client(
-                "ssm", region_name=REGION, endpoint_url=self.url,
+            self._clients[service] = session.create_client(
+                service, region_name=REGION, endpoint_url=self.url,
                 aws_access_key_id=keys["aws_access_key_id"], aws_secret_access_key=keys["aws_secret_access_key"],
                 config=botocore.config.Config(retries={"total_max_attempts": 1}))
-        return self._client
+        return self._clients[service]
 
     def _call(self, method, path, body=None):
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
@@ -331,7 +335,7 @@ class Agent:
         os.chmod(reboot, 0o700)
         self.config = {
             "Identity": {"CustomIdentities": [{"InstanceID": instance, "Region": REGION}]},
-            "Ssm": {"Endpoint": hub.url}, "Mgs": {"Endpoint": hub.url},
+            "Ssm": {"Endpoint": hub.url}, "Mgs": {"Endpoint": hub.url}, "S3": {"Endpoint": hub.url},
             "Mds": {"Endpoint": hub.url, "CommandWorkersLimit": settings.pop("workers", 5)},
             "Ssmd": {"RunnerPath": program("executors", "ssmd-runner"),
                      "DownloadPath": program("download", "ssmd-download"), "BootIdFile": self.boot_file,

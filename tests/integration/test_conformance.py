@@ -17,7 +17,6 @@ from harness import FIXTURES, Suite, check, document, equal, wait_for, web
 
 # Cases whose subject this version does not have.
 LATER = {
-    "download-s3": "aws:downloadContent",
     "output-cloudwatch": "output to CloudWatch Logs",
     "output-s3": "output to S3",
 }
@@ -160,6 +159,10 @@ class Play:
         self.hub = world.hub(control=channel == "mgs")
         for name, content in case.get("ssm_documents", {}).items():
             self.hub.ssm.create_document(Name=name, Content=json.dumps(content), DocumentType="Command")
+        for path, content in case.get("s3_objects", {}).items():
+            bucket, key = path.split("/", 1)
+            self.hub.client("s3").create_bucket(Bucket=bucket)
+            self.hub.client("s3").put_object(Bucket=bucket, Key=key, Body=content.encode())
         self.agent = world.agent(self.hub, environment=content_proxy(world, case)).start()
         if channel == "mgs":
             self.hub.wait_channel()

@@ -10,6 +10,7 @@ import shutil
 import stat
 import subprocess
 import threading
+import urllib.parse
 
 from harness import Suite, check, equal, wait_for, web
 
@@ -462,6 +463,120 @@ exec git-upload-pack {bare}
     words = world.lines("words")
     check("StrictHostKeyChecking=no" in words[-1], words[-1])
     check("User=git" in words[-1] and "User=git" not in words[0], "who names no user is git")
+
+
+# ---- S3 ----
+
+def bucket(hub, **objects):
+    hub.client("s3").create_bucket(Bucket="our-bucket")
+    for key, content in objects.items():
+        hub.client("s3").put_object(Bucket="our-bucket", Key=key, Body=content)
+
+
+def at(key, style="path"):
+    """The URL of an object, as a document's author writes it."""
+    host = "s3.us-east-1.amazonaws.com/our-bucket" if style == "path" else "our-bucket.s3.amazonaws.com"
+    return {"path": f"https://{host}/{key}"}
+
+
+def files_below(directory):
+    return sorted(os.path.relpath(os.path.join(folder, name), directory)
+                  for folder, _, names in os.walk(directory) for name in names)
+
+
+@suite.case
+def s3_gives_one_object(world):
+    agent = world.agent().start()
+    bucket(agent.hub, **{"dir/run.sh": SCRIPT, "dir/a b+c": b"odd", "other": b"x"})
+    results = run(agent, get("S3", at("dir/run.sh")), shell("run", "./run.sh"),
+                  get("S3", at("dir/a+b%2Bc", "virtual"), world.path("odd"), "odd"))
+    equal("run", (results["run"]["status"], results["run"]["standardOutput"]), ("Success", "fetched\n"))
+    equal("odd", (results["odd"]["status"], results["odd"]["standardError"]), ("Success", ""))
+    with open(world.path("odd"), "rb") as f:
+        equal("content", f.read(), b"odd")
+    equal("mode", mode_of(world.path("odd")), 0o700)
+    fails(run(agent, get("S3", at("nothing"), world.path("no/file")))["get"], "NoSuchKey")
+    equal("what a failure leaves", os.listdir(world.path("no")), [])
+
+
+@suite.case
+def s3_gives_everything_below_a_folder(world):
+    agent = world.agent().start()
+    bucket(agent.hub, **{"top": b"t", "dir/one": b"1", "dir/sub/two": b"2", "dir/s:b/three": b"3", "directory": b"no",
+                         "dir/folder/": b""})
+    for key in ("dir", "dir/"):
+        target = world.path(key.replace("/", "-slash"))
+        result = run(agent, get("S3", at(key), target))["get"]
+        equal(f"{key}: result", (result["status"], result["standardError"]), ("Success", ""))
+        equal(f"{key}: files", files_below(target), ["one", "sb/three", "sub/two"])
+    equal("below an empty folder", run(agent, get("S3", at("none/")))["get"]["status"], "Failed")
+
+
+def small_s3(world, objects, is_public=False):
+    """An S3 that lists two objects to the page. is_public: who signs has no permission, everybody else may read."""
+    def answer(request):
+        path, _, query = request.path.partition("?")
+        key = path[len("/our-bucket/"):]
+        if is_public and (request.headers.get("Authorization") or not key):
+            return 403, {}, b"<Error><Code>AccessDenied</Code><Message>no</Message></Error>"
+        if key:
+            return (200, {}, objects[key]) if key in objects else (
+                404, {}, b"<Error><Code>NoSuchKey</Code><Message>none</Message></Error>")
+        asked = urllib.parse.parse_qs(query, keep_blank_values=True)
+        marker = asked.get("marker", [""])[0]
+        left = sorted(k for k in objects if k.startswith(asked.get("prefix", [""])[0]) and k > marker)
+        page = "".join(f"<Contents><Key>{k}</Key><Size>{len(objects[k])}</Size></Contents>" for k in left[:2])
+        return 200, {"x-amz-bucket-region": "us-east-1"}, (
+            f"<ListBucketResult><IsTruncated>{str(len(left) > 2).lower()}</IsTruncated>{page}"
+            f"</ListBucketResult>").encode()
+    return web(world, answer)
+
+
+def with_s3(world, url):
+    agent = world.agent()
+    agent.config["S3"] = {"Endpoint": url}
+    agent.write_config()
+    return agent.start()
+
+
+@suite.case
+def s3_lists_are_read_to_their_last_page(world):
+    agent = with_s3(world, small_s3(world, {f"many/{n}": b"x" for n in range(7)}))
+    result = run(agent, get("S3", at("many"), world.path("many")))["get"]
+    equal("result", (result["status"], result["standardError"]), ("Success", ""))
+    equal("files", len(os.listdir(world.path("many"))), 7)
+
+
+@suite.case
+def a_public_object_needs_no_permission(world):
+    agent = with_s3(world, small_s3(world, {"public/run.sh": SCRIPT}, is_public=True))
+    result = run(agent, get("S3", at("public/run.sh"), world.path("file")))["get"]
+    equal("result", (result["status"], result["standardError"]), ("Success", ""))
+    fails(run(agent, get("S3", at("public/")))["get"], "AccessDenied")
+
+
+@suite.case
+def s3_keys_may_not_leave_the_destination(world):
+    agent = world.agent().start()
+    bucket(agent.hub, **{"dir/../../evil": b"x", "ok/file": b"x"})
+    fails(run(agent, get("S3", at("dir/"), world.path("target/deep")))["get"], "..")
+    check(not os.path.exists(world.path("evil")), "a file was written outside of the destination")
+    os.makedirs(world.path("links"))
+    os.symlink(world.dir, world.path("links/ok"))
+    fails(run(agent, get("S3", at("")))["get"])
+    result = run(agent, get("S3", at("ok/"), world.path("links/ok")))["get"]
+    equal("a link that the author named", result["status"], "Success")
+
+
+@suite.case
+def links_below_the_destination_are_not_followed(world):
+    agent = world.agent().start()
+    bucket(agent.hub, **{"dir/sub/file": b"x"})
+    os.makedirs(world.path("target"))
+    os.makedirs(world.path("elsewhere"))
+    os.symlink(world.path("elsewhere"), world.path("target/sub"))
+    fails(run(agent, get("S3", at("dir/"), world.path("target")))["get"], "sub")
+    equal("what the link points to", os.listdir(world.path("elsewhere")), [])
 
 
 # ---- GitHub ----

@@ -89,7 +89,7 @@ def parameters_come_as_object_or_text_and_null_means_the_default(world):
     keep(world, hub, Sub=steps(shell("a", "echo {{ who }} {{ what }}"), parameters={
         "who": {"type": "String", "default": "nobody"}, "what": {"type": "String", "default": "nothing"}}))
     given = {"who": "me", "what": None}
-    for parameters in (given, json.dumps(given)):
+    for parameters in (given, json.dumps(given), "who: me\nwhat: ~\n"):
         got = result_of(agent, hub.send(steps(running("Sub", documentParameters=parameters))))
         equal("stdout", got["standardOutput"], "me nothing\n")
     got = result_of(agent, hub.send(steps(running("Sub", documentParameters=["who"]))))
@@ -120,6 +120,17 @@ def a_document_of_this_machine_is_found_by_path(world):
     os.mkfifo(world.path("pipe"))
     got = result_of(agent, hub.send(steps(running(world.path("pipe"), "LocalPath"))))
     equal("a pipe", got["status"], "Failed")
+
+
+@suite.case
+def a_document_may_be_yaml(world):
+    agent, hub = start(world)
+    with open(world.path("local.yaml"), "w", encoding="utf-8") as f:
+        f.write("schemaVersion: 2.2\nmainSteps:\n- action: aws:runShellScript\n  name: a\n"
+                "  inputs:\n    runCommand:\n    - echo {{ who }}\n"
+                "parameters:\n  who:\n    type: String\n    default: yaml\n")
+    got = result_of(agent, hub.send(steps(running(world.path("local.yaml"), "LocalPath"))))
+    equal("result", (got["status"], got["standardOutput"]), ("Success", "yaml\n"))
 
 
 @suite.case

@@ -8,6 +8,8 @@ ssmd_test(NAME test_http LABEL unit SOURCES test_http.c ${script_server} LIBS tr
 ssmd_test(NAME test_credentials LABEL unit SOURCES test_credentials.c LIBS transport base)
 ssmd_test(NAME test_rsa_key LABEL unit SOURCES test_rsa_key.c LIBS transport base)
 ssmd_test(NAME test_endpoint LABEL unit SOURCES test_endpoint.c LIBS transport base)
+ssmd_test(NAME test_digest LABEL unit SOURCES test_digest.c LIBS transport base)
+ssmd_test(NAME test_s3_url LABEL unit SOURCES test_s3_url.c LIBS transport base)
 set(aws_peer ${script_server} ${CMAKE_CURRENT_SOURCE_DIR}/../lib/aws_peer.c)
 ssmd_test(NAME test_aws LABEL unit SOURCES test_aws.c ${aws_peer} LIBS transport schema base)
 ssmd_test(NAME test_logs LABEL unit SOURCES test_logs.c ${aws_peer} LIBS transport schema base)
