@@ -29,8 +29,6 @@
 #define MAX_TEXT_BYTES 16384u
 #define MAX_DEPTH 256
 
-extern char **environ;
-
 struct git {
     struct download *d;
     int secret_fd;      /* user and password; -1: none */
@@ -63,7 +61,7 @@ static int keep_password(struct git *g, const char *username, const char *passwo
     struct buf pair = {0};
     int r;
 
-    buf_init(&pair, 2 * DOWNLOAD_MAX_TEXT_BYTES);
+    buf_init(&pair, (size_t)2 * DOWNLOAD_MAX_TEXT_BYTES);
     (void)buf_add(&pair, username, strlen(username) + 1);
     (void)buf_add(&pair, password, strlen(password) + 1);
     r = buf_error(&pair, "user and password", err);
