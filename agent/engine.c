@@ -9,6 +9,7 @@
 #include "base/crashpoint.h"
 #include "base/log.h"
 #include "base/str.h"
+#include "fsm/upload.h"
 
 /* ---- the queue ---- */
 
@@ -241,6 +242,20 @@ static int journal_move(struct engine *e, struct job *job, const struct fsm_even
     return r < 0 ? r : put_belongings(e, job, out->opens, out->n_opens, err);
 }
 
+/* A command's step may have begun or ended, and with it the way of its output; e->out is free for
+ * that from here on. */
+static int follow_output(struct engine *e, struct job *job, struct err *err)
+{
+    size_t lo = e->out.child_lo, hi = e->out.child_hi;
+
+    if (job->inst.machine == &command_machine)
+        return uploads_follow(e, job, lo, hi, err);
+    if (job->inst.machine != &upload_machine)
+        return 0;
+    job->has_moved = true;
+    return uploads_tidy(e, job, err);
+}
+
 int engine_deliver(struct engine *e, struct job *job, const struct fsm_event *ev, struct err *err)
 {
     struct fsm_instance *inst = &job->inst;
@@ -259,7 +274,7 @@ int engine_deliver(struct engine *e, struct job *job, const struct fsm_event *ev
             r = journal_move(e, job, ev, err);
         if (fsm_is_terminal(inst))
             job->is_ended = true;
-        return r;
+        return r < 0 ? r : follow_output(e, job, err);
     case FSM_IGNORED:
         if (e->out.n_closes == 0)
             return 0;
@@ -296,19 +311,22 @@ void engine_perform(struct engine *e, struct job *job, const struct fsm_effect *
     (void)snprintf(name, sizeof(name), "effect.%s.before",
                    job->inst.machine->effects[fx->kind].name);
     crashpoint(name);
-    switch (fx->kind) { /* all of what is left belongs to the command machine */
-    case COMMAND_FX_SPAWN:
-        fx_spawn(e, job, fx);
-        break;
-    case COMMAND_FX_STOP:
-        fx_stop(e, job, fx);
-        break;
-    case COMMAND_FX_REBOOT:
-        fx_reboot(e, job, fx, is_restart);
-        break;
-    default:
-        break;
-    }
+    if (job->inst.machine == &upload_machine)
+        uploads_perform(e, job);
+    else
+        switch (fx->kind) { /* all of what is left belongs to the command machine */
+        case COMMAND_FX_SPAWN:
+            fx_spawn(e, job, fx);
+            break;
+        case COMMAND_FX_STOP:
+            fx_stop(e, job, fx);
+            break;
+        case COMMAND_FX_REBOOT:
+            fx_reboot(e, job, fx, is_restart);
+            break;
+        default:
+            break;
+        }
     (void)snprintf(name, sizeof(name), "effect.%s.after",
                    job->inst.machine->effects[fx->kind].name);
     crashpoint(name);
@@ -370,6 +388,9 @@ static void free_ended(struct engine *e)
     for (j = e->first; j != NULL; j = next) {
         next = j->next;
         has_ended = has_ended || j->is_ended;
+        if (j->has_moved)
+            uploads_moved(e, j);
+        j->has_moved = false;
         if (j->is_ended)
             jobs_free(e, j);
         else if (j->task != NULL &&

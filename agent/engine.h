@@ -11,6 +11,7 @@
 #include <uv.h>
 
 #include "agent/config.h"
+#include "agent/courier.h"
 #include "agent/link.h"
 #include "agent/lookup.h"
 #include "agent/parameter_source.h"
@@ -36,7 +37,9 @@ struct engine_options {
 /* The caller owns *ret_engine. engine_start() loads what is open and takes it up. */
 int engine_new(const struct engine_options *o, struct engine **ret_engine, struct err *err)
     MUST_CHECK;
-void engine_add_link(struct engine *e, struct link *link);       /* borrowed; before engine_start */
+void engine_add_link(struct engine *e, struct link *link); /* borrowed; before engine_start */
+/* Borrowed; before engine_start. NULL before it is closed. */
+void engine_set_courier(struct engine *e, struct courier *courier);
 void engine_set_lookup(struct engine *e, struct lookup *lookup); /* likewise */
 /* Who is asked for {{ssm:...}} values; likewise. Without one a document that needs them fails. */
 void engine_set_parameter_source(struct engine *e, struct parameter_source *source);

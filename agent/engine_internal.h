@@ -2,6 +2,7 @@
 #ifndef SSMD_AGENT_ENGINE_INTERNAL_H
 #define SSMD_AGENT_ENGINE_INTERNAL_H
 
+#include "agent/courier.h"
 #include "agent/engine.h"
 #include "agent/lookup.h"
 #include "base/log.h"
@@ -50,6 +51,7 @@ struct job {
     struct job *bucket_next;
     struct job *next, *prev; /* all jobs, oldest first */
     bool is_ended;           /* terminal; freed when the turn is over */
+    bool has_moved;          /* an upload, in this turn: its command's answers may wait no longer */
     bool has_held_spawn;   /* its start waits: for a reboot that is pending, or to be tried again */
     bool has_unasked_stop; /* its runner could not be told to stop yet */
     int64_t start_effect;  /* the spawn that n_start_tries counts for */
@@ -92,6 +94,7 @@ struct engine {
     char boot_id[BOOT_ID_SIZE];
     void (*ended)(void *ctx);
     void *ended_ctx;
+    struct courier *courier;                       /* borrowed; NULL: there is no service */
     struct lookup *lookup;                         /* borrowed; NULL: there is no service */
     char share_file[PATH_MAX], share_profile[128]; /* "": none */
     struct steps *steps;
@@ -275,6 +278,18 @@ DEFINE_AUTO(struct task *, task_free)
 #define STEP_OUTCOME_NOT_STARTED "not_started"
 #define STEP_OUTCOME_ASKED "asked" /* done by asking the service; what it says stands in stdout */
 #define STEP_OUTCOME_NOT_PREPARED "not_prepared" /* why stands in its stderr, and in its text */
+
+/* uploads.c: output on its way to S3 and the logs */
+/* After a command's transition, in its transaction: its units [lo, hi) changed. */
+int uploads_follow(struct engine *e, struct job *job, size_t lo, size_t hi, struct err *err)
+    MUST_CHECK;
+/* After an upload's own: what only an open one needs goes. */
+int uploads_tidy(struct engine *e, const struct job *upload, struct err *err) MUST_CHECK;
+void uploads_perform(struct engine *e, struct job *upload);
+/* An answer of a command waits for an upload. */
+bool uploads_hold(const struct engine *e, const struct job *job, const struct fsm_effect *fx);
+/* After the commit of an upload's move. */
+void uploads_moved(struct engine *e, const struct job *upload);
 
 /* steps_fx.c: the effects that concern a step, and the reboot */
 void fx_spawn(struct engine *e, struct job *job, const struct fsm_effect *fx);

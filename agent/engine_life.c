@@ -11,6 +11,7 @@
 #include "base/str.h"
 #include "executors/shell.h"
 #include "fsm/registration.h"
+#include "fsm/upload.h"
 
 static int load(struct engine *e, struct err *err);
 
@@ -34,6 +35,8 @@ static void drop_all(struct engine *e)
         item->finish(e, item, &lost);
     while (e->first != NULL)
         jobs_free(e, e->first);
+    if (e->courier != NULL)
+        courier_drop_all(e->courier);
     e->n_todo = 0;
     steps_free(e->steps); /* runners go on; the next load finds them */
     e->steps = NULL;
@@ -207,7 +210,13 @@ static int load_one(void *ctx, struct fsm_instance *inst, struct err *err)
         fsm_instance_done(inst);
         return 0;
     }
-    r = e->journal->ops->get_message_id(e->journal, inst->id, message_id, sizeof(message_id), err);
+    if (inst->machine == &upload_machine) { /* its command came in one */
+        message_id[0] = '\0';
+        r = 0;
+    } else {
+        r = e->journal->ops->get_message_id(e->journal, inst->id, message_id, sizeof(message_id),
+                                            err);
+    }
     if (r == 0 && jobs_insert(e, inst, message_id) == NULL)
         r = err_set(err, ERR_NOMEM, "job %s: out of memory", inst->id);
     if (r < 0)

@@ -105,6 +105,7 @@ static int make_command(struct engine *e, const struct message_item *it, struct 
     c->n_plugins = (int64_t)d->n_plugins;
     (void)str_copy(c->document_name, sizeof(c->document_name), task->payload.document_name);
     (void)str_copy(c->output_bucket, sizeof(c->output_bucket), task->payload.s3_bucket);
+    c->has_logs = task->payload.is_cloudwatch_enabled;
     if (it->m.payload != NULL)
         sha256_hex_of(it->m.payload, strlen(it->m.payload), c->document_sha256);
     for (p = 0; p < d->n_plugins; p++)

@@ -88,8 +88,9 @@ int engine_add_job(struct engine *e, struct fsm_instance *inst, const char *mess
 
 const char *engine_channel_of(const struct job *job)
 {
-    return job->inst.machine == &command_machine ? command_of(&job->inst)->channel
-                                                 : delivery_of(&job->inst)->channel;
+    if (job->inst.machine == &command_machine)
+        return command_of(&job->inst)->channel;
+    return job->inst.machine == &delivery_machine ? delivery_of(&job->inst)->channel : "";
 }
 
 struct link *engine_link_named(const struct engine *e, const char *name)

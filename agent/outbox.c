@@ -25,7 +25,7 @@ bool outbox_is_answer(const struct job *job, uint8_t kind)
     if (job->inst.machine == &command_machine)
         return kind == COMMAND_FX_REPLY || kind == COMMAND_FX_ACKNOWLEDGE ||
                kind == COMMAND_FX_REPORT;
-    return true; /* all effects of a delivery are */
+    return job->inst.machine == &delivery_machine; /* all of its effects are */
 }
 
 static bool has_reply(const struct job *job, uint8_t kind)
@@ -59,14 +59,16 @@ static const struct fsm_effect *next_in_lane(const struct job *job, enum lane_nu
 
 /* What to send now, or NULL and in *ret_wait_until (microseconds, INT64_MAX: nothing waits) when to
  * ask again. */
-static const struct fsm_effect *next_answer(const struct job *job, int64_t now,
-                                            int64_t *ret_wait_until)
+static const struct fsm_effect *next_answer(const struct engine *e, const struct job *job,
+                                            int64_t now, int64_t *ret_wait_until)
 {
     const struct fsm_effect *first = next_in_lane(job, LANE_DELIVERY);
     const struct fsm_effect *second = next_in_lane(job, LANE_RESULT);
     int64_t until = INT64_MAX;
 
     if (first != NULL && job->lanes[LANE_DELIVERY].backoff.n_failures < PATIENCE)
+        second = NULL;
+    if (second != NULL && uploads_hold(e, job, second)) /* the end of the wait kicks the job */
         second = NULL;
     if (second != NULL && job->lanes[LANE_RESULT].retry_at_us <= now)
         return second;
@@ -202,7 +204,7 @@ static void serve_line(struct engine *e)
 
     for (job = e->wait_first; job != NULL && e->n_sending < ENGINE_MAX_SENDING; job = following) {
         following = job->wait_next;
-        if (next_answer(job, now, &until) == NULL && until != INT64_MAX) {
+        if (next_answer(e, job, now, &until) == NULL && until != INT64_MAX) {
             next = until < next ? until : next;
             continue;
         }
@@ -227,6 +229,8 @@ static void open_way(struct engine *e)
     if (!e->is_way_closed)
         return;
     e->is_way_closed = false;
+    if (e->courier != NULL)
+        courier_wake(e->courier);
     for (j = e->wait_first; j != NULL; j = j->wait_next)
         j->lanes[LANE_DELIVERY].retry_at_us = j->lanes[LANE_RESULT].retry_at_us = 0;
     (void)uv_timer_start(&e->retry_timer, e->retry_timer.timer_cb, 0, 0);
@@ -379,7 +383,7 @@ static int send_answer(struct engine *e, struct link *l, const struct job *job, 
 void outbox_kick(struct engine *e, struct job *job)
 {
     int64_t until;
-    const struct fsm_effect *fx = next_answer(job, clock_monotonic_us(), &until);
+    const struct fsm_effect *fx = next_answer(e, job, clock_monotonic_us(), &until);
     struct link *l;
     struct sending *s;
     struct err err;
@@ -527,13 +531,12 @@ static void answer_again(struct again *a, bool is_unhandled)
 /* By the channel that its message came by first: it has its own answers, and they say more. */
 static bool has_answers_to_come(const struct job *job, const struct link *l)
 {
-    int64_t until;
-
     if (!str_eq(engine_channel_of(job), l->name))
         return false;
     if (l->has_verdicts) /* the acknowledgement that is to come is of every delivery */
         return next_in_lane(job, LANE_DELIVERY) != NULL;
-    return next_answer(job, INT64_MAX, &until) != NULL || job->is_sending;
+    return next_in_lane(job, LANE_DELIVERY) != NULL || next_in_lane(job, LANE_RESULT) != NULL ||
+           job->is_sending;
 }
 
 void outbox_answer_again(struct engine *e, const char *channel, const char *message_id,

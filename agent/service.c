@@ -15,6 +15,7 @@
 #include "schema/parameter_store.h"
 #include "transport/aws.h"
 #include "transport/mds.h"
+#include "transport/s3.h"
 #include "transport/ssm.h"
 
 #define CHANNEL "ec2messages"
@@ -52,6 +53,8 @@ struct service {
     struct http *http;
     struct credentials_provider *credentials; /* borrowed */
     struct aws *aws;
+    struct s3 *s3;
+    struct courier *courier;
     struct mds *mds;
     struct parameter_source *parameters;
     struct channels *channels;
@@ -378,6 +381,28 @@ static void on_network(void *ctx)
     struct service *s = ctx;
 
     health_report_now(s->health);
+    courier_wake(s->courier);
+}
+
+static int set_up_uploads(struct service *s, const char *region, struct err *err)
+{
+    const struct config *c = s->config;
+    const struct s3_options so = {.http = s->http,
+                                  .credentials = s->credentials,
+                                  .region = region,
+                                  .domain = c->service_domain,
+                                  .endpoint = c->s3_endpoint};
+    struct courier_options co = {
+        .loop = s->loop, .aws = s->aws, .backoff_cap_ms = c->backoff_cap_seconds * 1000};
+    int r = s3_new(s->loop, &so, &s->s3, err);
+
+    if (r < 0)
+        return r;
+    co.s3 = s->s3;
+    r = courier_new(&co, &s->courier, err);
+    if (r == 0)
+        engine_set_courier(s->engine, s->courier);
+    return r;
 }
 
 static int set_up(struct service *s, struct err *err)
@@ -409,11 +434,16 @@ static int set_up(struct service *s, struct err *err)
     ao.endpoints[AWS_EC2MESSAGES] = c->mds_endpoint;
     ao.endpoints[AWS_SSMMESSAGES] = c->mgs_endpoint;
     ao.regions[AWS_SSMMESSAGES] = c->mgs_region;
+    ao.endpoints[AWS_S3] = c->s3_endpoint;
+    ao.endpoints[AWS_LOGS] = c->logs_endpoint;
     if ((r = http_new(s->loop, &ho, &s->http, err)) < 0)
         return r;
     ao.http = s->http;
     ao.credentials = s->credentials;
     if ((r = aws_new(s->loop, &ao, &s->aws, err)) < 0)
+        return r;
+    r = set_up_uploads(s, ao.region, err);
+    if (r < 0)
         return r;
     health.aws = s->aws;
     if ((r = health_new(&health, &s->health, err)) < 0 ||
@@ -502,6 +532,9 @@ void service_stop(struct service *s)
     channels_stop(s->channels);
     mds_close(s->mds);
     parameter_source_close(s->parameters);
+    engine_set_courier(s->engine, NULL);
+    courier_close(s->courier);
+    s3_close(s->s3);
     aws_close(s->aws);
     http_close(s->http);
 }

@@ -625,23 +625,15 @@ static const struct fsm_effect_kind effects[COMMAND_N_EFFECTS] = {
 };
 
 static const struct fsm_field fields[] = {
-    FSM_FIELD_TEXT(struct command, channel),
-    FSM_FIELD_TEXT(struct command, document_name),
-    FSM_FIELD_TEXT(struct command, document_sha256),
-    FSM_FIELD_TEXT(struct command, output_bucket),
-    FSM_FIELD_I64(struct command, unit),
-    FSM_FIELD_I64(struct command, n_plugins),
-    FSM_FIELD_I64(struct command, max_reboots),
-    FSM_FIELD_I64(struct command, grace_ms),
-    FSM_FIELD_I64(struct command, stop),
-    FSM_FIELD_I64(struct command, reboot_tries),
-    FSM_FIELD_TEXT(struct command, reboot_boot_id),
-    FSM_FIELD_I64(struct command, is_refused),
-    FSM_FIELD_TEXT(struct command, text),
-    FSM_FIELD_TEXT(struct command, parent_id),
-    FSM_FIELD_I64(struct command, parent_unit),
-    FSM_FIELD_I64(struct command, parent_attempt),
-    FSM_FIELD_I64(struct command, depth),
+    FSM_FIELD_TEXT(struct command, channel),         FSM_FIELD_TEXT(struct command, document_name),
+    FSM_FIELD_TEXT(struct command, document_sha256), FSM_FIELD_TEXT(struct command, output_bucket),
+    FSM_FIELD_I64(struct command, has_logs),         FSM_FIELD_I64(struct command, unit),
+    FSM_FIELD_I64(struct command, n_plugins),        FSM_FIELD_I64(struct command, max_reboots),
+    FSM_FIELD_I64(struct command, grace_ms),         FSM_FIELD_I64(struct command, stop),
+    FSM_FIELD_I64(struct command, reboot_tries),     FSM_FIELD_TEXT(struct command, reboot_boot_id),
+    FSM_FIELD_I64(struct command, is_refused),       FSM_FIELD_TEXT(struct command, text),
+    FSM_FIELD_TEXT(struct command, parent_id),       FSM_FIELD_I64(struct command, parent_unit),
+    FSM_FIELD_I64(struct command, parent_attempt),   FSM_FIELD_I64(struct command, depth),
 };
 
 static const struct fsm_field unit_fields[] = {

@@ -90,7 +90,8 @@ struct command {
     char document_name[160]; /* for people; cut when longer */
     char document_sha256[65];
     char output_bucket[80];
-    int64_t unit; /* the one that runs, or is next */
+    int64_t has_logs; /* output goes to CloudWatch Logs */
+    int64_t unit;     /* the one that runs, or is next */
     int64_t n_plugins;
     int64_t max_reboots; /* per step */
     int64_t grace_ms;    /* what a step gets between SIGTERM and SIGKILL */

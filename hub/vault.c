@@ -37,6 +37,8 @@ int vault_read_or_make(int dirfd, const char *name, struct vault *ret_vault, str
 
     buf_init(&bytes, 256);
     r = fs_read_file(dirfd, name, &bytes, err);
+    if (r == 0 && bytes.len > 0 && bytes.data[bytes.len - 1] == '\n')
+        bytes.data[--bytes.len] = '\0'; /* the line's end is not part of the key */
     if (r == ERR_NOT_FOUND) {
         r = make_key(dirfd, name, &v, err);
     } else if (r == 0 && (bytes.len < (size_t)2 * VAULT_KEY_BYTES ||

@@ -118,6 +118,10 @@ const struct db_sql journal_sql[SQL_N] = {
                       "AND NOT EXISTS (SELECT 1 FROM instance AS whole WHERE "
                       "substr(instance.id, 1, 1) = 'n' AND whole.id = "
                       "substr(instance.id, instr(instance.id, '-') + 1)) "
+                      /* Its output is still on its way: fsm/upload.h. '.' and '/' are neighbours. */
+                      "AND NOT EXISTS (SELECT 1 FROM instance AS upload WHERE "
+                      "upload.ended_unix_ms IS NULL AND upload.id > 'upload.' || instance.id || "
+                      "'.' AND upload.id < 'upload.' || instance.id || '/') "
                       "ORDER BY ledger.n LIMIT ?2"},
     [SQL_FORGET] = {"remove instance", "DELETE FROM instance WHERE id = ?1"},
     [SQL_LEDGER_OLDEST] = {"read ledger", "SELECT n, hash, EXISTS (SELECT 1 "

@@ -67,6 +67,8 @@ struct config {
     int64_t ledger_retention_days;
     int64_t backoff_cap_seconds;
     int64_t channel_grace_seconds, channel_fallback_seconds;
+    int64_t upload_wait_seconds; /* for which answers wait for the output to be uploaded */
+    char logs_endpoint[CONFIG_MAX_TEXT];
     char log_levels[128]; /* as --log; empty: not said here */
     char log_file[CONFIG_MAX_TEXT];
     int64_t log_file_max_mib, log_file_rolls;

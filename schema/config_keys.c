@@ -190,6 +190,11 @@ const struct config_key config_keys[] = {
            "ec2messages is polled for so long after the control channel was opened"),
     NUMBER("Ssmd", "ChannelFallbackSeconds", channel_fallback_seconds, CONFIG_LIVE, 0, 3600, 30,
            "ec2messages is polled again when the control channel stays lost for so long"),
+    NUMBER("Ssmd", "UploadWaitSeconds", upload_wait_seconds, CONFIG_LIVE, 0, 3600, 30,
+           "for which a step's answer waits until its output is in S3 or the logs; then it goes on "
+           "beside"),
+    TEXT("Ssmd", "LogsEndpoint", logs_endpoint, CONFIG_URL, "",
+         "reach CloudWatch Logs here: host, host:port, or a URL"),
     TEXT("Ssmd", "LogLevels", log_levels, CONFIG_LIVE, "",
          "as the option --log, which wins; else minlevel of seelog.xml; else info"),
     TEXT("Ssmd", "LogFile", log_file, 0, "",

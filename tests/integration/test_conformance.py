@@ -13,12 +13,11 @@ import json
 import os
 import re
 
-from harness import FIXTURES, Suite, check, document, equal, wait_for, web
+import outputs
+from harness import FIXTURES, INSTANCE, Suite, check, document, equal, wait_for, web
 
 # Cases whose subject this version does not have.
 LATER = {
-    "output-cloudwatch": "output to CloudWatch Logs",
-    "output-s3": "output to S3",
 }
 
 NO_DIRECTORY = "failed to run commands: working directory /nonexistent/dir: No such file or directory"
@@ -163,7 +162,9 @@ class Play:
             bucket, key = path.split("/", 1)
             self.hub.client("s3").create_bucket(Bucket=bucket)
             self.hub.client("s3").put_object(Bucket=bucket, Key=key, Body=content.encode())
-        self.agent = world.agent(self.hub, environment=content_proxy(world, case)).start()
+        self.agent = outputs.make_agent(world, self.hub, environment=content_proxy(world, case)).start()
+        if case.get("s3_bucket"):
+            outputs.client(self.hub, "s3").create_bucket(Bucket=case["s3_bucket"])
         if channel == "mgs":
             self.hub.wait_channel()
         self.blockers = [self.hub.send(document(f"while [ ! -e {world.path('go')} ]; do sleep 0.05; done"))
@@ -179,7 +180,11 @@ class Play:
         self.message = self.hub.send(json.loads(text), self.case["parameters"],
                                      name=self.case.get("document_name", "harness"),
                                      payload=self.case.get("raw_payload"),
-                                     created_offset=self.case.get("created_offset", 0))
+                                     created_offset=self.case.get("created_offset", 0),
+                                     OutputS3BucketName=self.case.get("s3_bucket", ""),
+                                     OutputS3KeyPrefix=self.case.get("s3_prefix", ""),
+                                     CloudWatchOutputEnabled=str(self.case.get("cw_enabled", False)).lower(),
+                                     CloudWatchLogGroupName=self.case.get("cw_group", ""))
 
     def wait_running(self):
         """It runs when it has written something: to its output or where it counts itself."""
@@ -213,6 +218,22 @@ class Play:
         return self.agent.record(self.message)
 
 
+def put_names(text, message):
+    return text.replace("<command>", message.split(".")[2]).replace("<instance>", INSTANCE)
+
+
+def compare_outputs(play, expect):
+    """What was put elsewhere: nothing more than what is expected, either."""
+    if "s3" in expect:
+        want = {key: text.encode() for key, text in expect["s3"].items()}
+        bucket = play.case["s3_bucket"]
+        equal("objects", {f"{bucket}/{key}": data for key, data in outputs.objects(play.hub, bucket).items()}, want)
+    if "logs" in expect:
+        group = play.case["cw_group"]
+        equal("log events", {f"{group}|{stream}": outputs.events(play.hub, group, stream)
+                             for stream in outputs.streams(play.hub, group)}, expect["logs"])
+
+
 def run(world, name, channel):
     case = load(name)
     expect = expectation(case, channel)
@@ -221,10 +242,9 @@ def run(world, name, channel):
     for action in case.get("actions", []):
         getattr(play, action["do"])()
     record = play.finish()
+    expect = json.loads(put_names(json.dumps(expect), play.message))
     compare(record, expect, channel)
-    if channel == "mgs":
-        equal("the codes of the acknowledgements", [ack["Status"] for ack in record.of_kind("agent_job_ack")],
-              ack_codes(case, expect))
+    compare_outputs(play, expect)
     if "executions" in expect:
         equal("what the script counted", world.lines("count"), expect["executions"])
     world.touch("go")
