@@ -239,10 +239,38 @@ void health_free(struct health *h)
     free(h);
 }
 
+static void add_text(struct buf *b, const char *name, const char *value)
+{
+    (void)buf_printf(b, "\"%s\":", name);
+    (void)buf_add_json_str(b, value, strlen(value));
+}
+
+/* What full reports tell of the node. */
+static void add_node(const struct health *h, struct buf *b)
+{
+    char ip[PLATFORM_IP_SIZE] = "";
+    struct err err;
+
+    if (platform_get_ip(ip, &err) < 0)
+        ip[0] = '\0';
+    (void)buf_add_str(b, "\"node\":{");
+    add_text(b, "agent_version", h->config->agent_version);
+    (void)buf_add_char(b, ',');
+    add_text(b, "platform_name", h->platform->name);
+    (void)buf_add_char(b, ',');
+    add_text(b, "platform_version", h->platform->version);
+    (void)buf_add_char(b, ',');
+    add_text(b, "computer_name", h->computer_name);
+    (void)buf_add_char(b, ',');
+    add_text(b, "ip_address", ip);
+    (void)buf_add_str(b, "},");
+}
+
 void health_add_status(const struct health *h, struct buf *b)
 {
     const char *text = h->last_error.code != 0 ? h->last_error.text : "";
 
+    add_node(h, b);
     (void)buf_printf(b,
                      "\"health\":{\"is_known\":%s,\"last_success_unix_ms\":%" PRId64
                      ",\"next_try_unix_ms\":%" PRId64 ",\"n_failures\":%u,\"text\":",

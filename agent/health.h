@@ -33,7 +33,7 @@ bool health_is_known(const struct health *h); /* the service took a report of th
 /* A call under way ends with aws_close(). Handles close with the loop's next turns. */
 void health_stop(struct health *h);
 void health_free(struct health *h); /* after the loop has run out */
-/* The member "health" of ctl's status, as `"health":{...},`. */
+/* The members "node" and "health" of ctl's status, each as `"name":{...},`. */
 void health_add_status(const struct health *h, struct buf *b);
 
 #endif

@@ -69,6 +69,8 @@ const struct ctl_verb ctl_verbs[] = {
      "A warning is a line that does not do what it says; a note does no harm."},
     {"config keys", "", 0, 0, NULL, ctl_run_config_keys,
      "list every key of the configuration with its default, its bounds and its effect", NULL, NULL},
+    {"node", "", 0, 0, NULL, ctl_run_node, "who this node is, and what the service is told of it",
+     NULL, "Its --json has the keys of the reference's `ssm-cli get-instance-information`."},
     {"fsm", "[MACHINE] [--dot|--mermaid]", 0, 1, fsm_options, ctl_run_fsm,
      "draw the state machine that really runs; without MACHINE list them",
      "there is no such machine", NULL},

@@ -156,6 +156,27 @@ def check_config_looks_at_the_files_that_are_named(world):
 
 
 @suite.case
+def node_tells_what_the_service_was_told(world):
+    hub = world.hub()
+    agent = world.agent(hub).start().wait_until_serving()
+    wait_for("a full report", lambda: agent.status()["node"]["computer_name"])
+    told = {}
+
+    def full():
+        told.update(hub.ssm.describe_instance_information()["InstanceInformationList"][0])
+        return "PlatformName" in told
+    wait_for("the hub to know the platform", full)
+    node = json.loads(ssmctl("--root", agent.root, "--json", "node").stdout)
+    for key, member in (("instance-id", "InstanceId"), ("release-version", "AgentVersion"),
+                        ("platform-name", "PlatformName"), ("platform-version", "PlatformVersion"),
+                        ("computer-name", "ComputerName"), ("ip-address", "IPAddress")):
+        equal(key, node[key], told.get(member, ""))
+    equal("the region", node["region"], "us-east-1")
+    text = ssmctl("--root", agent.root, "node").stdout
+    check(f"instance-id      {agent.instance}\n" in text, f"ssmctl node says {text!r}")
+
+
+@suite.case
 def version_is_told_as_scripts_expect_it(world):
     del world
     out = subprocess.run([program("agent", "ssmd"), "-version"], capture_output=True, text=True, check=True).stdout
