@@ -65,7 +65,8 @@ static int on_reply(struct link *l, const struct link_reply *r, link_done_fn don
 static int on_acknowledge(struct link *l, const char *message_id, enum link_verdict verdict,
                           link_done_fn done, void *ctx, struct err *err)
 {
-    (void)verdict;
+    if (verdict == LINK_REJECTED)
+        container_of(l, struct engine_world, link)->n_rejected++;
     (void)err;
     return tell(container_of(l, struct engine_world, link), "acknowledge", message_id, "", NULL,
                 done, ctx);

@@ -284,7 +284,7 @@ def live(scenario, plan, runner_at=0):
     return run
 
 
-def play(pool, scenario, is_long):
+def play(pool, scenario, options):
     series = Series(scenario)
     begin = time.monotonic()
     whole = live(scenario, ())
@@ -296,10 +296,10 @@ def play(pool, scenario, is_long):
     first = list(pool.map(lambda plan: live(scenario, plan), plans))
     for run in first:
         series.add(run)
-    if is_long:
+    if options.long:
         again = [(*run.plan, m) for run in first if run.places and len(run.passed) > len(run.plan)
                  for m in range(1, run.passed[len(run.plan)] + 1)]
-        for run in pool.map(lambda plan: live(scenario, plan), again):
+        for run in pool.map(lambda plan: live(scenario, plan), again[::options.every]):
             series.add(run)
     series.seconds = time.monotonic() - begin
     return series
@@ -332,7 +332,8 @@ def print_table(table):
 
 def main():
     parser = argparse.ArgumentParser(usage=__doc__)
-    parser.add_argument("--long", action="store_true")
+    parser.add_argument("--long", action="store_true", help="a second death at every point after each first one")
+    parser.add_argument("--every", type=int, default=1, metavar="N", help="... of which every N-th is tried")
     parser.add_argument("--list", action="store_true", help="names of the scenarios")
     parser.add_argument("--json")
     parser.add_argument("-j", type=int, default=4)
@@ -348,7 +349,7 @@ def main():
     print(f"1..{len(wanted)}", flush=True)
     with concurrent.futures.ThreadPoolExecutor(options.j) as pool:
         for n, scenario in enumerate(wanted, 1):
-            series = play_runner(pool, scenario) if scenario is RUNNER_SCENARIO else play(pool, scenario, options.long)
+            series = play_runner(pool, scenario) if scenario is RUNNER_SCENARIO else play(pool, scenario, options)
             table.append(series)
             is_bad = bool(series.stories) or series.deaths == 0
             failed += is_bad
