@@ -27,7 +27,7 @@ static int64_t below(int64_t n)
     return (int64_t)((random_state >> 33) % (uint64_t)n);
 }
 
-#define N_ROWS 20000
+#define N_ROWS 6000
 
 /* Years of jobs, reboots and rounds. No row is ever taken for older than it is, and none for much
  * younger. */
