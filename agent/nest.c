@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,9 +29,10 @@ struct prepared_item {
     char job_id[FSM_ID_SIZE]; /* the parent */
     int64_t effect_id;
     bool is_noop;
-    char *name;        /* owned; of the document, for people */
-    cJSON *parameters; /* owned, or NULL */
-    char *text;        /* owned; the document, or NULL: `failure` says why not */
+    char file[NAME_MAX + 1]; /* what a fetched document is called among the downloads; or "" */
+    char *name;              /* owned; of the document, for people */
+    cJSON *parameters;       /* owned, or NULL */
+    char *text;              /* owned; the document, or NULL: `failure` says why not */
     size_t len;
     struct buf failure;
     /* Values of Parameter Store: fetched when the document turns out to need them. */
@@ -133,6 +135,8 @@ static int make_child(struct engine *e, struct job *parent, const struct fsm_eff
             (void)buf_add_str(&it->failure, err->text);
         return r;
     }
+    if (it->file[0] != '\0')
+        nest_keep_document(e, &n, it->file, it->text, it->len);
     return intake_add_nested(e, &n, buf_str(&payload), TAKE(task), err);
 }
 
@@ -362,6 +366,7 @@ static int start_asking(struct fetch *f, const char *path, struct err *err)
 
     if (r < 0)
         return r;
+    (void)str_copy(f->it->file, sizeof(f->it->file), name.file); /* its length was checked */
     if (f->e->lookup == NULL)
         return err_set(err, ERR_STATE, "document %s: no service to ask for it", path);
     return f->e->lookup->get_document(f->e->lookup, name.name, name.version, on_document, f, err);

@@ -11,4 +11,10 @@
 void nest_put_words(struct engine *e, const struct job *job, const struct fsm_effect *fx,
                     enum step_stream stream, const struct buf *words);
 
+/* Lay a fetched document among the downloads of the command that it becomes: they are the directory
+ * of its scripts then, as users know it (spec 04, sections 6.3 and 7.3). A failure is only logged.
+ */
+void nest_keep_document(struct engine *e, const struct nested_command *n, const char *file,
+                        const char *text, size_t len);
+
 #endif

@@ -488,3 +488,19 @@ void nest_put_words(struct engine *e, const struct job *job, const struct fsm_ef
             0)
         log_warning("%s: step %" PRId64 ": %s", job->inst.id, fx->arg, err.text);
 }
+
+void nest_keep_document(struct engine *e, const struct nested_command *n, const char *file,
+                        const char *text, size_t len)
+{
+    AUTO(close_fd) int jobs_fd = -1, job_fd = -1, dirfd = -1;
+    char id[FSM_ID_SIZE];
+    struct err err;
+
+    if (!command_child_id(n->parent->inst.id, n->unit, n->attempt, id))
+        return; /* intake says so */
+    if (fs_open_dir(AT_FDCWD, e->paths->jobs_dir, &jobs_fd, &err) < 0 ||
+        fs_make_dir(jobs_fd, id, &job_fd, &err) < 0 ||
+        fs_make_dir(job_fd, "downloads", &dirfd, &err) < 0 ||
+        fs_write_atomic(dirfd, file, text, len, 0700, false, &err) < 0)
+        log_warning("%s: %s: %s", id, file, err.text);
+}

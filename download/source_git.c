@@ -141,7 +141,7 @@ static int split_url(struct git *g, struct err *err)
     user = r == 0 ? strndup(host, (size_t)(at - host)) : NULL;
     if (r == 0 && user == NULL)
         r = err_set(err, ERR_NOMEM, "repository: out of memory");
-    if (r < 0 || g->d->in.username[0] != '\0')
+    if (user == NULL || g->d->in.username[0] != '\0')
         return r;
     colon = strchr(user, ':');
     if (colon != NULL)

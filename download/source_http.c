@@ -24,7 +24,7 @@ static int basic(const struct secret *username, const struct secret *password, s
     text = r == 0 ? malloc(BASE64_SIZE(pair.len)) : NULL;
     if (r == 0 && text == NULL)
         r = err_set(err, ERR_NOMEM, "out of memory");
-    if (r == 0) {
+    if (text != NULL) {
         base64_encode(pair.data, pair.len, text);
         (void)buf_printf(header, "Basic %s", text);
         explicit_bzero(text, strlen(text));

@@ -12,7 +12,7 @@ import subprocess
 import threading
 import urllib.parse
 
-from harness import Suite, check, equal, wait_for, web
+from harness import INSTANCE, Suite, check, equal, wait_for, web
 
 suite = Suite("aws:downloadContent", jobs=4)
 
@@ -295,6 +295,41 @@ def a_document_is_fetched_and_run_from_its_file(world):
         "action": "aws:runDocument", "name": "run", "inputs": {"documentType": "LocalPath", "documentPath": "Sub.json"}})
     equal("run", (results["run"]["status"], results["run"]["standardOutput"]), ("Success", "inner\n"))
     fails(run(agent, get("SSMDocument", {"name": "NotThere"}))["get"], "NotThere")
+
+
+@suite.case
+def a_stock_client_sends_a_document_that_fetches_and_runs(world):
+    """As AWS-RunRemoteScript and AWS-RunDocument do it: created, sent and asked for by botocore."""
+    agent = world.agent().start()
+    inner = {"schemaVersion": "2.2", "description": "x", "parameters": {"who": {"type": "String"}},
+             "mainSteps": [shell("a", "echo for {{ who }}")]}
+    outer = {"schemaVersion": "2.2", "description": "x", "parameters": {
+        "sourceType": {"type": "String"}, "sourceInfo": {"type": "StringMap"}, "who": {"type": "String"}}, "mainSteps": [
+            {"action": "aws:downloadContent", "name": "fetch", "inputs": {
+                "sourceType": "{{ sourceType }}", "sourceInfo": "{{ sourceInfo }}", "destinationPath": "run.sh"}},
+            {"action": "aws:downloadContent", "name": "document", "inputs": {
+                "sourceType": "SSMDocument", "sourceInfo": {"name": "Inner"}}},
+            shell("direct", "./run.sh"),
+            {"action": "aws:runDocument", "name": "nested", "inputs": {
+                "documentType": "LocalPath", "documentPath": "Inner.json",
+                "documentParameters": {"who": "{{ who }}"}}}]}
+    ssm = agent.hub.ssm
+    for name, content in (("Inner", inner), ("Outer", outer)):
+        ssm.create_document(Name=name, Content=json.dumps(content), DocumentType="Command")
+    url = web(world, lambda request: (200, {}, SCRIPT))
+    agent.wait_until_serving()
+    wait_for("the node to be known", lambda: ssm.describe_instance_information()["InstanceInformationList"])
+    command = ssm.send_command(InstanceIds=[INSTANCE], DocumentName="Outer", Parameters={
+        "sourceType": ["HTTP"], "who": ["me"], "sourceInfo": [json.dumps(plain({"url": url}))]})["Command"]["CommandId"]
+
+    def invocation(step):
+        return ssm.get_command_invocation(CommandId=command, InstanceId=INSTANCE, PluginName=step)
+    wait_for("the end", lambda: ssm.list_commands(CommandId=command)["Commands"][0]["Status"] not in (
+        "Pending", "InProgress"))
+    equal("direct", (invocation("direct")["Status"], invocation("direct")["StandardOutputContent"]),
+          ("Success", "fetched\n"))
+    equal("nested", (invocation("nested")["Status"], invocation("nested")["StandardOutputContent"]),
+          ("Success", "for me\n"))
 
 
 # ---- git ----

@@ -114,7 +114,7 @@ def a_document_of_this_machine_is_found_by_path(world):
     got = result_of(agent, hub.send(steps(running(world.path("local.json"), "LocalPath"))))
     equal("stdout", got["standardOutput"], "local\n")
     with open(world.path("bad.json"), "w", encoding="utf-8") as f:
-        f.write("{\"schemaVersion\": }")
+        f.write("{\"schemaVersion\": \"2.2\", ")
     got = result_of(agent, hub.send(steps(running(world.path("bad.json"), "LocalPath"))))
     check(got["standardError"].startswith(PREPARING) and "line 1" in got["standardError"], got["standardError"])
     os.mkfifo(world.path("pipe"))
@@ -230,6 +230,15 @@ def scripts_know_the_command_that_the_service_sent(world):
     keep(world, hub, Sub=steps(shell("a", "echo $SSM_COMMAND_ID")))
     message = hub.send(steps(running("Sub")))
     equal("stdout", result_of(agent, message)["standardOutput"], message.split(".")[2] + "\n")
+
+
+@suite.case
+def scripts_of_a_fetched_document_run_beside_it(world):
+    agent, hub = start(world)
+    keep(world, hub, Sub=steps(shell("a", "pwd; ls")))
+    message = hub.send(steps(running("Sub")))
+    where = os.path.join(agent.jobs_dir, f"n0.1-{message.split('.')[2]}", "downloads")
+    equal("stdout", result_of(agent, message)["standardOutput"], f"{where}\nSub.json\n")
 
 
 @suite.case
