@@ -291,10 +291,13 @@ static int next_batch(struct parcel *p, int stream, struct logs_batch *ret_batch
     bool is_end;
     int r = courier_output_look(o, p->attempts, err);
 
-    if (r < 0 || p->logged[stream] >= o->total)
+    if (r < 0 || p->logged[stream] >= o->total) {
+        courier_output_rest(o);
         return r;
+    }
     buf_init(&bytes, LOGS_MAX_READ_BYTES);
     r = read_some(o, p->logged[stream], &bytes, err);
+    courier_output_rest(o); /* a thousand steps that are followed must not hold as many files */
     if (r < 0)
         return r;
     is_end = p->logged[stream] + (int64_t)bytes.len >= o->total;

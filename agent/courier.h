@@ -49,7 +49,7 @@ struct courier_parcel {
 };
 
 /* Take a parcel on, or, with a known id, learn that it is complete. ERR_NOMEM, ERR_LIMIT. */
-int courier_take(struct courier *c, const struct courier_parcel *p, struct err *err) MUST_CHECK;
+int courier_take(struct courier *c, const struct courier_parcel *from, struct err *err) MUST_CHECK;
 /* What courier_events.logged told is committed. */
 void courier_go_on(struct courier *c, const char *id);
 void courier_drop(struct courier *c, const char *id);

@@ -86,6 +86,11 @@ int courier_output_look(struct courier_output *o, int64_t attempts, struct err *
     return 0;
 }
 
+void courier_output_rest(struct courier_output *o)
+{
+    close_file(o);
+}
+
 ssize_t courier_output_read(void *output, void *bytes, size_t n, int64_t offset)
 {
     struct courier_output *o = output;

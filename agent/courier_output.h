@@ -23,6 +23,8 @@ void courier_output_done(struct courier_output *o);
 /* Look how large it is now. `attempts` 0: as many as there are. Files that are not there are empty.
  * ERR_NOMEM; other errors of a file that cannot be opened now. */
 int courier_output_look(struct courier_output *o, int64_t attempts, struct err *err) MUST_CHECK;
+/* Let go of the descriptor; the next read opens it again. */
+void courier_output_rest(struct courier_output *o);
 /* As pread(2), of the whole; for struct http_source. */
 ssize_t courier_output_read(void *output, void *bytes, size_t n, int64_t offset);
 

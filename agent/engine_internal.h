@@ -2,6 +2,7 @@
 #ifndef SSMD_AGENT_ENGINE_INTERNAL_H
 #define SSMD_AGENT_ENGINE_INTERNAL_H
 
+#include "agent/cleanup.h"
 #include "agent/courier.h"
 #include "agent/engine.h"
 #include "agent/lookup.h"
@@ -94,8 +95,9 @@ struct engine {
     char boot_id[BOOT_ID_SIZE];
     void (*ended)(void *ctx);
     void *ended_ctx;
-    struct courier *courier;                       /* borrowed; NULL: there is no service */
-    struct lookup *lookup;                         /* borrowed; NULL: there is no service */
+    struct cleanup *cleanup; /* owned; NULL until something is to be removed */
+    struct courier *courier; /* borrowed; NULL: there is no service */
+    struct lookup *lookup;   /* borrowed; NULL: there is no service */
     char share_file[PATH_MAX], share_profile[128]; /* "": none */
     struct steps *steps;
     bool is_noexec;         /* nothing can be executed below the jobs directory */

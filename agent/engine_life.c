@@ -357,6 +357,8 @@ void engine_stop(struct engine *e)
         uv_close((uv_handle_t *)&e->hold_timer, NULL);
     }
     drop_all(e);
+    cleanup_close(e->cleanup);
+    e->cleanup = NULL;
     reboot_forget(e->reboot);
     e->reboot = NULL;
     e->is_suspended = true; /* late callbacks find nothing to change */

@@ -583,13 +583,18 @@ static void on_one_line(const struct buf *lines, struct buf *ret_line)
 
 void service_add_status(struct service *s, struct buf *b)
 {
+    struct courier_status uploads;
     AUTO(buf_done) struct buf sources = {0};
     AUTO(buf_done) struct buf line = {0};
 
     buf_init(&sources, 4096);
     buf_init(&line, 8192);
     credentials_describe(s->credentials, &sources);
-    (void)buf_add_str(b, "\"endpoints\":{");
+    courier_get_status(s->courier, &uploads);
+    (void)buf_printf(b, "\"uploads\":{\"n\":%zu,\"n_waiting\":%zu,\"text\":", uploads.n_parcels,
+                     uploads.n_waiting);
+    (void)buf_add_json_str(b, uploads.last_error, strlen(uploads.last_error));
+    (void)buf_add_str(b, "},\"endpoints\":{");
     add_text(b, "ssm", aws_endpoint(s->aws, AWS_SSM)->url);
     add_text(b, "ssmmessages", aws_endpoint(s->aws, AWS_SSMMESSAGES)->origin);
     (void)buf_add_str(b, "\"ec2messages\":");

@@ -120,6 +120,8 @@ static int make(struct engine *e, struct job *job, size_t unit, struct err *err)
     char id[FSM_ID_SIZE];
     int r = task_load(e, job, err);
 
+    if (r < 0 && err_class_of(r) == ERR_CLASS_PERMANENT) /* its start says what is wrong */
+        return 0;
     if (r < 0)
         return r;
     if (task_unit(job->task, &job->inst, unit) == NULL ||
@@ -348,6 +350,43 @@ bool uploads_hold(const struct engine *e, const struct job *job, const struct fs
     return false;
 }
 
+/* ---- files that are not to be kept ---- */
+
+/* Nothing that is still to be said of the command needs this unit's output: its result was made,
+ * and no step of the same name will add to it. */
+static bool is_output_told(const struct job *job, const struct upload *u)
+{
+    size_t unit = (size_t)u->unit, i;
+
+    if (job == NULL || job->inst.state == COMMAND_REPORTING || fsm_is_terminal(&job->inst))
+        return true;
+    for (i = unit + 1; i < job->inst.n_children; i++) { /* those before it are over */
+        const struct document *d = job->task != NULL ? job->task->document : NULL;
+        size_t own = (size_t)command_unit_at(&job->inst, unit)->plugin;
+        size_t other = (size_t)command_unit_at(&job->inst, i)->plugin;
+
+        if (d == NULL || other >= d->n_plugins ||
+            d->plugins[other].same_as == d->plugins[own].same_as)
+            return false;
+    }
+    return true;
+}
+
+/* Ssm.PluginLocalOutputCleanup "after-upload". Files of a step whose result is not made yet stay
+ * until their job goes. */
+static void remove_uploaded(struct engine *e, const struct job *job, const struct upload *u)
+{
+    struct err err;
+
+    if (!str_eq(e->config->plugin_output_cleanup, "after-upload") || !is_output_told(job, u))
+        return;
+    if (e->cleanup == NULL && cleanup_new(e->loop, e->paths->jobs_dir, &e->cleanup, &err) < 0) {
+        log_warning("%s: its output files stay: %s", u->job, err.text);
+        return;
+    }
+    cleanup_output(e->cleanup, u->job, (int)u->unit, u->attempts);
+}
+
 void uploads_moved(struct engine *e, const struct job *upload)
 {
     struct job *job = engine_find_job(e, upload_of(&upload->inst)->job);
@@ -356,6 +395,8 @@ void uploads_moved(struct engine *e, const struct job *upload)
         return;
     if (fsm_is_terminal(&upload->inst) && e->courier != NULL)
         courier_drop(e->courier, upload->inst.id); /* given up: else it is gone already */
+    if (upload->inst.state == UPLOAD_DONE)
+        remove_uploaded(e, job, upload_of(&upload->inst));
     if (job != NULL)
         outbox_kick(e, job);
 }

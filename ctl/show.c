@@ -9,6 +9,7 @@
 #include "ctl/history.h"
 #include "ctl/job.h"
 #include "ctl/nested.h"
+#include "ctl/uploads.h"
 #include "ctl/timeline.h"
 
 /* Effects are asked for once and kept: the reader hands them out in walks. */
@@ -210,6 +211,9 @@ static int print(struct showing *s, struct err *err)
     }
     if (r < 0)
         return r;
+    r = uploads_print(s->reader, s->job, s->c->out, err);
+    if (r < 0)
+        return r;
     timeline_init(&s->timeline);
     r = print_history(s, err);
     timeline_done(&s->timeline);
@@ -301,6 +305,10 @@ static int write_json(struct showing *s, struct err *err)
     jsonw_open_list(w, "nested");
     if (r == 0)
         r = nested_write(s->reader, s->job, w, err);
+    jsonw_close_list(w);
+    jsonw_open_list(w, "uploads");
+    if (r == 0)
+        r = uploads_write(s->reader, s->job, w, err);
     jsonw_close_list(w);
     jsonw_close_object(w);
     return r < 0 ? r : jsonw_end(w, err);

@@ -132,6 +132,17 @@ static void describe_health(struct buf *b, const cJSON *health)
     }
 }
 
+/* Likewise. */
+static void describe_uploads(struct buf *b, const cJSON *uploads)
+{
+    int64_t n = number_of(uploads, "n"), n_waiting = number_of(uploads, "n_waiting");
+
+    if (uploads == NULL || n_waiting == 0)
+        return;
+    (void)buf_printf(b, "%" PRId64 " of %" PRId64 " wait for another try", n_waiting, n);
+    add_part(b, "", text_of(uploads, "text"));
+}
+
 static void describe_config(struct buf *b, const cJSON *config)
 {
     const cJSON *waiting = json_get_exact(config, "needs_restart"), *key;
@@ -187,6 +198,9 @@ void status_live_print_facts(const cJSON *status, FILE *f)
     buf_clear(&b);
     describe_health(&b, json_get_exact(status, "health"));
     put_fact(f, "health", &b);
+    buf_clear(&b);
+    describe_uploads(&b, json_get_exact(status, "uploads"));
+    put_fact(f, "uploads", &b);
     buf_clear(&b);
     describe_endpoints(&b, json_get_exact(status, "endpoints"));
     put_fact(f, "endpoints", &b);

@@ -85,7 +85,7 @@ static int answer_sealed(struct call *call, const char *key_id, const char *plai
         (void)buf_printf(&sealed, "%s\n", arn.data);
         r = vault_seal(&call->hub->vault, context.data, plain64, &sealed, err);
     }
-    if (r == 0 && sealed.len > MAX_BASE64_BYTES / 4 * 3)
+    if (r == 0 && sealed.len > (size_t)MAX_BASE64_BYTES / 4 * 3)
         r = err_set(err, ERR_LIMIT, "sealed data is too large");
     if (r < 0)
         return r;
@@ -105,7 +105,7 @@ int api_kms_encrypt(struct call *call, struct err *err)
     struct str_rule key = rule_key;
     static const struct str_rule plaintext = {
         .name = "Plaintext", .min = 1, .max = MAX_BASE64_BYTES, .is_required = true};
-    const char *key_id = NULL, *plain64 = NULL;
+    const char *key_id = NULL, *plain64 = "";
     unsigned char plain[MAX_BASE64_BYTES];
     size_t n = 0;
     int r;
@@ -167,7 +167,7 @@ int api_kms_decrypt(struct call *call, struct err *err)
         .name = "CiphertextBlob", .min = 1, .max = MAX_BASE64_BYTES, .is_required = true};
     AUTO(buf_done) struct buf arn = {0}, context = {0}, plain64 = {0};
     unsigned char sealed[MAX_BASE64_BYTES + 1];
-    const char *key_id = NULL, *text = NULL;
+    const char *key_id = NULL, *text = "";
     char *line_end;
     size_t n = 0;
     int r;

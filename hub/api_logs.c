@@ -25,10 +25,9 @@ bool logs_has_group(struct call *call, const char *group, struct err *err)
 {
     AUTO(cursor_done) struct cursor c = {0};
     struct log_group_row row;
-    int r;
 
     store_log_groups(call->hub->store, "", group, &c);
-    while ((r = cursor_next_log_group(&c, &row, err)) == 1)
+    while (cursor_next_log_group(&c, &row, err) == 1)
         if (str_eq(row.name, group))
             return true;
     return false;

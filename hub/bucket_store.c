@@ -314,7 +314,7 @@ static int list_one(void *ctx, const char *name, struct err *err)
     if (record_get(&record, "key") == NULL ||
         !str_has_prefix(record_get(&record, "key"), l->prefix))
         return 0;
-    if (l->n == l->cap) {
+    if (l->list == NULL || l->n == l->cap) {
         l->cap = l->cap > 0 ? 2 * l->cap : 16;
         more = realloc(l->list, l->cap * sizeof(*more));
         if (more == NULL)

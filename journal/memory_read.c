@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/str.h"
+#include "fsm/upload.h"
 #include "fsm/command.h"
 #include "journal/chain_internal.h"
 #include "journal/memory_internal.h"
@@ -264,6 +265,20 @@ static bool is_part(const struct memory_state *s, const char *id)
     return whole != NULL && memory_find_row(s, MEMORY_INSTANCES, whole) != NULL;
 }
 
+/* Its output is still on its way (fsm/upload.h). */
+static bool has_open_upload(const struct memory_state *s, const char *id)
+{
+    const struct memory_list *l = &s->tables[MEMORY_INSTANCES];
+    char prefix[FSM_ID_SIZE + sizeof(UPLOAD_ID_PREFIX)];
+    size_t i;
+
+    (void)snprintf(prefix, sizeof(prefix), UPLOAD_ID_PREFIX "%s.", id); /* fits */
+    for (i = 0; i < l->n; i++)
+        if (!l->rows[i]->has_ended && str_has_prefix(l->rows[i]->id, prefix))
+            return true;
+    return false;
+}
+
 /* The first in the ledger, up to this row of it. */
 static struct memory_row *oldest_prunable(const struct memory_state *s, int64_t upto)
 {
@@ -273,7 +288,8 @@ static struct memory_row *oldest_prunable(const struct memory_state *s, int64_t 
     for (i = 0; i < l->n && l->rows[i]->n <= upto; i++) {
         struct memory_row **row = memory_find_row(s, MEMORY_INSTANCES, l->rows[i]->id);
 
-        if (row != NULL && !owes_reply(s, (*row)->id) && !is_part(s, (*row)->id))
+        if (row != NULL && !owes_reply(s, (*row)->id) && !is_part(s, (*row)->id) &&
+            !has_open_upload(s, (*row)->id))
             return *row;
     }
     return NULL;

@@ -192,8 +192,8 @@ static void on_created(void *ctx, const struct aws_result *result)
         finish_failed(c, result);
 }
 
-static int new_call(struct aws *aws, const char *group, const char *stream, logs_done_fn done,
-                    void *ctx, struct logs_call **ret_call, struct err *err)
+static struct logs_call *new_call(struct aws *aws, const char *group, const char *stream,
+                                  logs_done_fn done, void *ctx, struct err *err)
 {
     struct logs_call *c = calloc(1, sizeof(*c));
 
@@ -205,13 +205,12 @@ static int new_call(struct aws *aws, const char *group, const char *stream, logs
         c->group = strdup(group);
         c->stream = stream != NULL ? strdup(stream) : NULL;
     }
-    if (c == NULL || c->group == NULL || (stream != NULL && c->stream == NULL)) {
-        if (c != NULL)
-            free_call(c);
-        return err_set(err, ERR_NOMEM, "log group %s: out of memory", group);
-    }
-    *ret_call = c;
-    return 0;
+    if (c != NULL && c->group != NULL && (stream == NULL || c->stream != NULL))
+        return c;
+    if (c != NULL)
+        free_call(c);
+    (void)err_set(err, ERR_NOMEM, "log group %s: out of memory", group);
+    return NULL;
 }
 
 static int hand_out(struct logs_call *c, int r, struct logs_call **ret_call)
@@ -227,11 +226,10 @@ int logs_create(struct aws *aws, const char *group, const char *stream, logs_don
                 void *ctx, struct logs_call **ret_call, struct err *err)
 {
     AUTO(buf_done) struct buf body = {0};
-    struct logs_call *c;
-    int r = new_call(aws, group, stream, done, ctx, &c, err);
+    struct logs_call *c = new_call(aws, group, stream, done, ctx, err);
 
-    if (r < 0)
-        return r;
+    if (c == NULL)
+        return ERR_NOMEM;
     begin(&body);
     add_member(&body, "logGroupName", group);
     add_member(&body, "logStreamName", stream);
@@ -304,11 +302,11 @@ static int put(struct logs_call *c, struct err *err)
 int logs_put(struct aws *aws, const char *group, const char *stream, const struct logs_batch *batch,
              logs_done_fn done, void *ctx, struct logs_call **ret_call, struct err *err)
 {
-    struct logs_call *c;
-    int r = new_call(aws, group, stream, done, ctx, &c, err);
+    struct logs_call *c = new_call(aws, group, stream, done, ctx, err);
+    int r = 0;
 
-    if (r < 0)
-        return r;
+    if (c == NULL)
+        return ERR_NOMEM;
     if (buf_add(&c->events, buf_str(&batch->events), batch->events.len) < 0)
         r = buf_error(&c->events, "log events", err);
     if (r == 0)

@@ -6,7 +6,7 @@
 
 #include "transport/aws.h"
 
-#define LOGS_MAX_EVENT_BYTES 200000U
+#define LOGS_MAX_EVENT_BYTES ((size_t)200000)
 #define LOGS_MAX_EVENTS 4U /* of one call; far below the service's own limits together */
 #define LOGS_MAX_READ_BYTES (LOGS_MAX_EVENT_BYTES * LOGS_MAX_EVENTS)
 

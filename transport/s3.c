@@ -134,75 +134,6 @@ static bool learn_clock(struct s3 *s3, const struct http_response *response, boo
     return is_changed;
 }
 
-/* HEAD has no body to name the reason in. */
-static const char *code_of_status(long status)
-{
-    switch (status) {
-    case 400:
-        return "BadRequest";
-    case 403:
-        return "Forbidden";
-    case 404:
-        return "NotFound";
-    case 412:
-        return "PreconditionFailed";
-    default:
-        return "";
-    }
-}
-
-static bool is_from_s3(const struct http_response *response)
-{
-    const char *type = http_response_header(response, "Content-Type");
-
-    return http_response_header(response, "x-amz-request-id") != NULL || type == NULL ||
-           !str_has_prefix(type, "text/html");
-}
-
-static void judge(const struct s3_call *call, const struct http_response *response,
-                  struct s3_error *error, struct aws_verdict *ret_verdict, struct err *err)
-{
-    struct aws_verdict v = {0};
-    const char *request_id;
-
-    memset(error, 0, sizeof(*error));
-    if (response->err != NULL) {
-        v.code = response->err->code;
-        v.is_retryable = v.code == ERR_NETWORK || v.code == ERR_TIMEOUT;
-        *err = *response->err;
-        (void)err_wrap(err, "S3 %s %s", call->method, call->bucket);
-        *ret_verdict = v;
-        return;
-    }
-    if (response->status == 304) {
-        *ret_verdict = v;
-        return;
-    }
-    if (response->status < 200 || response->status >= 300) {
-        s3_xml_error(response->body, response->len, error);
-        if (error->code[0] == '\0' && (str_eq(call->method, "HEAD") || response->len == 0) &&
-            is_from_s3(response))
-            (void)str_copy(error->code, sizeof(error->code), code_of_status(response->status));
-        v = aws_classify(response->status, error->code);
-        if (str_eq(error->code, "SlowDown"))
-            v = (struct aws_verdict){.code = ERR_THROTTLED, .is_retryable = true};
-    } else if (!is_from_s3(response)) {
-        v.code = ERR_PROTOCOL;
-    }
-    request_id = http_response_header(response, "x-amz-request-id");
-    if (v.code == ERR_PROTOCOL)
-        (void)err_set(err, v.code,
-                      "S3 %s %s: the answer is HTTP %ld with a body that is not S3's (is there a "
-                      "proxy or a login page in between?)",
-                      call->method, call->bucket, response->status);
-    else if (v.code != 0)
-        (void)err_set(err, v.code, "S3 %s %s: %s%s%s (HTTP %ld%s%s)", call->method, call->bucket,
-                      error->code, error->message[0] != '\0' ? ": " : "", error->message,
-                      response->status, request_id != NULL ? ", request " : "",
-                      request_id != NULL ? request_id : "");
-    *ret_verdict = v;
-}
-
 /* True when another try at once makes sense: once for the clock and once for the credentials. */
 static bool repair(struct s3_call *call, const struct aws_verdict *v, bool is_clock_changed)
 {
@@ -249,7 +180,7 @@ static void on_response(void *ctx, const struct http_response *response)
     bool is_clock_changed = false;
 
     call->http_call = NULL;
-    judge(call, response, &error, &v, &err);
+    s3_judge(call->method, call->bucket, response, &error, &v, &err);
     if (response->err == NULL && v.code != ERR_PROTOCOL)
         is_clock_changed = learn_clock(call->s3, response, v.may_be_clock);
     if (v.code != 0) {
@@ -375,7 +306,7 @@ static void on_region_answer(void *ctx, const struct http_response *response)
 
     call->http_call = NULL;
     call->was_answered = call->was_answered || response->err == NULL;
-    if (response->err == NULL && region == NULL && is_from_s3(response))
+    if (response->err == NULL && region == NULL && s3_is_from_s3(response))
         (void)learn_clock(call->s3, response, response->status == 403);
     if (region != NULL && s3_is_region(region)) {
         log_debug("S3 bucket %s is in %s", call->bucket, region);
@@ -589,7 +520,7 @@ int s3_list(struct s3 *s3, const struct s3_list_request *request, s3_list_fn don
                                     .query = query.data,
                                     .max_response_bytes = S3_MAX_XML_BYTES};
     r = s3_start(s3, &list, on_list, NULL, &call, err);
-    if (r < 0)
+    if (r < 0 || call == NULL)
         return r;
     call->ctx = call;
     call->list_ctx = ctx;
@@ -597,32 +528,4 @@ int s3_list(struct s3 *s3, const struct s3_list_request *request, s3_list_fn don
     if (ret_call != NULL)
         *ret_call = call;
     return 0;
-}
-
-bool s3_is_permanent(const struct s3_result *result)
-{
-    /* Refusals of the permission kind; credentials that may be replaced are not among them. */
-    static const char *const denied[] = {"AccessDenied",    "AllAccessDisabled", "AccountProblem",
-                                         "NotSignedUp",     "Forbidden",         "OptInRequired",
-                                         "MethodNotAllowed"};
-    /* What went wrong on the way, though S3 says it with a 4xx. */
-    static const char *const again[] = {"BadDigest",        "XAmzContentSHA256Mismatch",
-                                        "InvalidDigest",    "IncompleteBody",
-                                        "NoSuchUpload",     "InvalidPart",
-                                        "RequestTimeout",   "OperationAborted",
-                                        "InvalidPartOrder", "RestoreAlreadyInProgress"};
-    size_t i;
-
-    if (result->err == NULL)
-        return false;
-    for (i = 0; i < ARRAY_LEN(denied); i++) {
-        if (str_eq(result->error_code, denied[i]))
-            return true;
-    }
-    for (i = 0; i < ARRAY_LEN(again); i++) {
-        if (str_eq(result->error_code, again[i]))
-            return false;
-    }
-    return result->err->code == ERR_REFUSED || result->err->code == ERR_INVALID ||
-           result->err->code == ERR_LIMIT;
 }

@@ -2,6 +2,7 @@
 #ifndef SSMD_TRANSPORT_S3_INTERNAL_H
 #define SSMD_TRANSPORT_S3_INTERNAL_H
 
+#include "transport/aws_classify.h"
 #include "transport/s3.h"
 #include "transport/s3_put.h"
 
@@ -25,6 +26,12 @@ struct s3 {
     struct s3_call *calls; /* owned; doubly linked */
     struct s3_put *puts;   /* owned; doubly linked */
 };
+
+/* s3_judge.c: what came of one try, in one line. */
+void s3_judge(const char *method, const char *bucket, const struct http_response *response,
+              struct s3_error *error, struct aws_verdict *ret_verdict, struct err *err);
+/* Not of a proxy or a login page in between, as far as can be told. */
+bool s3_is_from_s3(const struct http_response *response);
 
 /* s3_region.c. NULL: not known. Borrowed until the next call of s3_remember_region(). */
 const char *s3_known_region(struct s3 *s3, const char *bucket);

@@ -198,6 +198,8 @@ static int list_end(void *ctx, const char *path, const char *text, struct err *e
     else if (str_eq(path, "/ListBucketResult/NextContinuationToken") ||
              str_eq(path, "/ListBucketResult/NextMarker"))
         return keep_text(&l->list.next, text, err);
+    else if (o == NULL) /* its begin added one: nothing of an object has come yet */
+        return 0;
     else if (str_eq(path, "/ListBucketResult/Contents/Key") ||
              str_eq(path, "/ListBucketResult/CommonPrefixes/Prefix"))
         return keep_text(&o->key, text, err);

@@ -1,5 +1,5 @@
-/* Log events from whatever a script wrote: every byte is used up in some batch, no event is empty or
- * too large, and the events are JSON. The first byte says how the bytes end. */
+/* Log events from whatever a script wrote: every byte is used up in some batch, no event is empty
+ * or too large, and the events are JSON. The first byte says how the bytes end. */
 #include <stdlib.h>
 #include <string.h>
 

@@ -16,10 +16,6 @@ import re
 import outputs
 from harness import FIXTURES, INSTANCE, Suite, check, document, equal, wait_for, web
 
-# Cases whose subject this version does not have.
-LATER = {
-}
-
 NO_DIRECTORY = "failed to run commands: working directory /nonexistent/dir: No such file or directory"
 NOT_BEGUN = "Step step1 was cancelled before it began."
 
@@ -257,8 +253,7 @@ for file in sorted(glob.glob(os.path.join(FIXTURES, "conformance", "*.json"))):
     NAME = os.path.basename(file)[:-len(".json")]
     for CHANNEL in ("mds", "mgs") if "mgs" in load(NAME)["expect"] else ("mds",):
         suite.add(NAME + (" over the control channel" if CHANNEL == "mgs" else "") +
-                  (f": differs, {DIFFERENCES[NAME][0]}" if NAME in DIFFERENCES else ""), run, NAME, CHANNEL,
-                  skip=f"{LATER[NAME]} belongs to a later version" if NAME in LATER else None)
+                  (f": differs, {DIFFERENCES[NAME][0]}" if NAME in DIFFERENCES else ""), run, NAME, CHANNEL)
 
 if __name__ == "__main__":
     raise SystemExit(suite.main())

@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 """Output on its way to S3 and CloudWatch Logs: where it goes, what waits for it, what a kill, a reboot or an absent
 network does to it, and how much memory it takes."""
+import os
 import re
 import sys
 
@@ -122,6 +123,27 @@ def a_refusal_is_journaled_and_changes_no_status(world):
     agent.hub.fault(kind="error", operation="CreateLogGroup", status=400, code="AccessDeniedException")
     message = agent.hub.send(document("echo out"), **log_output())
     equal("documentStatus", agent.wait_done(message).terminal[-1]["Body"]["documentStatus"], "Success")
+
+
+@suite.case
+def removes_what_is_elsewhere_when_asked_to(world):
+    agent = make_agent(world)
+    agent.config["Ssm"]["PluginLocalOutputCleanup"] = "after-upload"
+    agent.write_config()
+    agent.start()
+    message = agent.hub.send(document("echo one", "echo two"), **s3_output())
+    record = agent.wait_done(message)
+    equal("outputs in replies", [record.results[s]["standardOutput"] for s in ("step1", "step2")], ["one\n", "two\n"])
+    directory = os.path.join(agent.jobs_dir, command_of(message))
+    wait_for("the files to go", lambda: not [f for _, _, files in os.walk(directory) for f in files
+                                             if f in ("stdout", "stderr")])
+    equal("objects", objects(agent.hub, message), {
+        "awsrunShellScript/step1/stdout": b"one\n", "awsrunShellScript/step2/stdout": b"two\n"})
+    kept = agent.hub.send(document("echo kept"), OutputS3BucketName="nowhere")
+    agent.wait_done(kept)
+    wait_for("its upload to have failed", lambda: "failed" in uploads(agent).values())
+    check(os.path.getsize(os.path.join(agent.jobs_dir, command_of(kept), "0.1", "stdout")) == 5,
+          "the output of an upload that failed was removed")
 
 
 @suite.case

@@ -83,6 +83,30 @@ START_TEST(jobs_that_are_too_old_go_and_the_ledger_stays)
 }
 END_TEST
 
+START_TEST(a_job_stays_while_its_output_is_on_its_way)
+{
+    struct journal_retention r = {.old_upto = INT64_MAX};
+    struct removed removed;
+    struct fsm_instance upload;
+    struct world w;
+
+    world_init(&w, _i);
+    job_run(&w, "with", 1);
+    job_run(&w, "with-more", 1);
+    job_make(&w, "upload.with.0", 1, &upload);
+    prune(&w, &r, 0, w.now + 5000, &removed);
+    ck_assert_uint_eq(removed.n, 1);
+    ck_assert_str_eq(removed.ids[0], "with-more");
+    job_work(&w, &upload);
+    job_report(&w, &upload);
+    prune(&w, &r, 0, w.now + 5000, &removed);
+    ck_assert_uint_eq(removed.n, 2);
+    assert_sound(&w);
+    fsm_instance_done(&upload);
+    world_done(&w);
+}
+END_TEST
+
 /* It ends before what it is part of, so it is the older one. */
 START_TEST(a_nested_document_goes_after_what_it_is_part_of)
 {
@@ -320,6 +344,7 @@ int main(void)
     BOTH(t, jobs_that_are_too_old_go_and_the_ledger_stays);
     BOTH(t, without_limits_nothing_goes);
     BOTH(t, a_nested_document_goes_after_what_it_is_part_of);
+    BOTH(t, a_job_stays_while_its_output_is_on_its_way);
     BOTH(t, open_jobs_and_owed_replies_never_go);
     tcase_add_test(t, an_ended_job_that_still_owes_a_reply_stays);
     BOTH(t, by_size_the_oldest_go_first_until_it_fits);
