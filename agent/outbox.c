@@ -272,6 +272,20 @@ struct sending {
     bool is_other_way; /* not by the channel that its message came by */
 };
 
+/* The line is looked at then at the latest. Who failed to even begin has nobody else to call it. */
+static void wake_line_at(struct engine *e, int64_t at_us)
+{
+    int64_t now = clock_monotonic_us();
+    uint64_t delay_ms = at_us > now ? (uint64_t)(at_us - now) / 1000 + 1 : 1;
+
+    if (e->is_stopping || e->is_suspended ||
+        (uv_is_active((uv_handle_t *)&e->retry_timer) &&
+         uv_timer_get_due_in(&e->retry_timer) <= delay_ms))
+        return;
+    uv_update_time(e->loop);
+    (void)uv_timer_start(&e->retry_timer, e->retry_timer.timer_cb, delay_ms, 0);
+}
+
 static void try_later(struct engine *e, struct job *job, enum lane_number n, const struct err *err)
 {
     struct lane *lane = &job->lanes[n];
@@ -286,6 +300,7 @@ static void try_later(struct engine *e, struct job *job, enum lane_number n, con
                     err->text);
     engine_note_error(e, err);
     wait_in_line(e, job);
+    wake_line_at(e, lane->retry_at_us);
 }
 
 /* Taken, or refused for good when err is not NULL. */
