@@ -129,7 +129,7 @@ class Run:
         promised = {row["reply_id"] for row in agent.query("SELECT reply_id FROM outbox")}
         for message_id in self.messages:
             record = self.record(message_id)
-            answered = [event["Kind"] for event in record.events if event["Kind"] != "delivered"]
+            answered = [event["Kind"] for event in record.events if event["Kind"] not in ("delivered", "agent_job")]
             if answered and message_id not in known:
                 self.crimes.append(Crime("early", f"{message_id} has got {answered}, the journal does not know it"))
             for reply in record.terminal:
@@ -194,7 +194,7 @@ class Run:
         self.world = World()
         try:
             self.job = str(uuid.uuid4())
-            self.hub = self.world.hub("--log", "error")
+            self.hub = self.world.hub("--log", "error", control=self.scenario.is_control)
             self.agent = self.world.agent(self.hub, **self.scenario.settings_for(self))
             self.scenario.begin(self)
             self.start()
@@ -222,7 +222,8 @@ class Run:
             last = [r for r in record.terminal if r["Status"] != "SuccessAndReboot"]
             self.expect("statuses", "terminal replies", len(last), 1)
             self.expect("result", "status", sorted({r["Status"] for r in last}), [want.status])
-            self.expect("result", "acknowledged", bool(record.of_kind("ack")), want.acknowledged)
+            self.expect("result", "acknowledged",
+                        bool(record.of_kind("ack") + record.of_kind("agent_job_ack")), want.acknowledged)
             results = record.results
             self.expect("result", "steps with results", len(results), len(want.steps))
             for n, told in enumerate(want.steps, 1):

@@ -34,6 +34,7 @@ class Scenario:
     want = None
     lives = 1     # lives without a death that are worth dying in: 2 where the document reboots
     power = False  # a death takes the machine with it
+    is_control = False  # messages come by the control channel, not by ec2messages
 
     def settings_for(self, run):
         return dict(self.settings)
@@ -228,6 +229,34 @@ class Late(OneStep):
         super().begin(run)
 
 
+class Control(OneStep):
+    """Over the control channel."""
+
+    name = "control channel, one step"
+    is_control = True
+
+
+class ControlLate(Control):
+    """The service loses the first acknowledgement of the job, and its own of the first replies."""
+
+    name = "control channel, acknowledgements lost"
+
+    def begin(self, run):
+        run.hub.fault(kind="forget", operation="agent_job_ack")
+        run.hub.fault(kind="reset", operation="agent_job_reply", times=2)
+        super().begin(run)
+
+    def tick(self, run):
+        if run.record().replies and not run.record().of_kind("agent_job_ack"):
+            run.hub.redeliver(run.message)  # what the service would do after its time
+
+
+class ControlRejected(Rejected):
+    name = "control channel, document refused"
+    is_control = True
+    want = Want("Failed", acknowledged=True)
+
+
 class Local(Scenario):
     """A document that a person runs here, through ssmd's socket. Who gets no answer looks whether it is there."""
 
@@ -375,5 +404,5 @@ class RunnerKilled(Scenario):
 
 SCENARIOS = [OneStep(), StillRunning(), ThreeSteps(), Reboot(), NestedReboot(), Cancelled(), SlowRunner(),
              CancelledBeforeRunner(), TimedOut(), QueuedCancelled(), Rejected(),
-             Unhandled(), Again(), Late(), Local(), PowerOneStep(), PowerThreeSteps(), PowerLongStep()]
+             Unhandled(), Again(), Late(), Control(), ControlLate(), ControlRejected(), Local(), PowerOneStep(), PowerThreeSteps(), PowerLongStep()]
 RUNNER_SCENARIO = RunnerKilled()
