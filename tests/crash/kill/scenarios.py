@@ -21,7 +21,7 @@ class Want:
     def __init__(self, status, *steps, acknowledged=True):
         self.status = status
         self.steps = steps
-        self.acknowledged = acknowledged
+        self.acknowledged = acknowledged  # None: it may or may not be; a terminal reply is the end of it
 
 
 class Scenario:
@@ -235,11 +235,16 @@ class Control(OneStep):
     name = "control channel, one step"
     is_control = True
 
+    def begin(self, run):
+        run.hub.fault(kind="error", operation="GetMessages", times=1000000)  # or it may come by that way first
+        super().begin(run)
+
 
 class ControlLate(Control):
     """The service loses the first acknowledgement of the job, and its own of the first replies."""
 
     name = "control channel, acknowledgements lost"
+    want = Want(OneStep.want.status, *OneStep.want.steps, acknowledged=None)
 
     def begin(self, run):
         run.hub.fault(kind="forget", operation="agent_job_ack")
@@ -254,7 +259,11 @@ class ControlLate(Control):
 class ControlRejected(Rejected):
     name = "control channel, document refused"
     is_control = True
-    want = Want("Failed", acknowledged=True)
+    want = Want("Failed", acknowledged=None)
+
+    def begin(self, run):
+        run.hub.fault(kind="error", operation="GetMessages", times=1000000)
+        super().begin(run)
 
 
 class Local(Scenario):
