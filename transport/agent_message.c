@@ -104,8 +104,14 @@ int agent_message_write(const struct agent_message *m, struct buf *b, struct err
     return buf_error(b, m->type, err);
 }
 
-/* NULs at both ends, then white space at both ends, do not belong to it. */
-static void read_type(const unsigned char *at, char ret_type[AGENT_MESSAGE_TYPE_MAX + 1])
+static bool is_blank(char c)
+{
+    return c != '\0' && strchr(" \t\r\n\v\f", c) != NULL;
+}
+
+/* NULs at both ends, then white space at both ends, do not belong to it. False: one is left inside,
+ * so that it would be two names. */
+static bool read_type(const unsigned char *at, char ret_type[AGENT_MESSAGE_TYPE_MAX + 1])
 {
     const char *from = (const char *)at, *to = from + AGENT_MESSAGE_TYPE_MAX;
 
@@ -113,12 +119,13 @@ static void read_type(const unsigned char *at, char ret_type[AGENT_MESSAGE_TYPE_
         from++;
     while (to > from && to[-1] == '\0')
         to--;
-    while (from < to && strchr(" \t\r\n\v\f", *from) != NULL)
+    while (from < to && is_blank(*from))
         from++;
-    while (to > from && strchr(" \t\r\n\v\f", to[-1]) != NULL)
+    while (to > from && is_blank(to[-1]))
         to--;
     memcpy(ret_type, from, (size_t)(to - from));
     ret_type[to - from] = '\0';
+    return memchr(from, '\0', (size_t)(to - from)) == NULL;
 }
 
 /* These two carry nothing that is needed, and may come with an empty header. */
@@ -156,7 +163,8 @@ int agent_message_read(const void *bytes, size_t n, struct agent_message *ret_me
         return err_set(err, ERR_PROTOCOL, "message of %zu bytes: its header alone has %u", n,
                        AGENT_MESSAGE_HEADER_BYTES);
     header = get(at, 4);
-    read_type(at + AT_TYPE, m.type);
+    if (!read_type(at + AT_TYPE, m.type))
+        return err_set(err, ERR_PROTOCOL, "message of type \"%s\" and more after a NUL", m.type);
     m.schema_version = (uint32_t)get(at + AT_SCHEMA, 4);
     m.created_unix_ms = get(at + AT_CREATED, 8);
     m.sequence = (int64_t)get(at + AT_SEQUENCE, 8);

@@ -334,6 +334,12 @@ static int configure(struct http_call *call, const struct http_request *request,
     } else {
         (void)curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)timeout_ms);
     }
+#if LIBCURL_VERSION_NUM >= 0x075700
+    /* A call that is given up while its name is still being resolved must not wait for the thread
+     * that resolves it: with a name server that does not answer, that stops the loop for half a
+     * minute. The thread ends by itself. */
+    (void)curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L);
+#endif
     if (call->is_connection) {
         (void)curl_easy_setopt(easy, CURLOPT_CONNECT_ONLY, 1L);
         (void)curl_easy_setopt(easy, CURLOPT_HTTPPROXYTUNNEL, 1L); /* also for http:// */

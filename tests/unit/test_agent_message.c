@@ -99,6 +99,7 @@ static const struct {
     {"a date beyond counting", 40, 8, "ffffffffffffffff", 0, "date"},
     {"a type of blanks", 4, 20, "2020202020202020202020202020202020202020", 0, "type"},
     {"a type of NULs and blanks", 4, 20, "0000202020202020202020202020202020202020", 0, "type"},
+    {"a NUL inside its type", 10, 1, "00", 0, "NUL"},
     {"119 bytes", 0, 0, "", 119, "119"},
     {"64 bytes", 0, 0, "", 64, "64"},
     {"3 bytes", 0, 0, "", 3, "3 bytes"},
