@@ -89,7 +89,11 @@ static void describe_channel(struct buf *b, const cJSON *channel)
 
     if (channel == NULL)
         return;
-    add_part(b, text_of(channel, "name"), is_connected ? ": connected" : ": not connected");
+    add_part(b, text_of(channel, "name"),
+             cJSON_IsTrue(json_get_exact(channel, "is_paused"))   ? ": not polled now"
+             : is_connected                                       ? ": connected"
+             : cJSON_IsTrue(json_get_exact(channel, "is_denied")) ? ": denied"
+                                                                  : ": not connected");
     text_time(number_of(channel, "last_success_unix_ms"), now, at);
     add_part(b, "last answer ", str_eq(at, "-") ? "never" : at);
     if (failures > 0)
@@ -98,6 +102,22 @@ static void describe_channel(struct buf *b, const cJSON *channel)
     if (!is_connected && number_of(channel, "next_try_unix_ms") != 0) {
         text_time(number_of(channel, "next_try_unix_ms"), now, at);
         add_part(b, "next try ", at);
+    }
+}
+
+/* The channel that is not in use: why not, or that it stands by. */
+static void put_other_channels(FILE *f, const cJSON *status, struct buf *b)
+{
+    const char *used = text_of(json_get_exact(status, "channel"), "name");
+    const cJSON *channel;
+
+    cJSON_ArrayForEach(channel, json_get_exact(status, "channels"))
+    {
+        if (str_eq(text_of(channel, "name"), used))
+            continue;
+        buf_clear(b);
+        describe_channel(b, channel);
+        put_fact(f, "besides", b);
     }
 }
 
@@ -195,6 +215,7 @@ void status_live_print_facts(const cJSON *status, FILE *f)
     buf_clear(&b);
     describe_channel(&b, json_get_exact(status, "channel"));
     put_fact(f, "channel", &b);
+    put_other_channels(f, status, &b);
     buf_clear(&b);
     describe_health(&b, json_get_exact(status, "health"));
     put_fact(f, "health", &b);

@@ -20,7 +20,8 @@
 #define DEFAULT_BACKOFF_FIRST_MS 10000
 #define DEFAULT_BACKOFF_CAP_MS (INT64_C(5) * 60 * 1000)
 #define DEFAULT_LOST_PAUSE_MS 2500
-#define SHORT_LIFE_MS 10000 /* a channel lost sooner counts as a failure: no tight circle */
+#define SHORT_LIFE_MS                                                                              \
+    INT64_C(10000) /* a channel lost sooner counts as a failure: no tight circle */
 #define PONG_AFTER_CHANGE_MS 10000
 #define MAX_MESSAGE_BYTES (4u << 20)
 #define MAX_PENDING_BYTES (4u << 20)

@@ -57,9 +57,13 @@ static int tell(struct engine_world *w, const char *what, const char *message_id
 static int on_reply(struct link *l, const struct link_reply *r, link_done_fn done, void *ctx,
                     struct err *err)
 {
-    (void)err;
-    return tell(container_of(l, struct engine_world, link), "reply", r->message_id, r->reply_id,
-                r->payload, done, ctx);
+    struct engine_world *w = container_of(l, struct engine_world, link);
+
+    if (w->n_unbegun > 0) {
+        w->n_unbegun--;
+        return err_set(err, ERR_NETWORK, "the channel is not open");
+    }
+    return tell(w, "reply", r->message_id, r->reply_id, r->payload, done, ctx);
 }
 
 static int on_acknowledge(struct link *l, const char *message_id, enum link_verdict verdict,

@@ -36,6 +36,7 @@ struct engine_world {
     } waiting[ENGINE_WORLD_MAX];
     size_t n_waiting, n_rejected; /* acknowledgements that say so */
     bool is_open;                  /* as the engine last said */
+    unsigned n_unbegun;            /* replies that cannot even be begun, from now on */
     struct err answer;             /* what the service says to the next calls; code 0: taken */
     struct err acknowledge_answer; /* the same for acknowledgements, where they differ */
     const char *vfs;               /* for the journal, or NULL */

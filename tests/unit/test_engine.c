@@ -239,6 +239,17 @@ START_TEST(a_cancel_of_a_step_whose_directory_was_removed_kills_it_and_says_what
 }
 END_TEST
 
+START_TEST(an_answer_that_could_not_even_be_begun_is_tried_again)
+{
+    w.n_unbegun = 3;
+    (void)engine_world_send(&w, 1, 1, marking("exit 0"));
+    engine_world_until(&w, has_ended);
+    ck_assert_uint_eq(w.n_unbegun, 0);
+    ck_assert_uint_eq(engine_world_count(&w, "reply", "Success"), 1);
+    ck_assert_uint_eq(n_lines(engine_world_file(&w, "mark")), 1);
+}
+END_TEST
+
 START_TEST(a_command_that_was_not_begun_before_a_loss_of_power_is_run)
 {
     struct err err;
@@ -566,6 +577,7 @@ int main(void)
     tcase_add_loop_test(t, a_message_that_cannot_be_journaled_is_failed_when_it_comes_again, 0, 2);
     tcase_add_loop_test(t, a_message_id_of_any_length_is_kept_and_answered, 0, 5);
     tcase_add_test(t, a_reply_that_is_not_taken_is_sent_again_with_its_id);
+    tcase_add_test(t, an_answer_that_could_not_even_be_begun_is_tried_again);
     tcase_add_test(t, a_reply_that_is_refused_for_good_ends_the_command);
     tcase_add_test(t, nothing_is_started_while_a_reboot_is_awaited);
     tcase_add_test(t, a_cancel_order_is_answered_and_stops_its_command);
