@@ -432,6 +432,7 @@ int control_new(const struct control_options *o, struct control **ret_control, s
                                    .instance_id = o->config->instance_id,
                                    .agent_version = o->config->agent_version,
                                    .platform_type = "linux",
+                                   .token_timeout_ms = o->config->mgs_stop_timeout_ms,
                                    .backoff_cap_ms = o->config->backoff_cap_seconds * 1000,
                                    .changed = on_changed,
                                    .received = on_received,

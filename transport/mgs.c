@@ -36,7 +36,7 @@ struct mgs {
     struct ws *ws;
     struct secret token; /* between its answer and the first message */
     struct backoff backoff;
-    int64_t lost_pause_ms, ping_ms, pong_timeout_ms;
+    int64_t token_timeout_ms, lost_pause_ms, ping_ms, pong_timeout_ms;
     int64_t opened_us; /* monotonic */
     bool is_closing;
     struct mgs_state state;
@@ -254,7 +254,7 @@ static void try_open(struct mgs *m)
                                         .path = m->path,
                                         .body = body,
                                         .body_len = (size_t)n,
-                                        .timeout_ms = TOKEN_TIMEOUT_MS},
+                                        .timeout_ms = m->token_timeout_ms},
                   on_token, m, &m->call, &err) < 0)
         fail(m, &err, false);
 }
@@ -285,6 +285,7 @@ int mgs_new(uv_loop_t *loop, const struct mgs_options *o, struct mgs **ret_mgs, 
     m->http = o->http;
     m->backoff.first_ms = o->backoff_first_ms > 0 ? o->backoff_first_ms : DEFAULT_BACKOFF_FIRST_MS;
     m->backoff.cap_ms = o->backoff_cap_ms > 0 ? o->backoff_cap_ms : DEFAULT_BACKOFF_CAP_MS;
+    m->token_timeout_ms = o->token_timeout_ms > 0 ? o->token_timeout_ms : TOKEN_TIMEOUT_MS;
     m->lost_pause_ms = o->lost_pause_ms > 0 ? o->lost_pause_ms : DEFAULT_LOST_PAUSE_MS;
     m->ping_ms = o->ping_ms;
     m->pong_timeout_ms = o->pong_timeout_ms;

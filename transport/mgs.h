@@ -33,6 +33,7 @@ struct mgs_options {
     const char *platform_type;        /* linux */
     int64_t backoff_first_ms;         /* 0: 10 s: the first wait is 5 to 10 s */
     int64_t backoff_cap_ms;           /* 0: 5 min */
+    int64_t token_timeout_ms;         /* of CreateControlChannel; 0: 15 s */
     int64_t lost_pause_ms;            /* most of the pause after a loss; 0: 2.5 s */
     int64_t ping_ms, pong_timeout_ms; /* of the websocket; 0: its own */
 
