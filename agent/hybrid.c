@@ -188,7 +188,6 @@ int hybrid_new(const struct hybrid_options *o, struct hybrid **ret_hybrid,
         .aws = o->aws, .instance_id = g->node_id, .check = check, .came = came};
     struct hybrid *h = calloc(1, sizeof(*h));
     struct fingerprint f;
-    int r;
 
     if (h == NULL)
         return err_set(err, ERR_NOMEM, "hybrid node: out of memory");
@@ -198,9 +197,8 @@ int hybrid_new(const struct hybrid_options *o, struct hybrid **ret_hybrid,
     ro.fingerprint = f.uuid;
     (void)str_copy(h->share_profile, sizeof(h->share_profile),
                    o->config->share_profile[0] != '\0' ? o->config->share_profile : "default");
-    if ((r = vault_read_fingerprint(v, &f, err)) < 0 ||
-        (r = vault_read_key(v, g->key_id, &ro.key, err)) < 0 ||
-        (r = role_token_new(o->loop, &ro, &h->provider, err)) < 0) {
+    if (vault_read_fingerprint(v, &f, err) < 0 || vault_read_key(v, g->key_id, &ro.key, err) < 0 ||
+        role_token_new(o->loop, &ro, &h->provider, err) < 0) {
         free(h);
         return err_wrap(err, "registration of %s", g->node_id);
     }

@@ -16,6 +16,7 @@
 
 #include "agent/clock_watch.h"
 #include "agent/ctl_server.h"
+#include "agent/doctor.h"
 #include "agent/engine.h"
 #include "agent/node.h"
 #include "agent/register_cli.h"
@@ -31,6 +32,7 @@ static const char usage[] =
     "usage: ssmd [--root DIR] [--config FILE] [--log LEVELS]\n"
     "       ssmd --check-config [--root DIR] [--config FILE]\n"
     "       ssmd register [option ...]      (see: ssmd register --help)\n"
+    "       ssmd doctor [--root DIR] [--config FILE] [--json]\n"
     "       ssmd --version | --help\n"
     "\n"
     "An AWS Systems Manager agent. It runs in the foreground and logs to standard error.\n"
@@ -430,6 +432,8 @@ int main(int argc, char **argv)
     bool is_done;
     int r;
 
+    if (doctor_is_meant(argc, argv))
+        return doctor_main(argc, argv);
     if (register_cli_is_meant(argc, argv))
         return register_cli_main(argc, argv);
     r = parse_options(argc, argv, &o, &is_done);

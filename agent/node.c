@@ -20,7 +20,7 @@
 #define FIRST_PAUSE_MS 1000
 #define MAX_PAUSE_MS 20000
 #define N_KINDS 4
-#define EC2_REGISTER_FIRST_MS 15000
+#define EC2_REGISTER_FIRST_MS INT64_C(30000) /* halved at random */
 #define EC2_REGISTER_CAP_MS (INT64_C(65536) * 1000)
 
 struct node_finder {
@@ -148,10 +148,13 @@ static int try_hybrid(struct node_finder *f, struct err *err)
 {
     const struct config *c = f->o.config;
     struct hybrid_options ho = {.loop = f->o.loop, .config = c, .registrar = f->o.registrar};
-    const struct registration *g = registrar_current(f->o.registrar, VAULT_HYBRID);
-    struct credentials_provider *p;
+    const struct registration *g =
+        f->o.registrar != NULL ? registrar_current(f->o.registrar, VAULT_HYBRID) : NULL;
+    struct credentials_provider *p = NULL;
     int r;
 
+    if (f->o.registrar == NULL)
+        return err_set(err, ERR_NOT_FOUND, "not registered (see: ssmd register --help)");
     if (g == NULL) {
         r = registrar_import(f->o.registrar, VAULT_HYBRID, err);
         if (r == ERR_NOT_FOUND)
@@ -203,7 +206,8 @@ static const struct {
 static const struct rsa_key *instance_key(void *ctx)
 {
     struct node_finder *f = ctx;
-    const struct registration *g = registrar_current(f->o.registrar, VAULT_EC2);
+    const struct registration *g =
+        f->o.registrar != NULL ? registrar_current(f->o.registrar, VAULT_EC2) : NULL;
     struct err err;
 
     if (g == NULL || !str_eq(g->node_id, f->node.instance_id))
@@ -268,7 +272,7 @@ static int be_instance(struct node_finder *f, struct err *err)
                                        .agent_version = f->o.config->agent_version,
                                        .key = instance_key,
                                        .ctx = f};
-    struct credentials_provider *p;
+    struct credentials_provider *p = NULL;
     int r = make_aws(f, err);
 
     if (r == 0)
@@ -364,7 +368,7 @@ static int try_instance(struct node_finder *f, struct err *err)
 static void on_container(void *ctx, const struct container_task *task, const struct err *err)
 {
     struct node_finder *f = ctx;
-    struct credentials_provider *p;
+    struct credentials_provider *p = NULL;
     struct err why = {0};
     int r;
 
@@ -418,7 +422,7 @@ static int default_chain(struct node_finder *f, struct credentials_provider **re
 static int try_custom(struct node_finder *f, struct err *err)
 {
     const struct config *c = f->o.config;
-    struct credentials_provider *p;
+    struct credentials_provider *p = NULL;
     int r = config_check_identity(c, err);
 
     if (r < 0)
@@ -544,7 +548,7 @@ int node_finder_new(const struct node_finder_options *o, struct node_finder **re
     f->o = *o;
     f->backoff = (struct backoff){.first_ms = FIRST_PAUSE_MS, .cap_ms = MAX_PAUSE_MS};
     f->enrol_backoff =
-        (struct backoff){.first_ms = 2 * EC2_REGISTER_FIRST_MS, .cap_ms = EC2_REGISTER_CAP_MS};
+        (struct backoff){.first_ms = EC2_REGISTER_FIRST_MS, .cap_ms = EC2_REGISTER_CAP_MS};
     r = http_new(o->loop, &ho, &f->http, err);
     if (r < 0) {
         free(f);

@@ -27,9 +27,11 @@ struct node {
 
 struct node_finder_options {
     uv_loop_t *loop;
-    const struct config *config;  /* borrowed */
-    const struct paths *paths;    /* borrowed */
-    struct registrar *registrar;  /* borrowed; closed before the finder, whose client it uses */
+    const struct config *config; /* borrowed */
+    const struct paths *paths;   /* borrowed */
+    /* Borrowed; closed before the finder, whose client it uses. NULL: registrations are not looked
+     * at. */
+    struct registrar *registrar;
     const struct env_source *env; /* NULL: the process's; borrowed */
     bool is_once;                 /* one walk, then `found` or `failed`: for `doctor` */
     /* Once, from the loop or from inside node_finder_start(). `node` lives as long as the finder.

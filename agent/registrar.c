@@ -451,7 +451,6 @@ int registrar_new(const struct registrar_options *o, struct registrar **ret_regi
 {
     struct registrar *r = calloc(1, sizeof(*r));
     AUTO(close_fd) int state_fd = -1;
-    int k;
 
     if (r == NULL)
         return err_set(err, ERR_NOMEM, "registration: out of memory");
@@ -463,9 +462,9 @@ int registrar_new(const struct registrar_options *o, struct registrar **ret_regi
     r->ids_ctx = o->ctx;
     r->vault.dirfd = -1;
     (void)str_copy(r->boot_id, sizeof(r->boot_id), o->boot_id);
-    if ((k = fs_make_path(o->paths->state_dir, &state_fd, err)) < 0 ||
-        (k = vault_open(state_fd, true, &r->vault, err)) < 0 || (k = load(r, err)) < 0 ||
-        (k = adopt_vault(r, VAULT_HYBRID, err)) < 0 || (k = adopt_vault(r, VAULT_EC2, err)) < 0) {
+    if (fs_make_path(o->paths->state_dir, &state_fd, err) < 0 ||
+        vault_open(state_fd, true, &r->vault, err) < 0 || load(r, err) < 0 ||
+        adopt_vault(r, VAULT_HYBRID, err) < 0 || adopt_vault(r, VAULT_EC2, err) < 0) {
         registrar_close(r);
         return err_wrap(err, "registration");
     }

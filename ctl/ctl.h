@@ -86,6 +86,7 @@ int ctl_run_audit_export(struct ctl *c, struct err *err);
 int ctl_run_config_check(struct ctl *c, struct err *err);
 int ctl_run_config_keys(struct ctl *c, struct err *err);
 int ctl_run_node(struct ctl *c, struct err *err);
+int ctl_run_doctor(struct ctl *c, struct err *err);
 int ctl_run_fsm(struct ctl *c, struct err *err);
 int ctl_run_help(struct ctl *c, struct err *err);
 int ctl_run_version(struct ctl *c, struct err *err);

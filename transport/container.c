@@ -14,11 +14,11 @@
 #include "transport/credentials_json.h"
 
 #define RELATIVE_BASE "http://169.254.170.2"
-#define TIMEOUT_MS 2000
+#define TIMEOUT_MS INT64_C(2000)
 #define TRIES 4
 #define PAUSE_MS 1000
 #define MAX_BYTES (256u << 10)
-#define EARLY_MS (5 * 60 * 1000)
+#define EARLY_MS (INT64_C(5) * 60 * 1000)
 #define MAX_TOKEN_BYTES 8192u
 
 /* ---- documents ---- */
@@ -304,7 +304,7 @@ static int start(struct role *role, struct err *err)
                                    .url = url,
                                    .headers = headers,
                                    .n_headers = 1,
-                                   .timeout_ms = TIMEOUT_MS * 2,
+                                   .timeout_ms = TIMEOUT_MS,
                                    .max_response_bytes = MAX_BYTES,
                                    .is_direct = true};
     int r, n = full != NULL ? snprintf(url, sizeof(url), "%s", full)

@@ -9,8 +9,8 @@
 
 #define PROFILE_PATH "/latest/meta-data/iam/security-credentials/"
 #define IDENTITY_PATH "/latest/meta-data/identity-credentials/ec2/security-credentials/ec2-instance"
-#define AGAIN_AFTER_MS (30 * 60 * 1000) /* the profile may be changed at any time */
-#define EARLY_MS (5 * 60 * 1000)
+#define AGAIN_AFTER_MS (INT64_C(30) * 60 * 1000) /* the profile may be changed at any time */
+#define EARLY_MS (INT64_C(5) * 60 * 1000)
 
 /* ---- one document, or the list and then the document ---- */
 

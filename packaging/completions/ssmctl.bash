@@ -65,7 +65,7 @@ _ssmctl() {
     fi
 
     case $verb in
-    '') _ssmctl_words 'status jobs show logs cancel run audit config node fsm help version' ;;
+    '') _ssmctl_words 'status jobs show logs cancel run audit config node doctor fsm help version' ;;
     show | logs) [[ -n $second ]] || _ssmctl_words "$(_ssmctl_jobs --all)" ;;
     cancel) [[ -n $second ]] || _ssmctl_words "$(_ssmctl_jobs)" ;;
     run) mapfile -t COMPREPLY < <(compgen -f -- "$cur") ;;
@@ -80,7 +80,7 @@ _ssmctl() {
     fsm) [[ -n $second ]] || _ssmctl_words "$(ssmctl fsm 2>/dev/null)" ;;
     help)
         case $second in
-        '') _ssmctl_words 'status jobs show logs cancel run audit config node fsm help version' ;;
+        '') _ssmctl_words 'status jobs show logs cancel run audit config node doctor fsm help version' ;;
         audit) _ssmctl_words 'verify export' ;;
         config) _ssmctl_words 'check keys' ;;
         esac

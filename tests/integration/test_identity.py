@@ -400,6 +400,52 @@ def a_container_is_known_by_its_task(world):
           "secret-of-the-task")
 
 
+# ---- doctor ----
+
+def doctor(agent, *words, **environment):
+    env = {**os.environ, **STARTER, **agent.environment, **environment}
+    done = subprocess.run([program("ctl", "ssmctl"), "--root", agent.root, "--json", "doctor", *words], text=True,
+                          capture_output=True, timeout=60, env=env, check=False)
+    check(done.returncode in (0, 1), f"doctor ended with {done.returncode}: {done.stderr}")
+    answer = json.loads(done.stdout)
+    equal("the exit status", done.returncode, 0 if answer["is_healthy"] else 1)
+    return answer["is_healthy"], {c["check"]: c for c in answer["checks"]}
+
+
+@suite.case
+def the_doctor_says_what_is_wrong_with_the_agent_up_and_down(world):
+    hub, agent = make_hybrid(world)
+    agent.config["Mgs"] = {"Endpoint": hub.url}
+    agent.write_config()
+    tokens = node_of(hub, agent.instance)["RoleTokens"]
+    is_healthy, checks = doctor(agent)
+    equal("failed without ssmd", [c for c in checks if checks[c]["state"] == "failed"], ["ssmd"])
+    check(agent.instance in checks["identity"]["text"], checks["identity"])
+    check("takes them" in checks["credentials"]["text"], checks["credentials"])
+    equal("role tokens", node_of(hub, agent.instance)["RoleTokens"], tokens + 1)
+    agent.start()
+    runs_a_command(hub, agent)
+    is_healthy, checks = doctor(agent)
+    check(is_healthy, checks)
+    os.chmod(agent.state_dir, 0o755)
+    hub.stop()
+    is_healthy, checks = doctor(agent)
+    check(not is_healthy, "a hub that is away is not noticed")
+    equal("states", [checks[c]["state"] for c in ("state", "endpoint", "credentials")], ["failed"] * 3)
+    check(all(c["try"] for c in checks.values() if c["state"] == "failed"), checks)
+    os.chmod(agent.state_dir, 0o700)
+
+
+@suite.case
+def the_doctor_tells_why_there_is_no_identity(world):
+    hub = world.hub()
+    agent = bare_agent(world, hub)
+    is_healthy, checks = doctor(agent)
+    check(not is_healthy and checks["identity"]["state"] == "failed", checks)
+    check("register" in checks["identity"]["try"], checks["identity"])
+    equal("what it left", os.path.exists(agent.state_dir), False)
+
+
 # ---- files ----
 
 @suite.case

@@ -29,3 +29,4 @@ ssmd_test(NAME test_refresh LABEL unit
   LIBS agent)
 add_dependencies(test_refresh ssmd-runner)
 set_property(TEST test_refresh APPEND PROPERTY ENVIRONMENT "SSMD_RUNNER=$<TARGET_FILE:ssmd-runner>")
+ssmd_test(NAME test_identity LABEL unit SOURCES test_identity.c LIBS agent transport schema base)
