@@ -49,6 +49,7 @@ struct aws_call {
     const struct aws_key *key;
     bool is_clock_repaired, are_credentials_repaired;
     char access_key[CREDENTIALS_ACCESS_KEY_SIZE]; /* that signed the last try */
+    int64_t signed_offset_ms;                     /* by which clock */
     aws_done_fn done;
     void *ctx;
 };
@@ -220,7 +221,8 @@ static void on_response(void *ctx, const struct http_response *response)
         request_id = "";
     judge(call, response, request_id, &error, &v, &err);
     if (response->err == NULL && v.code != ERR_PROTOCOL) /* a page in between has its own clock */
-        is_clock_changed = learn_clock(call->aws, response, &v);
+        is_clock_changed = learn_clock(call->aws, response, &v) ||
+                           call->signed_offset_ms != call->aws->offset_ms; /* by another call */
     if (v.code != 0) {
         if (repair(call, &v, is_clock_changed)) {
             log_debug("%s; trying again at once", err.text);
@@ -297,6 +299,7 @@ static void attempt(struct aws_call *call)
         if (c != NULL)
             memcpy(call->access_key, c->access_key, sizeof(call->access_key));
         call->n_tried++;
+        call->signed_offset_ms = call->aws->offset_ms;
         r = send_request(call, c, &err);
     }
     if (r < 0)

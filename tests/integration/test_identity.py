@@ -290,6 +290,22 @@ def the_registration_of_the_reference_agent_is_taken_over(world):
     equal("their files", {name: open(os.path.join(theirs, name), encoding="utf-8").read() for name in files}, files)
 
 
+@suite.case
+def a_clock_that_is_ten_years_off_delays_nothing(world):
+    hub, agent = make_hybrid(world, "--role-token-seconds", "10")
+    for offset in ("315360000", "-315360000"):
+        hub.stop()
+        hub.options = ("--role-token-seconds", "10", "--date-offset", offset)
+        hub.start()
+        agent.start()
+        message = agent.hub.send(document("echo done"), instance=agent.instance, created_offset=int(offset))
+        equal("the status", agent.wait_terminal(message).terminal[0]["Status"], "Success")
+        n = node_of(hub, agent.instance)["RoleTokens"]
+        wait_for("a renewal", lambda k=n: node_of(hub, agent.instance)["RoleTokens"] > k, timeout=30)
+        check(node_of(hub, agent.instance)["RoleTokens"] < n + 3, "role tokens are asked for again and again")
+        agent.terminate()
+
+
 # ---- metadata services ----
 
 def with_metadata(world, **environment):

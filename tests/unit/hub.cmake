@@ -1,6 +1,6 @@
 # hub/: its store, what replies do to commands, parameters, the words of the command line; and the
 # whole of it under the AWS CLI.
-foreach(suite store operations parameters options)
+foreach(suite store operations nodes parameters options)
   ssmd_test(NAME test_hub_${suite} LABEL unit
     SOURCES ${CMAKE_CURRENT_SOURCE_DIR}/test_hub_${suite}.c LIBS hub schema base)
 endforeach()

@@ -6,6 +6,7 @@ ssmd_test(NAME test_ws_codec LABEL unit SOURCES test_ws_codec.c LIBS transport b
 ssmd_test(NAME test_proxy LABEL unit SOURCES test_proxy.c LIBS transport base)
 ssmd_test(NAME test_http LABEL unit SOURCES test_http.c ${script_server} LIBS transport base)
 ssmd_test(NAME test_credentials LABEL unit SOURCES test_credentials.c LIBS transport base)
+ssmd_test(NAME test_credentials_fetched LABEL unit SOURCES test_credentials_fetched.c LIBS transport schema base TIMEOUT 120)
 ssmd_test(NAME test_rsa_key LABEL unit SOURCES test_rsa_key.c LIBS transport base)
 ssmd_test(NAME test_endpoint LABEL unit SOURCES test_endpoint.c LIBS transport base)
 ssmd_test(NAME test_digest LABEL unit SOURCES test_digest.c LIBS transport base)
