@@ -343,9 +343,13 @@ static int open_imds(struct node_finder *f, struct err *err)
  * an address that nobody has. */
 static bool is_imds_worth_asking(const struct node_finder *f)
 {
-    return f->o.config->instance_id[0] == '\0' ||
-           env_get_nonempty(f->o.env, "AWS_EC2_METADATA_SERVICE_ENDPOINT") != NULL ||
-           node_is_ec2_hardware("");
+    const struct config *c = f->o.config;
+
+    if (c->instance_id[0] == '\0' ||
+        env_get_nonempty(f->o.env, "AWS_EC2_METADATA_SERVICE_ENDPOINT") != NULL)
+        return true;
+    return c->ec2_detection[0] != '\0' ? str_eq(c->ec2_detection, "true")
+                                       : node_is_ec2_hardware("");
 }
 
 static int try_instance(struct node_finder *f, struct err *err)

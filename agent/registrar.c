@@ -1,5 +1,6 @@
 /* The registrar: its instances in journal and vault, and what is done at once. */
 #define LOG_MODULE "register"
+#include "agent/hybrid.h"
 #include "agent/registrar_internal.h"
 
 #include <dirent.h>
@@ -126,6 +127,9 @@ static int erase(struct registrar *r, struct entry *e, struct err *err)
         k = 0; /* nothing of ours is there */
     if (k < 0)
         return k;
+    /* What scripts were given ends with the role; a file that is not there is fine. */
+    if (kind_of(g) == VAULT_HYBRID && registrar_find(r, "hybrid") == NULL)
+        (void)unlinkat(r->vault.dirfd, HYBRID_SHARE_FILE, 0);
     g->key_id[0] = g->next_key_id[0] = '\0'; /* in memory only, so that its keys count as stray */
     drop_stray_keys(r);
     return 0;

@@ -53,6 +53,7 @@ struct config {
     char s3_endpoint[CONFIG_MAX_TEXT];
     /* Identity */
     struct config_list identity_order;
+    char ec2_detection[8]; /* "true", "false"; "": by the firmware */
     /* The first of Identity.CustomIdentities that has an id and a region, else the first with an
      * id. */
     char instance_id[400];

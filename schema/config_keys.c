@@ -167,8 +167,10 @@ const struct config_key config_keys[] = {
 
     LIST("Identity", "ConsumptionOrder", identity_order, "OnPrem,EC2,CustomIdentity",
          "OnPrem,ECS,EC2,CustomIdentity", "where to look for this node's identity, in this order"),
-    IDLE_TEXT("Identity", "Ec2SystemInfoDetectionResponse", CONFIG_UNUSED, "",
-              "the identity is asked of the metadata service, never guessed from the hardware"),
+    CHOICE(
+        "Identity", "Ec2SystemInfoDetectionResponse", ec2_detection, 0, "", "true,false",
+        "whether this is EC2 hardware, which else the firmware says; where it is not, and a custom "
+        "identity is configured, the metadata service is not asked"),
     {"Identity", "CustomIdentities", CONFIG_IDENTITIES, CONFIG_USED, 0, 0, 0, 0, 0, 0, NULL, NULL,
      "InstanceID, Region, AvailabilityZone, AvailabilityZoneId, InstanceType of this node"},
 

@@ -99,7 +99,10 @@ def a_registration_is_needed_only_once_for_what_is_refused(world):
     said = register(agent, *words, "-y", status=1)
     check("RegistrationLimitExceeded" in said, said)
     equal("keys in the vault", len(glob.glob(os.path.join(agent.state_dir, "identity/key.*"))), 1)
+    with open(os.path.join(agent.state_dir, "identity/credentials"), "w", encoding="ascii") as f:
+        f.write("[default]\n")
     check("removed" in register(agent, "-register", "-clear"), "cleared")
+    check(not os.path.exists(os.path.join(agent.state_dir, "identity/credentials")), "scripts keep credentials")
     equal("keys in the vault", glob.glob(os.path.join(agent.state_dir, "identity/key.*")), [])
 
 
