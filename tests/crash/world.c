@@ -278,9 +278,14 @@ static void spawn(struct world *w, const struct fsm_effect *fx)
         w->sides[OUTER].stored.data.stop != COMMAND_STOP_NONE)
         violate(w, "step %" PRId64 ".%" PRId64 " is started after a committed stop", fx->arg,
                 fx->arg2);
-    if (fx->arg2 > 1 && (!r[-1].is_ended || r[-1].boot == w->boot))
+    if (fx->arg2 > 1 && !r[-1].is_ended)
+        violate(w, "step %" PRId64 ".%" PRId64 " is started before the attempt before it ended",
+                fx->arg, fx->arg2);
+    if (fx->arg2 > 1 && r[-1].code == 194 && r[-1].boot == w->boot)
         violate(w, "step %" PRId64 ".%" PRId64 " is started without the reboot it asked for",
                 fx->arg, fx->arg2);
+    if (fx->arg2 > 1 && r[-1].code != 194 && w->a->units[fx->arg].max_tries == 0)
+        violate(w, "step %" PRId64 ".%" PRId64 " is started again unasked", fx->arg, fx->arg2);
     r->n_pending++;
 }
 
