@@ -11,9 +11,11 @@
 
 static int protocol(int r, struct err *err)
 {
-    if (r == ERR_INVALID)
-        err->code = r = ERR_PROTOCOL;
-    return r;
+    if (r != ERR_INVALID)
+        return r;
+    if (err != NULL)
+        err->code = ERR_PROTOCOL;
+    return ERR_PROTOCOL;
 }
 
 static int read_entry(const cJSON *item, struct github_entry *e, struct err *err)

@@ -136,8 +136,11 @@ int ssm_document_parse(const char *body, size_t n, struct buf *ret_content, stru
                             &content, err);
     if (r == 0 && content == NULL)
         r = err_set(err, ERR_PROTOCOL, "the answer of GetDocument has no Content");
-    if (r == ERR_INVALID)
-        err->code = r = ERR_PROTOCOL;
+    if (r == ERR_INVALID) {
+        r = ERR_PROTOCOL;
+        if (err != NULL)
+            err->code = r;
+    }
     if (r < 0)
         return r;
     (void)buf_add_str(ret_content, content);

@@ -20,7 +20,7 @@ static void challenge(const char *text)
         return;
     if (c.nonce[0] == '\0' ||
         digest_answer(&c, "GET", "/", "user", "password", "0011", &header, NULL) < 0 ||
-        strstr(buf_str(&header), "password") != NULL)
+        (strstr(buf_str(&header), "password") != NULL && strstr(text, "password") == NULL))
         abort();
 }
 
