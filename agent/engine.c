@@ -513,6 +513,11 @@ int engine_cancel(struct engine *e, const char *job_id, engine_accepted_fn done,
     }
     if (job->inst.machine != &command_machine)
         return err_set(err, ERR_STATE, "cancel %s: it is not a command", job_id);
+    if (jobs_is_set_aside(e, job_id))
+        return err_set(err, ERR_STATE,
+                       "cancel %s: nothing of it can be journaled, so it is set aside until the "
+                       "next start of ssmd",
+                       job_id);
     if (job->inst.state == COMMAND_REPORTING)
         return err_set(err, ERR_STATE, "cancel %s: it has ended and waits to be reported", job_id);
     it = new_event(job_id, COMMAND_EV_CANCEL, 0, false, NULL);

@@ -224,6 +224,7 @@ struct message_item {
     struct parameter_fetch *fetch;         /* under way */
     cJSON *values;                         /* owned; what was fetched */
     struct err failure;                    /* code not 0: why there are no values */
+    struct err not_taken;                  /* code not 0: why nothing was journaled of it */
     struct message_item *wait_next, *wait_prev;
     struct message_item *held;     /* cancels of this command: judged after it; owned */
     struct message_item *hold_for; /* this one is such a cancel; within one turn */

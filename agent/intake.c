@@ -309,6 +309,14 @@ int intake_add_nested(struct engine *e, const struct nested_command *n, const ch
     return accept_command(e, job, n->values, err);
 }
 
+/* Nothing is journaled or acknowledged: the service offers it again. */
+static int refuse_for_now(struct message_item *it, const char *why)
+{
+    (void)err_set(&it->not_taken, ERR_STATE, "message %s is not taken now: %s", it->m.message_id,
+                  why);
+    return 0;
+}
+
 /* ---- cancels, and what cannot be handled ---- */
 
 static int apply_delivery(struct engine *e, struct message_item *it, const char *kind,
@@ -373,6 +381,9 @@ static int apply_cancel(struct engine *e, struct message_item *it, struct err *e
     job = engine_find_job(e, target);
     if (job != NULL && job->inst.machine != &command_machine)
         job = NULL;
+    if (job != NULL &&
+        jobs_is_set_aside(e, target)) /* the order stands at the service until then */
+        return refuse_for_now(it, "its command is set aside until the next start");
     what = job == NULL                                             ? "no such command is open"
            : job->inst.state == COMMAND_REPORTING || job->is_ended ? "it had ended already"
                                                                    : "it is being stopped";
@@ -433,6 +444,10 @@ static void finish_message(struct engine *e, struct item *item, const struct err
 {
     struct message_item *it = container_of(item, struct message_item, item);
 
+    if (err == NULL && it->not_taken.code != 0) {
+        log_warning("%s", it->not_taken.text);
+        err = &it->not_taken;
+    }
     if (err == NULL && it->hold_for != NULL) {
         wait_hold(e, TAKE(it->hold_for), it);
         return;

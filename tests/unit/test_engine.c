@@ -370,11 +370,33 @@ START_TEST(a_job_whose_document_cannot_be_read_any_more_is_reported_with_the_rea
 }
 END_TEST
 
+#define CANCEL_ID "aws.ssm.00000000-0000-4000-8000-000000000077.mi-0123456789abcdef0"
+
+static bool has_one_job(struct engine_world *world)
+{
+    struct journal_counts c;
+
+    return world->journal->ops->counts(world->journal, &c, NULL) == 0 && c.n_open == 1;
+}
+
+static const char *cancel_order(int number)
+{
+    static char order[256];
+
+    (void)snprintf(order, sizeof(order),
+                   "{\"CancelMessageId\":\"aws.ssm.00000000-0000-4000-8000-%012d."
+                   "mi-0123456789abcdef0\"}",
+                   number);
+    return order;
+}
+
 /* Its rows take nothing more: what a damaged journal may do to one job. */
 START_TEST(a_job_that_is_set_aside_has_its_runner_watched_and_the_others_go_on)
 {
     AUTO(buf_done) struct buf started = {0};
+    enum journal_known known;
     const char *runner;
+    size_t n_told;
     char name[PATH_MAX + 100];
     struct err err;
 
@@ -393,6 +415,17 @@ START_TEST(a_job_that_is_set_aside_has_its_runner_watched_and_the_others_go_on)
         (void)uv_run(&w.loop, UV_RUN_ONCE);
     (void)engine_world_send(&w, 2, 1, "exit 0"); /* its delivery went with the turn that failed */
     engine_world_until(&w, has_terminal);
+    engine_world_until(&w, has_one_job);
+    /* An order to cancel it is neither lost nor acknowledged: it is offered again. */
+    ck_assert_int_eq(
+        engine_cancel(w.engine, "00000000-0000-4000-8000-000000000001", NULL, NULL, &err),
+        ERR_STATE);
+    n_told = w.n_told;
+    engine_world_receive(&w, "aws.ssm.cancelCommand.x", CANCEL_ID, cancel_order(1));
+    engine_world_turns(&w, 20);
+    ck_assert_uint_eq(w.n_told, n_told);
+    ck_assert_int_eq(w.journal->ops->find(w.journal, CANCEL_ID, NULL, &known, &err), 0);
+    ck_assert_int_eq(known, JOURNAL_UNKNOWN);
     /* Its runner dies: what it leaves behind is found and ended. */
     buf_init(&started, 4096);
     (void)snprintf(name, sizeof(name), "%s/00000000-0000-4000-8000-000000000001/0.1/started",
@@ -502,14 +535,9 @@ END_TEST
 
 START_TEST(a_cancel_order_is_answered_and_stops_its_command)
 {
-    const char *id = engine_world_send(&w, 1, 2, marking("while :; do sleep 0.1; done"));
-    char order[256];
-
-    (void)snprintf(order, sizeof(order), "{\"CancelMessageId\":\"%s\"}", id);
+    (void)engine_world_send(&w, 1, 2, marking("while :; do sleep 0.1; done"));
     engine_world_until(&w, is_marked);
-    engine_world_receive(&w, "aws.ssm.cancelCommand.x",
-                         "aws.ssm.00000000-0000-4000-8000-000000000077.mi-0123456789abcdef0",
-                         order);
+    engine_world_receive(&w, "aws.ssm.cancelCommand.x", CANCEL_ID, cancel_order(1));
     engine_world_until(&w, has_ended);
     ck_assert_uint_eq(engine_world_count(&w, "reply", "Cancelled"), 1);
     ck_assert_uint_eq(engine_world_count(&w, "acknowledge", NULL), 2);
