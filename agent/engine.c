@@ -187,8 +187,7 @@ static int adopt_effects(struct engine *e, struct job *job, struct err *err)
     return 0;
 }
 
-/* What an effect needs when it is performed is journaled with it: a reply's text, a reboot's owner.
- */
+/* What an effect needs when it is performed is journaled with it: a step's room, a reply's text. */
 static int put_belongings(struct engine *e, struct job *job, const struct fsm_effect *opens,
                           size_t n, struct err *err)
 {
@@ -198,8 +197,6 @@ static int put_belongings(struct engine *e, struct job *job, const struct fsm_ef
     for (i = 0; i < n; i++) {
         if (job->inst.machine == &command_machine && opens[i].kind == COMMAND_FX_SPAWN)
             r = room_prepare(e, job, &opens[i], err);
-        else if (job->inst.machine == &command_machine && opens[i].kind == COMMAND_FX_REBOOT)
-            r = fx_put_reboot_intent(e, job, err);
         else
             r = replies_put(e, job, &opens[i], err);
         if (r < 0)
@@ -239,6 +236,9 @@ static int journal_move(struct engine *e, struct job *job, const struct fsm_even
               t.event, fsm_state_name(inst), t.detail[0] != '\0' ? "  " : "",
               (int)strcspn(t.detail, ";"), t.detail); /* hashes are for the journal */
     r = room_tidy(e, job, err);
+    if (r == 0 && inst->machine == &command_machine &&
+        (out->from == COMMAND_REBOOTING) != (inst->state == COMMAND_REBOOTING))
+        r = fx_keep_reboot_intent(e, err);
     return r < 0 ? r : put_belongings(e, job, out->opens, out->n_opens, err);
 }
 

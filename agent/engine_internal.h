@@ -313,8 +313,9 @@ bool fx_is_reboot_pending(const struct engine *e);
  */
 void fx_release_held(struct engine *e);
 void fx_hold_timer(uv_timer_t *timer);
-/* Within the transaction that asks for a reboot: who asked, in which boot. */
-int fx_put_reboot_intent(struct engine *e, const struct job *job, struct err *err) MUST_CHECK;
+/* Within the transaction in which a command began or ceased to wait for a reboot: the journal knows
+ * whose it is, the first one's, as long as one is awaited in this boot. */
+int fx_keep_reboot_intent(struct engine *e, struct err *err) MUST_CHECK;
 
 /* room.c: a step's directory is made before its start is promised */
 /* Within the transaction that promises a start. Where there is no room for the directory, that is

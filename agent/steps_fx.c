@@ -369,7 +369,7 @@ static int start(struct engine *e, struct job *job, const struct step_key *key,
         .downloads_dir = downloads,
         .is_noexec = e->is_noexec,
         .cap_bytes = fx_output_cap(e, job),
-        .grace_ms = e->config->kill_grace_ms,
+        .grace_ms = command_of(&job->inst)->grace_ms, /* as its stop will wait for */
         .base_environment = (const char *const *)environ,
         .command_id = command_root_id(job->inst.id),
         .instance_id = e->config->instance_id,
@@ -601,22 +601,40 @@ void fx_stop(struct engine *e, struct job *job, const struct fsm_effect *fx)
 
 /* ---- reboot ---- */
 
-bool fx_is_reboot_pending(const struct engine *e)
+/* It waits for the end of this boot. */
+static bool is_asker(const struct engine *e, const struct job *j)
+{
+    return j->inst.machine == &command_machine && j->inst.state == COMMAND_REBOOTING &&
+           str_eq(command_of(&j->inst)->reboot_boot_id, e->boot_id);
+}
+
+static const struct job *find_asker(const struct engine *e)
 {
     const struct job *j;
 
-    for (j = e->first; j != NULL; j = j->next)
-        if (j->inst.machine == &command_machine && j->inst.state == COMMAND_REBOOTING &&
-            str_eq(command_of(&j->inst)->reboot_boot_id, e->boot_id))
-            return true;
-    return false;
+    for (j = e->first; j != NULL && !is_asker(e, j); j = j->next)
+        ;
+    return j;
 }
 
-int fx_put_reboot_intent(struct engine *e, const struct job *job, struct err *err)
+bool fx_is_reboot_pending(const struct engine *e)
 {
-    char fact[BOOT_ID_SIZE + FSM_ID_SIZE + 1];
+    return find_asker(e) != NULL;
+}
 
-    (void)snprintf(fact, sizeof(fact), "%s %s", e->boot_id, job->inst.id);
+int fx_keep_reboot_intent(struct engine *e, struct err *err)
+{
+    const struct job *asker = find_asker(e), *before;
+    char fact[BOOT_ID_SIZE + FSM_ID_SIZE + 1];
+    char owner[FSM_ID_SIZE];
+
+    reboot_owner(e, e->boot_id, owner);
+    before = engine_find_job(e, owner);
+    if ((before != NULL && is_asker(e, before)) || (asker == NULL && owner[0] == '\0'))
+        return 0; /* whose it is already; that of an earlier boot may stay: it ended as it says */
+    if (asker == NULL)
+        return e->journal->ops->put_fact(e->journal, REBOOT_FACT, NULL, err);
+    (void)snprintf(fact, sizeof(fact), "%s %s", e->boot_id, asker->inst.id);
     return e->journal->ops->put_fact(e->journal, REBOOT_FACT, fact, err);
 }
 

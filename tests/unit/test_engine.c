@@ -533,6 +533,48 @@ START_TEST(nothing_is_started_while_a_reboot_is_awaited)
 }
 END_TEST
 
+static const char *reboot_fact(void)
+{
+    static char text[256];
+    AUTO(buf_done) struct buf value = {0};
+
+    buf_init(&value, sizeof(text) - 1);
+    text[0] = '\0';
+    if (w.journal->ops->get_fact(w.journal, "reboot", &value, NULL) == 0)
+        (void)snprintf(text, sizeof(text), "%s", buf_str(&value));
+    return text;
+}
+
+static bool has_asked_for_two(struct engine_world *world)
+{
+    return engine_world_count(world, "reply", "SuccessAndReboot") == 2;
+}
+
+START_TEST(a_reboot_has_its_first_asker_as_owner_and_none_when_it_is_given_up)
+{
+    static const char *const askers[] = {"00000000-0000-4000-8000-000000000002",
+                                         "00000000-0000-4000-8000-000000000001"};
+    char script[300], fact[100];
+    int i;
+
+    (void)engine_world_send(&w, 1, 1, waiting("exit 194"));
+    (void)snprintf(script, sizeof(script), "until [ -e %s/mark ]; do sleep 0.05; done; exit 194",
+                   w.dir);
+    (void)engine_world_send(&w, 2, 1, script);
+    engine_world_until(&w, has_asked_for_reboot); /* the later command is the first to ask */
+    go();
+    engine_world_until(&w, has_asked_for_two);
+    for (i = 0; i < 4; i++) { /* asked again, and given up */
+        (void)snprintf(fact, sizeof(fact), "boot-1 %s", askers[i / 2]);
+        ck_assert_str_eq(reboot_fact(), fact);
+        engine_queue_event(w.engine, askers[i / 2], COMMAND_EV_OVERDUE, 0, false, NULL);
+        engine_world_turns(&w, 2);
+    }
+    engine_world_until(&w, has_ended);
+    ck_assert_str_eq(reboot_fact(), ""); /* a crash later in this boot is nobody's reboot */
+}
+END_TEST
+
 START_TEST(a_cancel_order_is_answered_and_stops_its_command)
 {
     (void)engine_world_send(&w, 1, 2, marking("while :; do sleep 0.1; done"));
@@ -608,6 +650,7 @@ int main(void)
     tcase_add_test(t, an_answer_that_could_not_even_be_begun_is_tried_again);
     tcase_add_test(t, a_reply_that_is_refused_for_good_ends_the_command);
     tcase_add_test(t, nothing_is_started_while_a_reboot_is_awaited);
+    tcase_add_test(t, a_reboot_has_its_first_asker_as_owner_and_none_when_it_is_given_up);
     tcase_add_test(t, a_cancel_order_is_answered_and_stops_its_command);
     suite_add_tcase(s, t);
     tcase_add_loop_test(f, a_journal_that_fails_stops_the_transition, 0, 24);
