@@ -304,6 +304,11 @@ void engine_perform(struct engine *e, struct job *job, const struct fsm_effect *
 {
     char name[64];
 
+    if (job->inst.machine == &command_machine && command_is_nested(&job->inst) &&
+        fx->kind == COMMAND_FX_REPORT) { /* told to the step that ran it */
+        nest_report(e, job, fx);
+        return;
+    }
     if (outbox_is_answer(job, fx->kind)) { /* in order of their ids, one at a time */
         outbox_kick(e, job);
         return;

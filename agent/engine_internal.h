@@ -22,9 +22,11 @@
 #define ENGINE_BUCKETS 4096
 #define ENGINE_MAX_SENDING 32 /* answers on their way at once */
 #define ENGINE_MAX_SET_ASIDE 64
-#define ENGINE_LAZY_MS 2000  /* what may wait for the next commit waits no longer */
-#define ENGINE_LOOK_MS 60000 /* what ran out while nobody looked has so long to tell its end */
-#define ENGINE_LATE_MS 60000 /* a start so long after its promise has its time anew */
+#define ENGINE_MAX_WAITING 256 /* messages that wait for values at once; wait_find() walks them */
+#define ENGINE_MAX_HELD 16     /* cancels that wait for one of them */
+#define ENGINE_LAZY_MS 2000    /* what may wait for the next commit waits no longer */
+#define ENGINE_LOOK_MS 60000   /* what ran out while nobody looked has so long to tell its end */
+#define ENGINE_LATE_MS 60000   /* a start so long after its promise has its time anew */
 #define ENGINE_REVIVE_FIRST_MS 200 /* tries to write the journal again: soon, then less often */
 #define ENGINE_REVIVE_CAP_MS 5000
 
@@ -47,8 +49,9 @@ struct lane {
 /* One open instance. */
 struct job {
     struct fsm_instance inst;
-    char *message_id;  /* owned; never NULL */
-    struct task *task; /* owned; NULL when not at hand */
+    char *message_id;    /* owned; never NULL */
+    struct task *task;   /* owned; NULL when not at hand */
+    const char *refusal; /* borrowed, in the turn that refuses it: all of what is wrong with it */
     struct job *bucket_next;
     struct job *next, *prev; /* all jobs, oldest first */
     bool is_ended;           /* terminal; freed when the turn is over */
@@ -105,7 +108,8 @@ struct engine {
     struct link *links[ENGINE_MAX_LINKS];
     size_t n_links;
     struct parameter_source *parameters; /* borrowed, or NULL */
-    struct message_item *waiting;        /* messages whose documents need values (intake_wait.c) */
+    size_t n_waiting;
+    struct message_item *waiting; /* messages whose documents need values (intake_wait.c) */
     uv_prepare_t prepare;
     uv_timer_t lazy_timer, deadline_timer, revive_timer, retry_timer, hold_timer;
     bool is_started, is_stopping, is_suspended;
@@ -240,7 +244,8 @@ void wait_enter(struct engine *e, struct message_item *it);
 void wait_begin(struct engine *e, struct message_item *it);
 void wait_leave(struct engine *e, struct message_item *it); /* when that turn failed */
 struct message_item *wait_find(const struct engine *e, const char *job_id); /* or NULL */
-/* Judge `cancel` right after the message that is waited for. Takes it over. */
+/* Judge `cancel` right after the message that is waited for. Takes it over; one that is held
+ * already, or one too many, is not taken. */
 void wait_hold(struct engine *e, struct message_item *it, struct message_item *cancel);
 /* Nothing of it was accepted: the service offers it again. */
 void wait_cancel_all(struct engine *e);

@@ -3,6 +3,7 @@
 #define LOG_MODULE "engine"
 #include "agent/engine_internal.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -299,8 +300,8 @@ int engine_new(const struct engine_options *o, struct engine **ret_engine, struc
 
 void engine_add_link(struct engine *e, struct link *link)
 {
-    if (e->n_links < ENGINE_MAX_LINKS)
-        e->links[e->n_links++] = link;
+    assert(e->n_links < ENGINE_MAX_LINKS);
+    e->links[e->n_links++] = link;
 }
 
 void engine_set_lookup(struct engine *e, struct lookup *lookup)
@@ -345,9 +346,9 @@ int engine_start(struct engine *e, struct err *err)
 void engine_stop(struct engine *e)
 {
     e->is_stopping = true;
-    wait_cancel_all(e);
     if (e->is_started && !e->is_suspended && e->head != NULL)
-        engine_turn(e); /* what waited for a commit gets one; nothing new is started */
+        engine_turn(e); /* what waited for a commit gets one; no command that waits is started */
+    wait_cancel_all(e); /* what that turn found to wait, too */
     if (!uv_is_closing((uv_handle_t *)&e->prepare)) {
         uv_close((uv_handle_t *)&e->prepare, NULL);
         uv_close((uv_handle_t *)&e->lazy_timer, NULL);

@@ -45,6 +45,14 @@ static int put_message(struct engine *e, const struct message_item *it, struct e
     return e->journal->ops->put_message(e->journal, &m, err);
 }
 
+/* Nothing is journaled or acknowledged: the service offers it again. */
+static int refuse_for_now(struct message_item *it, const char *why)
+{
+    (void)err_set(&it->not_taken, ERR_STATE, "message %s is not taken now: %s", it->m.message_id,
+                  why);
+    return 0;
+}
+
 /* ---- commands ---- */
 
 /* A strict reader's limit of the step bounds that of the script. */
@@ -192,11 +200,13 @@ static int accept_command(struct engine *e, struct job *job, const cJSON *values
 }
 
 /* A message that cannot be run is journaled like one that can: its answer survives a crash, and
- * when it comes again it is recognised. */
+ * when it comes again it is recognised. Its row has room for the beginning of `why`; the service is
+ * told all of it. */
 static int reject(struct engine *e, struct message_item *it, const char *why, struct err *err)
 {
+    char beginning[sizeof(((struct command *)0)->text)] = "";
     struct fsm_instance inst;
-    struct fsm_event ev = engine_event(e, COMMAND_EV_REJECT, 0, why);
+    struct fsm_event ev = engine_event(e, COMMAND_EV_REJECT, 0, beginning);
     struct job *job = NULL;
     int r = make_command(e, it, NULL, &inst, err);
 
@@ -208,8 +218,15 @@ static int reject(struct engine *e, struct message_item *it, const char *why, st
         fsm_instance_done(&inst);
         return r;
     }
-    story_add(e, LOG_WARNING, "command %s is refused: %s", it->job_id, why);
-    return engine_deliver(e, job, &ev, err);
+    if (!str_copy(beginning, sizeof(beginning), why))
+        (void)snprintf(beginning, sizeof(beginning),
+                       "%.300s ... (%zu bytes; all of it is in the reply)", why, strlen(why));
+    story_add(e, LOG_WARNING, "command %s is refused: %s", it->job_id, beginning);
+    assert(job != NULL); /* engine_add_job returned 0 */
+    job->refusal = why;
+    r = engine_deliver(e, job, &ev, err);
+    job->refusal = NULL;
+    return r;
 }
 
 static int apply_send(struct engine *e, struct message_item *it, struct err *err)
@@ -226,6 +243,10 @@ static int apply_send(struct engine *e, struct message_item *it, struct err *err
     if (r == ERR_NOMEM) { /* ours, not the document's */
         *err = why;
         return r;
+    }
+    if (it->references.n > 0 && e->n_waiting >= ENGINE_MAX_WAITING) {
+        document_references_done(&it->references);
+        return refuse_for_now(it, "too many others wait for values of Parameter Store");
     }
     if (it->references.n > 0) { /* judged again when their values are there */
         wait_enter(e, it);
@@ -307,14 +328,6 @@ int intake_add_nested(struct engine *e, const struct nested_command *n, const ch
     assert(job != NULL); /* engine_add_job returned 0 */
     job->task = TAKE(owned);
     return accept_command(e, job, n->values, err);
-}
-
-/* Nothing is journaled or acknowledged: the service offers it again. */
-static int refuse_for_now(struct message_item *it, const char *why)
-{
-    (void)err_set(&it->not_taken, ERR_STATE, "message %s is not taken now: %s", it->m.message_id,
-                  why);
-    return 0;
 }
 
 /* ---- cancels, and what cannot be handled ---- */

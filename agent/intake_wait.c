@@ -15,6 +15,7 @@ void wait_enter(struct engine *e, struct message_item *it)
     if (e->waiting != NULL)
         e->waiting->wait_prev = it;
     e->waiting = it;
+    e->n_waiting++;
 }
 
 void wait_leave(struct engine *e, struct message_item *it)
@@ -25,6 +26,7 @@ void wait_leave(struct engine *e, struct message_item *it)
         e->waiting = it->wait_next;
     if (it->wait_next != NULL)
         it->wait_next->wait_prev = it->wait_prev;
+    e->n_waiting--;
 }
 
 /* Nothing of these was accepted; the caller has unlinked them. */
@@ -105,6 +107,8 @@ void wait_hold(struct engine *e, struct message_item *it, struct message_item *c
 {
     const struct message_item *still = e->waiting;
     struct message_item **at = &it->held;
+    struct err err;
+    size_t n = 0;
 
     while (still != NULL && still != it)
         still = still->wait_next;
@@ -112,8 +116,15 @@ void wait_hold(struct engine *e, struct message_item *it, struct message_item *c
         engine_queue(e, &cancel->item);
         return;
     }
-    while (*at != NULL)
-        at = &(*at)->wait_next;
+    for (; *at != NULL; at = &(*at)->wait_next, n++)
+        if (str_eq((*at)->m.message_id, cancel->m.message_id))
+            break; /* the service offers it again and again until it is answered */
+    if (*at != NULL || n >= ENGINE_MAX_HELD) {
+        (void)err_set(&err, ERR_STATE, "message %s is not taken: its command waits for values",
+                      cancel->m.message_id);
+        cancel->item.finish(e, &cancel->item, &err);
+        return;
+    }
     cancel->wait_next = NULL;
     *at = cancel;
 }
@@ -125,6 +136,7 @@ void wait_cancel_all(struct engine *e)
     while ((it = e->waiting) != NULL) {
         if (it->fetch != NULL)
             e->parameters->cancel(e->parameters, TAKE(it->fetch));
+        document_references_done(&it->references); /* it waits no longer: its end leaves it alone */
         wait_leave(e, it);
         drop(e, it, "ssmd is stopping");
     }

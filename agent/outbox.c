@@ -295,10 +295,11 @@ static void try_later(struct engine *e, struct job *job, enum lane_number n, con
     lane->backoff.first_ms = FIRST_PAUSE_MS;
     lane->backoff.cap_ms = e->config->backoff_cap_seconds * 1000;
     lane->retry_at_us = clock_monotonic_us() + 1000 * backoff_fail_ms(&lane->backoff, random);
-    if (lane->backoff.n_failures == 1)
+    if (lane->backoff.n_failures == 1) { /* said once: an hour offline must not hide all else */
         log_warning("%s: an answer was not taken, it will be sent again: %s", job->inst.id,
                     err->text);
-    engine_note_error(e, err);
+        engine_note_error(e, err);
+    }
     wait_in_line(e, job);
     wake_line_at(e, lane->retry_at_us);
 }
@@ -405,11 +406,6 @@ void outbox_kick(struct engine *e, struct job *job)
 
     if (job->is_sending || job->is_waiting || (fx == NULL && until == INT64_MAX))
         return;
-    if (fx != NULL && job->inst.machine == &command_machine && command_is_nested(&job->inst)) {
-        job->is_sending = true; /* it ends with this: nothing else is to be sent */
-        nest_report(e, job, fx);
-        return;
-    }
     if (fx == NULL || e->n_sending >= ENGINE_MAX_SENDING) {
         wait_in_line(e, job);
         return;

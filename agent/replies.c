@@ -353,7 +353,8 @@ static int build_full(struct engine *e, struct job *job, const struct fsm_effect
     if (fx->kind == COMMAND_FX_REPLY && fx->arg == COMMAND_REPLY_RECEIPT)
         return reply_document_level(&h, "InProgress", "", payload, err);
     if (c->n_plugins == 0)
-        return reply_document_level(&h, "Failed", c->text, payload, err);
+        return reply_document_level(&h, "Failed", job->refusal != NULL ? job->refusal : c->text,
+                                    payload, err);
     r = task_load(e, job, err);
     if (r < 0)
         return r;

@@ -10,6 +10,11 @@ ssmd_test(NAME test_engine_room LABEL unit TIMEOUT 300
 target_link_options(test_engine_room PRIVATE -Wl,--wrap=mkdirat)
 add_dependencies(test_engine_room ssmd-runner)
 set_property(TEST test_engine_room APPEND PROPERTY ENVIRONMENT "SSMD_RUNNER=$<TARGET_FILE:ssmd-runner>")
+ssmd_test(NAME test_engine_wait LABEL unit TIMEOUT 300
+  SOURCES ${CMAKE_CURRENT_SOURCE_DIR}/test_engine_wait.c ${CMAKE_CURRENT_SOURCE_DIR}/engine_world.c
+  LIBS agent)
+add_dependencies(test_engine_wait ssmd-runner)
+set_property(TEST test_engine_wait APPEND PROPERTY ENVIRONMENT "SSMD_RUNNER=$<TARGET_FILE:ssmd-runner>")
 ssmd_test(NAME test_health LABEL unit
   SOURCES ${CMAKE_CURRENT_SOURCE_DIR}/test_health.c ${CMAKE_CURRENT_SOURCE_DIR}/../lib/script_server.c
           ${CMAKE_CURRENT_SOURCE_DIR}/../lib/aws_peer.c

@@ -41,6 +41,7 @@ struct engine_world {
     struct err acknowledge_answer; /* the same for acknowledgements, where they differ */
     const char *vfs;               /* for the journal, or NULL */
     struct lookup *lookup;         /* or NULL; taken at the next start */
+    struct parameter_source *parameters; /* likewise */
     struct journal_fault *fault;
 };
 

@@ -13,6 +13,7 @@
 #include "agent/engine_internal.h"
 #include "base/fs.h"
 #include "base/str.h"
+#include "schema/reply.h"
 #include "tests/lib/count_vfs.h"
 
 static struct engine_world w;
@@ -171,6 +172,37 @@ START_TEST(a_document_that_is_refused_is_reported_and_never_acknowledged)
     engine_world_turns(&w, 20);
     ck_assert_uint_eq(w.n_told, 2);
     ck_assert_str_eq(w.told[1].reply_id, w.told[0].reply_id);
+}
+END_TEST
+
+/* A schema's complaints about many parameters have many lines. */
+START_TEST(a_refusal_is_told_in_full)
+{
+    AUTO(buf_done) struct buf payload = {0};
+    AUTO(reply_done) struct reply reply = {0};
+    int i;
+
+    buf_init(&payload, 1 << 20);
+    (void)buf_add_str(&payload, "{\"DocumentName\":\"T\",\"CommandId\":\"x\",\"Parameters\":{");
+    for (i = 0; i < 100; i++)
+        (void)buf_printf(&payload, "%s\"p%d\":\"no\"", i > 0 ? "," : "", i);
+    (void)buf_add_str(&payload,
+                      "},\"DocumentContent\":{\"schemaVersion\":\"2.2\",\"parameters\":{");
+    for (i = 0; i < 100; i++)
+        (void)buf_printf(&payload, "%s\"p%d\":{\"type\":\"String\",\"allowedPattern\":\"^yes$\"}",
+                         i > 0 ? "," : "", i);
+    (void)buf_add_str(&payload,
+                      "},\"mainSteps\":[{\"action\":\"aws:runShellScript\",\"name\":\"s\","
+                      "\"inputs\":{\"runCommand\":[\"true\"]}}]}}");
+    ck_assert_int_eq(buf_error(&payload, "payload", NULL), 0);
+    engine_world_receive(&w, "aws.ssm.sendCommand",
+                         "aws.ssm.00000000-0000-4000-8000-000000000009.mi-x", buf_str(&payload));
+    engine_world_until(&w, has_ended);
+    ck_assert_uint_eq(w.n_told, 1);
+    ck_assert_int_eq(reply_parse(w.told[0].payload, strlen(w.told[0].payload), &reply, NULL), 0);
+    ck_assert_str_eq(reply.document_status, "Failed");
+    ck_assert_ptr_nonnull(reply.trace);
+    ck_assert_msg(strlen(reply.trace) > 1000, "%s", reply.trace);
 }
 END_TEST
 
@@ -632,6 +664,7 @@ int main(void)
     tcase_add_test(t, answers_go_out_in_the_order_of_the_protocol);
     tcase_add_test(t, a_repeated_message_starts_nothing_and_is_answered);
     tcase_add_test(t, a_document_that_is_refused_is_reported_and_never_acknowledged);
+    tcase_add_test(t, a_refusal_is_told_in_full);
     tcase_add_test(t, an_unknown_topic_is_failed);
     tcase_add_test(t, a_restart_under_a_script_reports_its_true_end);
     tcase_add_test(t, a_step_that_ended_while_nobody_looked_takes_its_deadline_with_it);
