@@ -99,7 +99,7 @@ static void settle_unrun(const struct fsm_instance *inst, const struct fsm_event
         const struct command_unit *u = command_unit_at(inst, i);
         struct ending e = {"Skipped", 0, COMMAND_NOTE_NONE};
 
-        if (command_is_skipped_by_flow(inst, i))
+        if (command_is_skipped_by_flow(inst, i, NULL))
             e.note = COMMAND_NOTE_EARLIER_EXIT;
         else if (u->plan == COMMAND_PLAN_FAIL)
             e = apply_on_failure(
@@ -160,7 +160,7 @@ static void record_result(const struct fsm_instance *inst, const struct fsm_even
 static bool has_nothing_to_run(const struct fsm_instance *inst, const struct fsm_event *ev)
 {
     (void)ev;
-    return command_next_to_run(inst, 0) == inst->n_children;
+    return command_next_to_run(inst, 0, NULL) == inst->n_children;
 }
 
 static bool asks_for_reboot(const struct fsm_event *ev)
@@ -188,21 +188,14 @@ static bool wants_retry(const struct fsm_instance *inst, const struct fsm_event 
            (str_eq(r->status, "Failed") || str_eq(r->status, "TimedOut"));
 }
 
-/* Would another unit run if the current one ended with this event? Asked before the result is
- * recorded, so it is tried on, looked at, and taken off again. */
+/* Would another unit run if the current one ended with this event? */
 static bool has_more(const struct fsm_instance *inst, const struct fsm_event *ev)
 {
     const struct command *c = command_of(inst);
-    struct command_unit *u = command_unit_at(inst, (size_t)c->unit);
-    const struct command_unit saved = *u;
-    struct ending e = ending_of(c, u, ev->detail);
-    bool answer;
+    struct ending e = ending_of(c, command_unit_at(inst, (size_t)c->unit), ev->detail);
+    const struct command_trial trial = {(size_t)c->unit, e.status, e.code};
 
-    (void)str_copy(u->status, sizeof(u->status), e.status);
-    u->code = e.code;
-    answer = command_next_to_run(inst, (size_t)c->unit + 1) < inst->n_children;
-    *u = saved;
-    return answer;
+    return command_next_to_run(inst, (size_t)c->unit + 1, &trial) < inst->n_children;
 }
 
 static bool timed_out_and_has_more(const struct fsm_instance *inst, const struct fsm_event *ev)
@@ -265,7 +258,7 @@ static void cancel_rest(const struct fsm_instance *inst, const struct fsm_event 
     for (i = from; i < inst->n_children; i++) {
         const struct command_unit *u = command_unit_at(inst, i);
 
-        if (command_is_skipped_by_flow(inst, i))
+        if (command_is_skipped_by_flow(inst, i, NULL))
             settle(inst, ev, out, i, "Skipped", 0, COMMAND_NOTE_EARLIER_EXIT);
         else if (u->plan == COMMAND_PLAN_SKIP)
             settle(inst, ev, out, i, "Skipped", 0, COMMAND_NOTE_NONE);
@@ -289,7 +282,7 @@ static void skip_rest(const struct fsm_instance *inst, const struct fsm_event *e
 
 static void start(struct fsm_instance *inst, const struct fsm_event *ev, struct fsm_out *out)
 {
-    size_t next = command_next_to_run(inst, 0);
+    size_t next = command_next_to_run(inst, 0, NULL);
 
     settle_unrun(inst, ev, out, 0, next);
     spawn(inst, ev, out, next);
@@ -375,7 +368,7 @@ static void next_unit(struct fsm_instance *inst, const struct fsm_event *ev, str
     end_current(inst, ev, out);
     command_of(inst)->stop = COMMAND_STOP_NONE;
     from = (size_t)command_of(inst)->unit + 1;
-    next = command_next_to_run(inst, from);
+    next = command_next_to_run(inst, from, NULL);
     settle_unrun(inst, ev, out, from, next);
     spawn(inst, ev, out, next);
 }
@@ -499,6 +492,7 @@ static void give_up_stop(struct fsm_instance *inst, const struct fsm_event *ev, 
 
 static void run_away(struct fsm_instance *inst, const struct fsm_event *ev, struct fsm_out *out)
 {
+    const struct fsm_effect *spawn = fsm_find_effect_kind(inst, COMMAND_FX_SPAWN);
     size_t i;
 
     for (i = 0; i < inst->n_children; i++)
@@ -507,6 +501,8 @@ static void run_away(struct fsm_instance *inst, const struct fsm_event *ev, stru
             reply_if_over(inst, out, i);
         }
     finish(inst, ev, out);
+    if (spawn != NULL) /* nobody waits for it: it closes with the end of the command */
+        fsm_open(out, COMMAND_FX_STOP, spawn->arg, spawn->arg2);
 }
 
 static void refuse(struct fsm_instance *inst, const struct fsm_event *ev, struct fsm_out *out)
@@ -544,7 +540,7 @@ static const struct fsm_rule rules[] = {
     {COMMAND_RUNNING, COMMAND_EV_VOID, NULL, COMMAND_REPORTING, end_unbegun, "reply, report"},
     {COMMAND_RUNNING, COMMAND_EV_CANCEL, NULL, COMMAND_STOPPING, cancel_running, "stop"},
     {COMMAND_RUNNING, COMMAND_EV_TIMEOUT, NULL, COMMAND_STOPPING, time_out, "stop"},
-    {COMMAND_RUNNING, COMMAND_EV_RUNAWAY, NULL, COMMAND_REPORTING, run_away, "report"},
+    {COMMAND_RUNNING, COMMAND_EV_RUNAWAY, NULL, COMMAND_REPORTING, run_away, "report, stop"},
 
     {COMMAND_REBOOTING, COMMAND_EV_BOOTED, is_cancelled, COMMAND_REPORTING, end_unbegun,
      "[cancelled] reply, report"},
@@ -565,7 +561,7 @@ static const struct fsm_rule rules[] = {
     {COMMAND_STOPPING, COMMAND_EV_VOID, NULL, COMMAND_REPORTING, end_unbegun, "reply, report"},
     {COMMAND_STOPPING, COMMAND_EV_CANCEL, NULL, COMMAND_STOPPING, cancel_stopping, "note"},
     {COMMAND_STOPPING, COMMAND_EV_OVERDUE, NULL, COMMAND_REPORTING, give_up_stop, "reply, report"},
-    {COMMAND_STOPPING, COMMAND_EV_RUNAWAY, NULL, COMMAND_REPORTING, run_away, "report"},
+    {COMMAND_STOPPING, COMMAND_EV_RUNAWAY, NULL, COMMAND_REPORTING, run_away, "report, stop"},
 
     {COMMAND_REPORTING, COMMAND_EV_REPORTED, NULL, COMMAND_DONE, NULL, NULL},
     {COMMAND_REPORTING, COMMAND_EV_REFUSED, NULL, COMMAND_DONE, refuse, "refused"},

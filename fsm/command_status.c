@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "base/str.h"
-#include "fsm/command.h"
+#include "fsm/command_internal.h"
 
 /* Rising rank: the greater of two wins when the units of one plugin are merged (spec 03,
  * section 7.4). */
@@ -21,13 +21,15 @@ static size_t rank_of(const char *status)
     return 0;
 }
 
-const char *command_plugin_status(const struct fsm_instance *inst, int64_t plugin)
+const char *command_plugin_status_if(const struct fsm_instance *inst, int64_t plugin,
+                                     const struct command_trial *trial)
 {
     size_t i, best = 0;
 
     for (i = 0; i < inst->n_children; i++) {
         const struct command_unit *u = command_unit_at(inst, i);
-        size_t k = u->plugin == plugin ? rank_of(u->status) : 0;
+        bool is_trial = trial != NULL && trial->unit == i;
+        size_t k = u->plugin == plugin ? rank_of(is_trial ? trial->status : u->status) : 0;
 
         if (k > best)
             best = k;
@@ -35,17 +37,29 @@ const char *command_plugin_status(const struct fsm_instance *inst, int64_t plugi
     return ranks[best];
 }
 
-int64_t command_plugin_code(const struct fsm_instance *inst, int64_t plugin)
+const char *command_plugin_status(const struct fsm_instance *inst, int64_t plugin)
+{
+    return command_plugin_status_if(inst, plugin, NULL);
+}
+
+int64_t command_plugin_code_if(const struct fsm_instance *inst, int64_t plugin,
+                               const struct command_trial *trial)
 {
     size_t i;
 
     for (i = 0; i < inst->n_children; i++) {
         const struct command_unit *u = command_unit_at(inst, i);
+        int64_t code = trial != NULL && trial->unit == i ? trial->code : u->code;
 
-        if (u->plugin == plugin && u->code != 0)
-            return u->code;
+        if (u->plugin == plugin && code != 0)
+            return code;
     }
     return 0;
+}
+
+int64_t command_plugin_code(const struct fsm_instance *inst, int64_t plugin)
+{
+    return command_plugin_code_if(inst, plugin, NULL);
 }
 
 bool command_unit_is_over(const struct command_unit *u)

@@ -428,7 +428,7 @@ static const struct story stories[] = {
      2,
      0,
      "accepted start runaway reported",
-     HEAD "reply(0) reply(1) report",
+     HEAD "reply(0) reply(1) report stop(0.1)",
      "Failed:1000 Failed:1000",
      "Failed",
      "done"},
