@@ -147,7 +147,7 @@ static void add_journal(struct client *c, const struct engine_status *s)
     if (!s->is_suspended && c->server->journal->ops->counts(c->server->journal, &n, &err) < 0)
         text = err.text;
     (void)buf_add_str(&c->answer, "\"journal\":{");
-    add_text(&c->answer, "state", s->is_suspended ? "suspended" : "ok");
+    add_text(&c->answer, "state", s->is_suspended ? "suspended" : s->is_short ? "full" : "ok");
     add_text(&c->answer, "text", text);
     (void)buf_printf(&c->answer,
                      "\"n_open\":%" PRId64 ",\"n_unreported\":%" PRId64 ",\"n_ledger\":%" PRId64

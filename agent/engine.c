@@ -365,6 +365,7 @@ static int start_waiting(struct engine *e, struct err *err)
         struct fsm_event ev;
 
         if (j->inst.machine != &command_machine || j->inst.state != COMMAND_QUEUED ||
+            (!is_nested && e->is_short) ||
             (!is_nested && n_busy >= (size_t)e->config->command_workers) ||
             jobs_is_set_aside(e, j->inst.id))
             continue;
@@ -493,10 +494,12 @@ void engine_on_lazy(uv_timer_t *timer)
 
 int engine_receive(struct engine *e, const struct engine_message *m, struct err *err)
 {
-    if (e->is_suspended)
-        return err_set(err, ERR_STATE, "message %s is not taken: the journal cannot be written: %s",
-                       m->message_id, e->status.journal_text);
-    return intake_queue(e, m, NULL, NULL, err);
+    char what[64];
+    int r;
+
+    (void)snprintf(what, sizeof(what), "message %.40s is not taken", m->message_id);
+    r = engine_check_open(e, what, err);
+    return r < 0 ? r : intake_queue(e, m, NULL, NULL, err);
 }
 
 int engine_cancel(struct engine *e, const char *job_id, engine_accepted_fn done, void *ctx,
@@ -507,8 +510,7 @@ int engine_cancel(struct engine *e, const char *job_id, engine_accepted_fn done,
     enum journal_known known;
 
     if (e->is_suspended)
-        return err_set(err, ERR_STATE, "cancel %s: the journal cannot be written: %s", job_id,
-                       e->status.journal_text);
+        return err_set(err, ERR_STATE, "cancel %s: %s", job_id, e->status.journal_text);
     job = engine_find_job(e, job_id);
     if (job == NULL) {
         if (e->journal->ops->find(e->journal, NULL, job_id, &known, err) == 0 &&
@@ -540,6 +542,7 @@ void engine_get_status(const struct engine *e, struct engine_status *ret_status)
 
     *ret_status = e->status;
     ret_status->is_suspended = e->is_suspended;
+    ret_status->is_short = e->is_short;
     for (j = e->first; j != NULL; j = j->next) {
         if (j->inst.machine != &command_machine)
             continue;

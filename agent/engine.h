@@ -54,8 +54,8 @@ void engine_way_opened(struct engine *e);
 void engine_stop(struct engine *e);
 void engine_free(struct engine *e); /* after the loop has run out */
 
-/* A message as a channel delivered it. Copied; judged in the next turn. ERR_STATE: suspended, not
- * taken. */
+/* A message as a channel delivered it. Copied; judged in the next turn. ERR_STATE: suspended, or
+ * short of disk; not taken. */
 struct engine_message {
     const char *channel;
     const char *message_id, *topic, *destination, *created_date, *payload;
@@ -72,8 +72,9 @@ int engine_cancel(struct engine *e, const char *job_id, engine_accepted_fn done,
                   struct err *err) MUST_CHECK;
 
 struct engine_status {
-    bool is_suspended;
-    char journal_text[512]; /* why */
+    bool is_suspended; /* nothing is started or acknowledged */
+    bool is_short;     /* of disk: nothing new is taken on; what runs goes on and is reported */
+    char journal_text[512]; /* why, of either */
     size_t n_running, n_queued, n_reporting, n_rebooting;
     size_t n_runners; /* watched now */
     bool is_reboot_pending;

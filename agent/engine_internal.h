@@ -27,6 +27,7 @@
 #define ENGINE_LAZY_MS 2000    /* what may wait for the next commit waits no longer */
 #define ENGINE_LOOK_MS 60000   /* what ran out while nobody looked has so long to tell its end */
 #define ENGINE_LATE_MS 60000   /* a start so long after its promise has its time anew */
+#define ENGINE_ROOM_MS 5000    /* while the disk is too full for new work: between looks */
 #define ENGINE_REVIVE_FIRST_MS 200 /* tries to write the journal again: soon, then less often */
 #define ENGINE_REVIVE_CAP_MS 5000
 
@@ -119,6 +120,7 @@ struct engine {
     struct item *head, **tail;
     size_t n_urgent; /* items in the queue that are not lazy */
     bool is_flush_due;
+    bool is_short;       /* of disk: nothing new is taken on; what runs goes on */
     bool is_suspend_due; /* asked for in the middle of something; done before the next turn */
     struct err suspend_err;
     struct backoff revive;
@@ -153,6 +155,8 @@ bool jobs_is_set_aside(const struct engine *e, const char *job_id);
 
 /* engine_life.c */
 void engine_suspend(struct engine *e, const struct err *why); /* never in the middle of a turn */
+/* Nothing new can be taken on now. ERR_STATE: why, after "<what>: ". */
+int engine_check_open(const struct engine *e, const char *what, struct err *err) MUST_CHECK;
 void engine_set_deadline(const struct engine *e, struct fsm_instance *inst, int64_t after_ms);
 void engine_arm_deadlines(struct engine *e);
 void engine_on_deadline(uv_timer_t *timer);

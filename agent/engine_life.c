@@ -4,6 +4,8 @@
 #include "agent/engine_internal.h"
 
 #include <assert.h>
+#include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -31,7 +33,8 @@ static void drop_all(struct engine *e)
     struct err lost;
     struct item *item;
 
-    (void)err_set(&lost, ERR_STATE, "the journal could not be written");
+    (void)err_set(&lost, ERR_STATE, "%s",
+                  e->is_suspended ? e->status.journal_text : "ssmd is stopping");
     while ((item = engine_pop(e)) != NULL)
         item->finish(e, item, &lost);
     while (e->first != NULL)
@@ -54,20 +57,68 @@ static void try_revive_later(struct engine *e)
                          (uint64_t)backoff_fail_ms(&e->revive, random), 0);
 }
 
-void engine_suspend(struct engine *e, const struct err *why)
+/* A turn fails for want of a journal, or for want of what this process needs to make it. */
+static void tell_why(struct engine *e, const struct err *why)
+{
+    bool is_shortage =
+        why->code == ERR_NOMEM || why->sys_errno == EMFILE || why->sys_errno == ENFILE;
+
+    (void)snprintf(e->status.journal_text, sizeof(e->status.journal_text), "%s: %.450s",
+                   is_shortage ? "out of memory or descriptors" : "the journal cannot be written",
+                   why->text);
+}
+
+int engine_check_open(const struct engine *e, const char *what, struct err *err)
+{
+    if (!e->is_suspended && !e->is_short)
+        return 0;
+    return err_set(err, ERR_STATE, "%s: %s", what, e->status.journal_text);
+}
+
+static void set_links_open(struct engine *e, bool is_open)
 {
     size_t i;
 
+    for (i = 0; i < e->n_links; i++)
+        e->links[i]->set_open(e->links[i], is_open);
+}
+
+/* Is there room for more than what runs? Asked after each load; while there is none, again and
+ * again: what is freed is no event. */
+static void look_for_room(struct engine *e)
+{
+    bool was_short = e->is_short;
+
+    e->is_short = !e->journal->ops->has_room(e->journal);
+    if (e->is_short && !was_short) {
+        (void)str_copy(e->status.journal_text, sizeof(e->status.journal_text),
+                       "the disk is nearly full: what runs goes on and is reported; nothing new is "
+                       "taken on until there are 16 MiB free below the state directory");
+        log_error("%s", e->status.journal_text);
+    } else if (!e->is_short) {
+        e->status.journal_text[0] = '\0';
+    }
+    if (was_short && !e->is_short) {
+        log_warning("there is room on the disk again: new work is taken on");
+        e->is_flush_due = true; /* a turn, so that what waits is started */
+    }
+    if (e->is_short)
+        (void)uv_timer_start(&e->revive_timer, e->revive_timer.timer_cb, ENGINE_ROOM_MS, 0);
+}
+
+void engine_suspend(struct engine *e, const struct err *why)
+{
     e->is_suspend_due = false;
     if (e->is_suspended)
         return;
     e->is_suspended = true;
-    (void)str_copy(e->status.journal_text, sizeof(e->status.journal_text), why->text);
+    e->is_short = false; /* asked anew after the next load */
+    tell_why(e, why);
     engine_note_error(e, why);
     log_error("suspended: %s; nothing is started or acknowledged until the journal was read again",
-              why->text);
-    for (i = 0; i < e->n_links; i++)
-        e->links[i]->set_open(e->links[i], false);
+              e->status.journal_text);
+    set_links_open(e, false);
+    (void)uv_timer_stop(&e->revive_timer);
     (void)uv_timer_stop(&e->lazy_timer);
     (void)uv_timer_stop(&e->deadline_timer);
     (void)uv_timer_stop(&e->retry_timer);
@@ -80,19 +131,21 @@ void engine_suspend(struct engine *e, const struct err *why)
 static void on_revive(uv_timer_t *timer)
 {
     struct engine *e = timer->data;
-    struct err err;
-    size_t i;
+    struct err err = {0};
 
+    if (!e->is_suspended) { /* it was short of disk */
+        look_for_room(e);
+        set_links_open(e, !e->is_short);
+        return;
+    }
     if (e->journal->ops->revive(e->journal, &err) < 0 || load(e, &err) < 0) {
-        (void)str_copy(e->status.journal_text, sizeof(e->status.journal_text), err.text);
+        tell_why(e, &err);
         log_debug("still suspended: %s", err.text);
         try_revive_later(e);
         return;
     }
     log_warning("the journal was read again: going on with %zu jobs", e->n_jobs);
-    e->status.journal_text[0] = '\0';
-    for (i = 0; i < e->n_links; i++)
-        e->links[i]->set_open(e->links[i], true);
+    set_links_open(e, !e->is_short);
 }
 
 /* ---- deadlines ---- */
@@ -251,6 +304,7 @@ static int load(struct engine *e, struct err *err)
     }
     e->is_suspended = false;
     e->generation++;
+    look_for_room(e);
     for (j = e->first; j != NULL; j = next) {
         next = j->next;
         if (!jobs_is_set_aside(e, j->inst.id))
@@ -339,6 +393,8 @@ int engine_start(struct engine *e, struct err *err)
         return r;
     (void)uv_prepare_start(&e->prepare, engine_on_prepare);
     e->is_started = true;
+    if (e->is_short)
+        set_links_open(e, false);
     log_info("%zu open jobs in the journal", e->n_jobs);
     return 0;
 }

@@ -548,7 +548,8 @@ int intake_queue(struct engine *e, const struct engine_message *m, engine_accept
 int engine_run_local(struct engine *e, const char *name, const char *payload,
                      engine_accepted_fn done, void *ctx, struct err *err)
 {
-    char uuid[UUID_SIZE], message_id[200], now[ISO_MS_SIZE];
+    char uuid[UUID_SIZE], message_id[200], now[ISO_MS_SIZE], what[200];
+    int r;
     const struct engine_message m = {
         .channel = ENGINE_LOCAL_CHANNEL,
         .message_id = message_id,
@@ -558,9 +559,10 @@ int engine_run_local(struct engine *e, const char *name, const char *payload,
         .payload = payload,
     };
 
-    if (e->is_suspended)
-        return err_set(err, ERR_STATE, "%s cannot be run: the journal cannot be written: %s", name,
-                       e->status.journal_text);
+    (void)snprintf(what, sizeof(what), "%.160s cannot be run", name);
+    r = engine_check_open(e, what, err);
+    if (r < 0)
+        return r;
     ids_uuid4(uuid);
     (void)snprintf(message_id, sizeof(message_id), "aws.ssm.%s.local", uuid);
     clock_format_iso_ms(clock_wall_ms(), now);

@@ -50,7 +50,7 @@ static void judge_again(struct engine *e, struct message_item *it)
     document_references_done(&it->references);
     wait_leave(e, it);
     if (e->is_suspended) {
-        drop(e, it, "the journal cannot be written");
+        drop(e, it, e->status.journal_text);
         return;
     }
     cancel = TAKE(it->held);

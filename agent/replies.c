@@ -337,6 +337,12 @@ static bool is_one_result(const struct document *d, size_t n)
     return n > 0;
 }
 
+static int shortage_of(const struct texts *t, struct err *err)
+{
+    *err = t->shortage; /* with its errno: it says what there is too little of */
+    return t->shortage.code;
+}
+
 static int build_full(struct engine *e, struct job *job, const struct fsm_effect *fx,
                       struct buf *payload, struct err *err)
 {
@@ -372,13 +378,13 @@ static int build_full(struct engine *e, struct job *job, const struct fsm_effect
     if (fx->kind == COMMAND_FX_REPLY && fx->arg >= 0) {
         fill_texts(e, job, (size_t)fx->arg, &t, &results[fx->arg]);
         if (t.shortage.code != 0)
-            return err_set(err, t.shortage.code, "%s", t.shortage.text);
+            return shortage_of(&t, err);
         return reply_plugin_level(&h, results, n, payload, err);
     }
     if (is_one_result(d, n))
         fill_texts(e, job, n - 1, &t, &results[n - 1]);
     if (t.shortage.code != 0)
-        return err_set(err, t.shortage.code, "%s", t.shortage.text);
+        return shortage_of(&t, err);
     return reply_final(&h, results, n, command_document_status(&job->inst), payload, err);
 }
 

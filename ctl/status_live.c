@@ -48,7 +48,9 @@ static int64_t number_of(const cJSON *object, const char *name)
 
 bool status_live_is_healthy(const cJSON *status)
 {
-    return !str_eq(text_of(json_get_exact(status, "journal"), "state"), "suspended");
+    const char *state = text_of(json_get_exact(status, "journal"), "state");
+
+    return !str_eq(state, "suspended") && !str_eq(state, "full");
 }
 
 /* "name      text", or nothing when there is no text. */

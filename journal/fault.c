@@ -197,6 +197,11 @@ static int publish_head(struct journal *j, struct err *err)
     return INNER(j)->ops->publish_head(INNER(j), err);
 }
 
+static bool has_room(struct journal *j)
+{
+    return !of(j)->fault->has_no_room && INNER(j)->ops->has_room(INNER(j));
+}
+
 static const struct journal_ops fault_ops = {
     .begin = fault_begin,
     .commit = fault_commit,
@@ -222,6 +227,7 @@ static const struct journal_ops fault_ops = {
     .counts = counts,
     .prune = prune,
     .revive = revive,
+    .has_room = has_room,
     .publish_head = publish_head,
 };
 

@@ -90,7 +90,7 @@ struct journal_counts {
     int64_t ledger_end; /* number of the ledger's newest row, cut off or not; 0: none ever */
     int64_t size_bytes; /* database and write-ahead log */
     int64_t n_commits;  /* synced commits since the journal was opened */
-    bool has_reserve;   /* false: the disk is or was full; take on nothing new until it is back */
+    bool has_reserve;   /* of space for when the disk is full; has_room() says what it means */
 };
 
 struct journal;
@@ -174,8 +174,12 @@ struct journal_ops {
     /* After a failure: is the storage usable again? Rolls back, reopens and verifies it, and writes
      * and syncs a probe. Needed after ERR_IO, ERR_FULL and ERR_CORRUPT: until it has returned 0,
      * begin fails with the same code. After ERR_FULL it gives up the space kept in reserve, so that
-     * what runs can record its end; prune fills it again when there is room. */
+     * what runs can record its end; has_room and prune fill it again when there is room. */
     int (*revive)(struct journal *j, struct err *err);
+    /* Fills the reserve again where there is room for it. False: the disk is or was full, and what
+     * is left is for what runs: take on nothing new until it is true. Where the file system cannot
+     * reserve, its free space counts. Costs two system calls. */
+    bool (*has_room)(struct journal *j);
     /* Ledger's count and head into the side file, when they changed (architecture, section 6).
      * Synced. */
     int (*publish_head)(struct journal *j, struct err *err);
@@ -221,7 +225,8 @@ void journal_memory_crash(struct journal *j);
 struct journal_fault {
     int64_t at, repeat;
     int code;
-    int64_t n_calls; /* so far */
+    int64_t n_calls;  /* so far */
+    bool has_no_room; /* what has_room says */
 };
 int journal_open_fault(struct journal *inner, struct journal_fault *fault,
                        struct journal **ret_journal, struct err *err) MUST_CHECK;

@@ -228,7 +228,6 @@ static void close_journal(struct journal *j)
     free(sj);
 }
 
-/* Write something, sync it, and read it back. */
 /* After a sync that failed, the log of writes ahead may be whole in the page cache and have a hole
  * on the disk: what the kernel could not write it calls clean. Copying it into the database writes
  * and syncs all of it anew. */
@@ -243,6 +242,7 @@ static int write_anew(struct sqlite_journal *sj, struct err *err)
     return r;
 }
 
+/* Write something, sync it, and read it back. */
 static int probe(struct sqlite_journal *sj, struct err *err)
 {
     char value[32], got[32];
@@ -286,6 +286,11 @@ static int revive(struct journal *j, struct err *err)
     return r;
 }
 
+static bool has_room(struct journal *j)
+{
+    return storage_has_room(&sqlite_of(j)->storage);
+}
+
 const struct journal_ops sqlite_ops = {
     .begin = begin,
     .commit = commit,
@@ -311,6 +316,7 @@ const struct journal_ops sqlite_ops = {
     .counts = sqlite_counts,
     .prune = sqlite_prune,
     .revive = revive,
+    .has_room = has_room,
     .publish_head = sqlite_publish_head,
 };
 

@@ -144,19 +144,33 @@ int storage_is_same(const struct storage *s, struct err *err)
         s->name);
 }
 
-void storage_fill_reserve(struct storage *s)
+/* Where that cannot be asked, nobody knows of a shortage. */
+static bool has_free_space(const struct storage *s)
 {
     struct statvfs fs;
+
+    return fstatvfs(s->reserve_fd, &fs) < 0 ||
+           fs.f_bavail * fs.f_frsize >= UINT64_C(2) * STORAGE_RESERVE_BYTES;
+}
+
+void storage_fill_reserve(struct storage *s)
+{
     struct stat st;
 
     s->has_reserve =
         fstat(s->reserve_fd, &st) == 0 && (int64_t)st.st_blocks * 512 >= STORAGE_RESERVE_BYTES;
-    if (s->has_reserve || fstatvfs(s->reserve_fd, &fs) < 0 ||
-        fs.f_bavail * fs.f_frsize < UINT64_C(2) * STORAGE_RESERVE_BYTES)
+    if (s->has_reserve || !has_free_space(s))
         return;
     /* fallocate, not posix_fallocate: where the file system cannot reserve, writing 8 MiB from the
      * agent's only thread is not worth it */
     s->has_reserve = fallocate(s->reserve_fd, 0, 0, STORAGE_RESERVE_BYTES) == 0;
+}
+
+bool storage_has_room(struct storage *s)
+{
+    if (!s->has_reserve)
+        storage_fill_reserve(s);
+    return s->has_reserve || has_free_space(s);
 }
 
 void storage_release_reserve(struct storage *s)

@@ -38,6 +38,8 @@ int storage_is_same(const struct storage *s, struct err *err) MUST_CHECK;
 
 /* Fill the reserve if there is room for it. Not having it is no error. */
 void storage_fill_reserve(struct storage *s);
+/* Is it there, or, where the file system cannot reserve, as much free space? Fills it first. */
+bool storage_has_room(struct storage *s);
 void storage_release_reserve(struct storage *s);
 
 /* Bytes of the database and its write-ahead log; 0 for what is not there. */

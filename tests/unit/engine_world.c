@@ -122,8 +122,8 @@ static void open_all(struct engine_world *w, const char *boot_id)
         engine_set_lookup(w->engine, w->lookup);
     if (w->parameters != NULL)
         engine_set_parameter_source(w->engine, w->parameters);
-    ck_assert_msg(engine_start(w->engine, &err) == 0, "%s", err.text);
     w->is_open = true;
+    ck_assert_msg(engine_start(w->engine, &err) == 0, "%s", err.text);
 }
 
 static void close_all(struct engine_world *w)

@@ -3,6 +3,7 @@
 #include "engine_world.h"
 
 #include <check.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <sqlite3.h>
@@ -648,6 +649,84 @@ START_TEST(a_journal_that_fails_stops_the_transition)
 }
 END_TEST
 
+static struct engine_status status(void)
+{
+    struct engine_status s;
+
+    engine_get_status(w.engine, &s);
+    return s;
+}
+
+static bool is_at_work(struct engine_world *world)
+{
+    struct engine_status s;
+
+    engine_get_status(world->engine, &s);
+    return !s.is_suspended;
+}
+
+static bool is_open(struct engine_world *world)
+{
+    return world->is_open;
+}
+
+static bool has_told_code(struct engine_world *world)
+{
+    return engine_world_count(world, "reply", "Failed") == 1;
+}
+
+/* The journal gave its reserve up, so that what runs can record its end. */
+START_TEST(the_reserve_is_not_spent_on_new_work)
+{
+    struct journal_fault fault = {.code = ERR_FULL};
+    struct err err;
+    int i;
+
+    engine_world_init(&w, NULL, &fault);
+    w.config.command_workers = 1;
+    (void)engine_world_send(&w, 1, 1, waiting("exit 4"));
+    (void)engine_world_send(&w, 2, 1, marking("exit 0"));
+    engine_world_until(&w, is_marked);
+    fault.has_no_room = true;
+    fault.at = fault.n_calls + 1;
+    fault.repeat = 1;
+    go();
+    while (w.is_open)
+        (void)uv_run(&w.loop, UV_RUN_ONCE);
+    engine_world_until(&w, is_at_work);
+    engine_world_until(&w, has_told_code); /* what ran is recorded and reported */
+    for (i = 0; i < 20; i++)
+        engine_world_turns(&w, 5);
+    ck_assert(!w.is_open);
+    ck_assert(status().is_short);
+    ck_assert_uint_eq(n_lines(engine_world_file(&w, "mark")), 1); /* what waited waits */
+    ck_assert_int_eq(engine_run_local(w.engine, "x", "{}", NULL, NULL, &err), ERR_STATE);
+    ck_assert_ptr_nonnull(strstr(err.text, "disk"));
+    engine_world_restart(&w, "boot-1");
+    ck_assert(status().is_short); /* asked at a start, too */
+    fault.has_no_room = false;
+    engine_world_until(&w, is_open);
+    engine_world_until(&w, has_ended);
+    ck_assert_uint_eq(n_lines(engine_world_file(&w, "mark")), 2);
+    engine_world_done(&w);
+}
+END_TEST
+
+START_TEST(a_shortage_of_descriptors_is_not_blamed_on_the_journal)
+{
+    struct err err;
+
+    (void)err_sys(&err, ERR_IO, EMFILE, "output of step 1");
+    engine_suspend(w.engine, &err);
+    ck_assert_ptr_nonnull(strstr(status().journal_text, "out of memory or descriptors: output of"));
+    ck_assert_ptr_null(strstr(status().journal_text, "journal"));
+    ck_assert_int_eq(engine_run_local(w.engine, "x", "{}", NULL, NULL, &err), ERR_STATE);
+    ck_assert_ptr_null(strstr(err.text, "journal"));
+    engine_world_until(&w, is_open);
+    ck_assert_str_eq(status().journal_text, "");
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("engine");
@@ -685,7 +764,9 @@ int main(void)
     tcase_add_test(t, nothing_is_started_while_a_reboot_is_awaited);
     tcase_add_test(t, a_reboot_has_its_first_asker_as_owner_and_none_when_it_is_given_up);
     tcase_add_test(t, a_cancel_order_is_answered_and_stops_its_command);
+    tcase_add_test(t, a_shortage_of_descriptors_is_not_blamed_on_the_journal);
     suite_add_tcase(s, t);
+    tcase_add_test(f, the_reserve_is_not_spent_on_new_work);
     tcase_add_loop_test(f, a_journal_that_fails_stops_the_transition, 0, 24);
     suite_add_tcase(s, f);
     sr = srunner_create(s);
