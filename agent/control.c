@@ -181,7 +181,7 @@ static struct wait *take_first(struct control *c)
 
 static void end_wait(struct wait *w, const struct err *err)
 {
-    w->done(w->ctx, err);
+    w->done(w->ctx, err == NULL ? LINK_TAKEN : LINK_AGAIN, err); /* it has no word for never */
     free(w);
 }
 

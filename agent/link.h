@@ -7,10 +7,18 @@
 
 #include "base/err.h"
 
-/* `err` NULL: the service took it. Else its class decides: RETRY (the engine sends again),
- * PERMANENT (the service will never take it). Called from the loop, never from within the call that
- * asked for it. */
-typedef void (*link_done_fn)(void *ctx, const struct err *err);
+/* What became of an answer. The link decides, and nobody after it: it knows which words of its
+ * service are the last. A result must not be lost to a wrong endpoint, a missing permission or a
+ * proxy, whatever the class of their errors. */
+enum link_end {
+    LINK_TAKEN,
+    LINK_AGAIN,   /* not taken; to be sent again */
+    LINK_REFUSED, /* the service will never take it */
+};
+
+/* `err` says why it was not taken; NULL with LINK_TAKEN. Called from the loop, never from within
+ * the call that asked for it. */
+typedef void (*link_done_fn)(void *ctx, enum link_end end, const struct err *err);
 
 /* Strings are borrowed for the call. */
 struct link_reply {

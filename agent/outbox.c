@@ -330,30 +330,26 @@ static void taken(struct engine *e, const struct sending *s, struct job *job, co
     engine_queue(e, &it->item);
 }
 
-static void on_done(void *ctx, const struct err *err)
+static void on_done(void *ctx, enum link_end end, const struct err *err)
 {
     struct sending *s = ctx;
     struct engine *e = s->e;
     struct job *job = s->generation == e->generation ? engine_find_job(e, s->job_id) : NULL;
-    struct err other;
 
-    if (err != NULL && s->is_other_way) { /* its own channel may still take it */
-        other = *err;
-        other.code = ERR_SERVER;
-        err = &other;
-    }
+    if (end == LINK_REFUSED && s->is_other_way) /* its own channel may still take it */
+        end = LINK_AGAIN;
     e->n_sending--;
     crashpoint("answer.after");
-    if (err == NULL)
+    if (end == LINK_TAKEN)
         open_way(e);
-    else if (err_class_of(err->code) == ERR_CLASS_RETRY)
+    else if (end == LINK_AGAIN)
         e->is_way_closed = true;
     if (job != NULL &&
         !e->is_suspended) { /* else the journal was read again since: this is not known */
         job->is_sending = false;
         if (fsm_find_effect(&job->inst, s->effect_id) == NULL)
             e->status.n_stale++;
-        else if (err == NULL || err_class_of(err->code) == ERR_CLASS_PERMANENT)
+        else if (end != LINK_AGAIN)
             taken(e, s, job, err);
         else
             try_later(e, job, s->lane, err);
@@ -462,16 +458,16 @@ static void again_done(struct call *c)
     journal_reply_done(&a->final);
 }
 
-static void after_final(void *ctx, const struct err *err)
+static void after_final(void *ctx, enum link_end end, const struct err *err)
 {
     struct again *a = ctx;
 
-    if (err != NULL)
+    if (end != LINK_TAKEN)
         log_debug("message %s came again; an answer was not taken: %s", a->message_id, err->text);
     calls_free(a->e, &a->call);
 }
 
-static void after_acknowledge(void *ctx, const struct err *err)
+static void after_acknowledge(void *ctx, enum link_end end, const struct err *err)
 {
     struct again *a = ctx;
     const struct link_reply lr = {.message_id = a->final.message_id,
@@ -479,10 +475,10 @@ static void after_acknowledge(void *ctx, const struct err *err)
                                   .payload = a->final.payload};
     struct err why;
 
-    if (err != NULL || a->final.payload == NULL)
-        after_final(a, err);
+    if (end != LINK_TAKEN || a->final.payload == NULL)
+        after_final(a, end, err);
     else if (a->link->reply(a->link, &lr, after_final, a, &why) < 0)
-        after_final(a, &why);
+        after_final(a, LINK_AGAIN, &why);
 }
 
 static void acknowledge_again(struct again *a, enum link_verdict verdict)
@@ -490,12 +486,13 @@ static void acknowledge_again(struct again *a, enum link_verdict verdict)
     struct err why;
 
     if (a->link->acknowledge(a->link, a->message_id, verdict, after_acknowledge, a, &why) < 0)
-        after_acknowledge(a, &why);
+        after_acknowledge(a, LINK_AGAIN, &why);
 }
 
-static void after_receipt(void *ctx, const struct err *err)
+static void after_receipt(void *ctx, enum link_end end, const struct err *err)
 {
-    (void)err; /* the service will deliver it again if it did not take this */
+    (void)end; /* the service will deliver it again if it did not take this */
+    (void)err;
     acknowledge_again(ctx, LINK_DUPLICATE);
 }
 
@@ -532,11 +529,11 @@ static void answer_again(struct again *a, bool is_unhandled)
                                                                      : LINK_DUPLICATE);
     } else if (is_unhandled) {
         if (a->link->fail(a->link, a->message_id, after_final, a, &err) < 0)
-            after_final(a, &err);
+            after_final(a, LINK_AGAIN, &err);
     } else if (is_rejection(&a->final)) {
-        after_acknowledge(a, NULL);
+        after_acknowledge(a, LINK_TAKEN, NULL);
     } else if (send_receipt_again(a, &err) < 0) {
-        after_final(a, &err);
+        after_final(a, LINK_AGAIN, &err);
     }
 }
 

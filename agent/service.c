@@ -79,7 +79,6 @@ static void on_answered(void *ctx, const struct aws_result *result)
     struct pending *p = ctx;
     link_done_fn done = p->done;
     void *done_ctx = p->ctx;
-    struct err err;
 
     if (p->prev != NULL)
         p->prev->next = p->next;
@@ -88,14 +87,11 @@ static void on_answered(void *ctx, const struct aws_result *result)
     if (p->next != NULL)
         p->next->prev = p->prev;
     free(p);
-    if (result->err != NULL && err_class_of(result->err->code) == ERR_CLASS_PERMANENT &&
-        !is_last_word(result)) {
-        err = *result->err;
-        err.code = ERR_SERVER; /* to be tried again */
-        done(done_ctx, &err);
-        return;
-    }
-    done(done_ctx, result->err);
+    done(done_ctx,
+         result->err == NULL    ? LINK_TAKEN
+         : is_last_word(result) ? LINK_REFUSED
+                                : LINK_AGAIN,
+         result->err);
 }
 
 static struct pending *new_pending(struct service *s, link_done_fn done, void *ctx, struct err *err)

@@ -60,9 +60,8 @@ struct mds_state {
 };
 void mds_get_state(const struct mds *mds, struct mds_state *ret_state);
 
-/* The answers. All return at once; `done` gets the classified result: an err of a permanent class
- * (ERR_REFUSED: unknown or expired message id, unsupported operation, other 4xx) will not change by
- * repetition, all others may. *ret_call may be NULL. ERR_NOMEM, ERR_LIMIT. */
+/* The answers. All return at once; `done` gets the result, with the service's word for a refusal:
+ * whether that is its last word the caller decides. *ret_call may be NULL. ERR_NOMEM, ERR_LIMIT. */
 int mds_send_reply(struct mds *mds, const char *message_id, const char *reply_id,
                    const char *payload, size_t n, aws_done_fn done, void *ctx,
                    struct aws_call **ret_call, struct err *err) MUST_CHECK;

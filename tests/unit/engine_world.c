@@ -28,7 +28,11 @@ static void answer_all(uv_idle_t *idle)
                              ? w->acknowledge_answer
                              : w->answer;
 
-        w->waiting[i].done(w->waiting[i].ctx, err.code != 0 ? &err : NULL);
+        w->waiting[i].done(w->waiting[i].ctx,
+                           err.code == 0             ? LINK_TAKEN
+                           : err.code == ERR_REFUSED ? LINK_REFUSED
+                                                     : LINK_AGAIN,
+                           err.code != 0 ? &err : NULL);
     }
 }
 
