@@ -8,12 +8,12 @@
 
 #define LOG_MODULE "upload"
 #include "agent/courier_output.h"
+#include "base/backoff.h"
 #include "base/clock.h"
 #include "base/ids.h"
 #include "base/log.h"
 #include "base/str.h"
 #include "fsm/fsm.h"
-#include "transport/backoff.h"
 #include "transport/logs.h"
 
 #define FOLLOW_MS 1000

@@ -1,8 +1,10 @@
-/* The interpreter: takes events, asks the machines, commits, performs. The only place that knows
- * journal, transport and executors. One thread: the loop's.
+/* The interpreter: takes events, asks the machines, commits, performs. It knows journal and
+ * executors; the service it knows as links, lookups and sources, which others in agent/ make of
+ * transport. One thread: the loop's.
  *
  * A turn: every event that is ready -> fsm_step -> ONE commit -> effects (architecture, section 4).
- * Nothing happens in the world before its commit. When a commit fails, everything in memory is
+ * Nothing happens in the world before its commit; what is made before it is a step's empty
+ * directory, which means nothing without it (room.c). When a commit fails, everything in memory is
  * dropped (memory and disk may disagree), new work is refused, and once the journal can be written
  * again the engine loads and probes exactly as after a start. */
 #ifndef SSMD_AGENT_ENGINE_H

@@ -6,6 +6,7 @@
 #include "agent/courier.h"
 #include "agent/engine.h"
 #include "agent/lookup.h"
+#include "base/backoff.h"
 #include "base/log.h"
 #include "executors/reboot.h"
 #include "executors/steps.h"
@@ -13,7 +14,6 @@
 #include "fsm/delivery.h"
 #include "schema/document.h"
 #include "schema/message.h"
-#include "transport/backoff.h"
 
 #define ENGINE_MAX_LINKS 4
 #define ENGINE_CONTROL_CHANNEL "ssmmessages"
@@ -78,8 +78,9 @@ struct item {
     void (*finish)(struct engine *e, struct item *item, const struct err *err);
 };
 
-/* The context of a call that a link has under way; head of the structs that outbox.c makes. What
- * the link never answers (it was closed) is freed with the engine. */
+/* The context of something under way outside the engine (an answer at a link, a question to the
+ * service, work in the pool); head of the structs of who asked. What never answers (a link that was
+ * closed) is freed with the engine. */
 struct call {
     struct call *next, *prev;
     void (*done)(struct call *c); /* before it is freed; may be NULL */
@@ -152,12 +153,18 @@ void jobs_free(struct engine *e, struct job *job);
  * watched; a message that cannot be journaled is failed when it comes again. False: it is there. */
 bool jobs_set_aside(struct engine *e, const char *job_id);
 bool jobs_is_set_aside(const struct engine *e, const char *job_id);
+/* Within the transaction: a new instance becomes a job. Takes over inst's contents. */
+int engine_add_job(struct engine *e, struct fsm_instance *inst, const char *message_id,
+                   struct job **ret_job, struct err *err) MUST_CHECK;
+struct link *engine_link_named(const struct engine *e, const char *name);   /* NULL: none */
+struct link *engine_link_of(const struct engine *e, const struct job *job); /* NULL: local */
+const char *engine_channel_of(const struct job *job);
 
 /* engine_life.c */
 void engine_suspend(struct engine *e, const struct err *why); /* never in the middle of a turn */
 /* Nothing new can be taken on now. ERR_STATE: why, after "<what>: ". */
 int engine_check_open(const struct engine *e, const char *what, struct err *err) MUST_CHECK;
-void engine_set_deadline(const struct engine *e, struct fsm_instance *inst, int64_t after_ms);
+void engine_note_error(struct engine *e, const struct err *err); /* for `ssmctl status` */
 void engine_arm_deadlines(struct engine *e);
 void engine_on_deadline(uv_timer_t *timer);
 
@@ -169,6 +176,7 @@ void engine_perform(struct engine *e, struct job *job, const struct fsm_effect *
                     bool is_restart);
 struct item *engine_pop(struct engine *e);
 void engine_queue(struct engine *e, struct item *item);
+void engine_set_deadline(const struct engine *e, struct fsm_instance *inst, int64_t after_ms);
 /* Make an event for a job and queue it. `text` becomes its detail (copied) when not NULL. */
 void engine_queue_event(struct engine *e, const char *job_id, uint8_t kind, int64_t effect_id,
                         bool is_lazy, const char *text);
@@ -177,18 +185,11 @@ void engine_queue_overdue(struct engine *e, struct job *job, uint8_t kind);
 /* Within the transaction: let the machine decide, journal it, remember the effects. */
 int engine_deliver(struct engine *e, struct job *job, const struct fsm_event *ev, struct err *err)
     MUST_CHECK;
-/* Within the transaction: a new instance becomes a job. Takes over inst's contents. */
-int engine_add_job(struct engine *e, struct fsm_instance *inst, const char *message_id,
-                   struct job **ret_job, struct err *err) MUST_CHECK;
 struct fsm_event engine_event(const struct engine *e, uint8_t kind, int64_t effect_id,
                               const void *detail);
-void engine_note_error(struct engine *e, const struct err *err);
 /* Memory ran out where an event was to be kept: drop everything and load again, at the next safe
  * moment. */
 void engine_ask_suspend(struct engine *e, const struct err *why);
-struct link *engine_link_named(const struct engine *e, const char *name);   /* NULL: none */
-struct link *engine_link_of(const struct engine *e, const struct job *job); /* NULL: local */
-const char *engine_channel_of(const struct job *job);
 
 /* story.c: the log's lines about what a turn changed wait for its commit */
 void story_init(struct engine *e);
@@ -325,6 +326,8 @@ void fx_hold_timer(uv_timer_t *timer);
 /* Within the transaction in which a command began or ceased to wait for a reboot: the journal knows
  * whose it is, the first one's, as long as one is awaited in this boot. */
 int fx_keep_reboot_intent(struct engine *e, struct err *err) MUST_CHECK;
+/* What is kept of each of a step's output files. */
+uint64_t fx_output_cap(const struct engine *e, const struct job *job);
 
 /* room.c: a step's directory is made before its start is promised */
 /* Within the transaction that promises a start. Where there is no room for the directory, that is
@@ -339,9 +342,6 @@ int room_load(struct engine *e, struct job *job, const struct fsm_effect *fx, st
 /* Make the directory now; its start follows when the journal knows. */
 int room_make(struct engine *e, struct job *job, const struct fsm_effect *fx, struct err *err)
     MUST_CHECK;
-
-/* What is kept of each of a step's output files. */
-uint64_t fx_output_cap(const struct engine *e, const struct job *job);
 
 /* download.c: steps that download */
 bool download_is_unit(const struct job *job, const struct document_unit *unit);
@@ -382,9 +382,11 @@ void outbox_forget(struct engine *e, struct job *job); /* it is about to be free
 void outbox_answer_again(struct engine *e, const char *channel, const char *message_id,
                          const char *job_id, enum journal_known known, bool is_unhandled);
 void outbox_retry_timer(uv_timer_t *timer);
+
+/* calls.c */
 /* The head of a struct of `size` bytes, all zero; NULL: out of memory. */
 void *calls_new(struct engine *e, size_t size);
 void calls_free(struct engine *e, struct call *c);
-void outbox_free_calls(struct engine *e);
+void calls_free_all(struct engine *e);
 
 #endif

@@ -425,7 +425,7 @@ void engine_free(struct engine *e)
 {
     if (e == NULL)
         return;
-    outbox_free_calls(e);
+    calls_free_all(e);
     fsm_out_done(&e->out);
     free(e->todo);
     buf_done(&e->story);

@@ -6,11 +6,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/backoff.h"
 #include "base/clock.h"
 #include "base/ids.h"
 #include "base/log.h"
 #include "base/str.h"
-#include "transport/backoff.h"
 #include "transport/ssm.h"
 
 #define FIRST_PAUSE_MS 2000

@@ -9,11 +9,11 @@
 
 #include "agent/config.h"
 #include "agent/hybrid.h"
+#include "base/backoff.h"
 #include "base/fs.h"
 #include "base/ids.h"
 #include "base/log.h"
 #include "base/str.h"
-#include "transport/backoff.h"
 #include "transport/container.h"
 #include "transport/instance_role.h"
 

@@ -133,40 +133,6 @@ static void finish_sent(struct engine *e, struct item *item, const struct err *e
     free(container_of(item, struct sent_item, item));
 }
 
-/* ---- calls under way ---- */
-
-void *calls_new(struct engine *e, size_t size)
-{
-    struct call *c = calloc(1, size);
-
-    if (c == NULL)
-        return NULL;
-    c->next = e->calls;
-    if (c->next != NULL)
-        c->next->prev = c;
-    e->calls = c;
-    return c;
-}
-
-void calls_free(struct engine *e, struct call *c)
-{
-    if (c->prev != NULL)
-        c->prev->next = c->next;
-    else
-        e->calls = c->next;
-    if (c->next != NULL)
-        c->next->prev = c->prev;
-    if (c->done != NULL)
-        c->done(c);
-    free(c); /* the head of its struct */
-}
-
-void outbox_free_calls(struct engine *e)
-{
-    while (e->calls != NULL)
-        calls_free(e, e->calls);
-}
-
 /* ---- the line of those that wait ---- */
 
 static void wait_in_line(struct engine *e, struct job *job)

@@ -6,12 +6,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/backoff.h"
 #include "base/clock.h"
 #include "base/ids.h"
 #include "base/log.h"
 #include "base/str.h"
 #include "schema/parameter_store.h"
-#include "transport/backoff.h"
 #include "transport/ssm.h"
 
 #define RETRY_FIRST_MS 500

@@ -3,7 +3,7 @@
 #define SSMD_AGENT_REGISTRAR_INTERNAL_H
 
 #include "agent/registrar.h"
-#include "transport/backoff.h"
+#include "base/backoff.h"
 
 /* One open registration. */
 struct entry {

@@ -388,7 +388,8 @@ static int build_full(struct engine *e, struct job *job, const struct fsm_effect
     return reply_final(&h, results, n, command_document_status(&job->inst), payload, err);
 }
 
-/* What the journal knows of the steps without the document. */
+/* What the journal knows of the steps without the document: by number, from 0 as everywhere
+ * (directories, journal, log, ssmctl). */
 static void tell_units(const struct job *job, struct buf *text)
 {
     size_t i;
@@ -397,7 +398,7 @@ static void tell_units(const struct job *job, struct buf *text)
     for (i = 0; i < job->inst.n_children; i++) {
         const struct command_unit *u = command_unit_at(&job->inst, i);
 
-        (void)buf_printf(text, "%s %zu: %s", i > 0 ? "," : "", i + 1,
+        (void)buf_printf(text, "%s %zu: %s", i > 0 ? "," : "", i,
                          u->status[0] != '\0' ? u->status : "not begun");
         if (u->status[0] != '\0')
             (void)buf_printf(text, " (%" PRId64 ")", u->code);

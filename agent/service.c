@@ -477,8 +477,12 @@ int service_new(const struct service_options *o, struct service **ret_service, s
                                 .get_credentials = lookup_get_credentials,
                                 .list_associations = lookup_list_associations};
     r = set_up(s, err);
+    if (r < 0) { /* what was made holds on to the loop and to `s` until the process ends */
+        service_stop(s);
+        return err_wrap(err, "service");
+    }
     *ret_service = s;
-    return r < 0 ? err_wrap(err, "service") : 0;
+    return 0;
 }
 
 struct link *service_link(struct service *s)

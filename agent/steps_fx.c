@@ -23,7 +23,7 @@
     3000 /* between tries to start or to stop a step that the machine has no room for              \
           */
 #define MAX_START_TRIES                                                                            \
-    100 /* five minutes; a full disk suspends the journal, so this is something else */
+    100 /* five minutes; long before that a disk that is full for the journal too suspends all */
 #define REBOOT_FACT "reboot"
 
 /* ---- results ---- */
@@ -157,9 +157,10 @@ static int64_t last_output_ms(struct engine *e, const struct step_key *key)
     for (stream = 0; stream < 2; stream++) {
         AUTO(close_fd) int fd = -1;
         struct stat st;
+        struct err err;
         int64_t ms;
 
-        if (steps_open_output(e->steps, key, stream == 0 ? STEP_STDOUT : STEP_STDERR, &fd, NULL) <
+        if (steps_open_output(e->steps, key, stream == 0 ? STEP_STDOUT : STEP_STDERR, &fd, &err) <
                 0 ||
             fstat(fd, &st) < 0)
             continue;
@@ -466,15 +467,16 @@ void fx_spawn(struct engine *e, struct job *job, const struct fsm_effect *fx)
     if (r == 0 && job->unmade_effect == fx->id && (r = room_make(e, job, fx, &err)) == 0)
         return; /* started when the journal knows of its directory */
     job->n_start_tries++;
-    if (r == 0)
+    if (r == 0) {
         r = is_download
                 ? download_start(e, job, &key, unit, &err)
                 : start(e, job, &key,
                         str_eq(plugin_of(job, unit), PLUGIN_POWERSHELL_SCRIPT) ? SHELL_POWERSHELL
                                                                                : SHELL_SH,
                         &inputs, &err);
-    if (r == ERR_EXISTS) /* watched already: its end will be told */
-        return;
+        if (r == ERR_EXISTS) /* watched already: its end will be told */
+            return;
+    }
     if (r < 0)
         start_failed(e, job, fx, &err);
     else

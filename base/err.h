@@ -62,7 +62,8 @@ int err_set(struct err *err, int code, const char *fmt, ...) PRINTF_LIKE(3, 4);
  * ENOENT ERR_NOT_FOUND, EEXIST ERR_EXISTS, whatever `code` says. */
 int err_sys(struct err *err, int code, int sys_errno, const char *fmt, ...) PRINTF_LIKE(4, 5);
 
-/* Put "<fmt>: " before the text that is there; returns err->code (ERR_SYSTEM when err is NULL). */
+/* Put "<fmt>: " before the text that is there; returns err->code. Without an err the code is lost
+ * (ERR_SYSTEM): who looks at the code of a function that wraps passes one. */
 int err_wrap(struct err *err, const char *fmt, ...) PRINTF_LIKE(2, 3);
 
 const char *err_name(int code);

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #define LOG_MODULE "transport"
+#include "base/backoff.h"
 #include "base/clock.h"
 #include "base/ids.h"
 #include "base/log.h"
@@ -16,7 +17,6 @@
 #include "schema/message.h"
 #include "transport/aws_classify.h"
 #include "transport/aws_sign.h"
-#include "transport/backoff.h"
 
 #define MAX_BODY_BYTES (16u << 20)
 #define MAX_RETRY_DELAY_MS (INT64_C(5) * 60 * 1000)

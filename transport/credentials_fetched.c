@@ -6,11 +6,11 @@
 #include <string.h>
 
 #define LOG_MODULE "credentials"
+#include "base/backoff.h"
 #include "base/clock.h"
 #include "base/ids.h"
 #include "base/log.h"
 #include "base/str.h"
-#include "transport/backoff.h"
 
 #define RETRY_FIRST_MS 1000
 #define RETRY_CAP_MS 40000

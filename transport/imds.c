@@ -4,11 +4,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/backoff.h"
 #include "base/clock.h"
 #include "base/ids.h"
 #include "base/str.h"
 #include "schema/json.h"
-#include "transport/backoff.h"
 
 #define DEFAULT_V4 "http://169.254.169.254"
 #define DEFAULT_V6 "http://[fd00:ec2::254]"

@@ -9,11 +9,11 @@
 #include <string.h>
 
 #define LOG_MODULE "transport"
+#include "base/backoff.h"
 #include "base/clock.h"
 #include "base/ids.h"
 #include "base/log.h"
 #include "base/str.h"
-#include "transport/backoff.h"
 #include "transport/mds_internal.h"
 
 #define DEFAULT_STOP_TIMEOUT_MS 20000

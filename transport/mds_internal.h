@@ -2,7 +2,7 @@
 #ifndef SSMD_TRANSPORT_MDS_INTERNAL_H
 #define SSMD_TRANSPORT_MDS_INTERNAL_H
 
-#include "transport/backoff.h"
+#include "base/backoff.h"
 #include "transport/mds.h"
 
 #define MDS_N_TOLD 32

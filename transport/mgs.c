@@ -7,12 +7,12 @@
 #include <string.h>
 
 #define LOG_MODULE "transport"
+#include "base/backoff.h"
 #include "base/clock.h"
 #include "base/ids.h"
 #include "base/log.h"
 #include "base/str.h"
 #include "transport/aws_sign.h"
-#include "transport/backoff.h"
 #include "transport/mgs_token.h"
 #include "transport/ws.h"
 

@@ -10,12 +10,12 @@
 #include <string.h>
 
 #define LOG_MODULE "transport"
+#include "base/backoff.h"
 #include "base/clock.h"
 #include "base/ids.h"
 #include "base/log.h"
 #include "base/str.h"
 #include "transport/aws_classify.h"
-#include "transport/backoff.h"
 #include "transport/s3_internal.h"
 #include "transport/sigv4.h"
 

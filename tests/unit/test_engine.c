@@ -397,7 +397,7 @@ START_TEST(a_job_whose_document_cannot_be_read_any_more_is_reported_with_the_rea
         if (str_eq(w.told[i].status, "Failed")) {
             n++;
             ck_assert_ptr_nonnull(strstr(w.told[i].payload, "its document"));
-            ck_assert_ptr_nonnull(strstr(w.told[i].payload, "1: Success (0)"));
+            ck_assert_ptr_nonnull(strstr(w.told[i].payload, "0: Success (0)"));
         }
     ck_assert_uint_eq(n, 1);
 }

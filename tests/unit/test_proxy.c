@@ -3,8 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/backoff.h"
 #include "base/str.h"
-#include "transport/backoff.h"
 #include "transport/ca.h"
 #include "transport/proxy.h"
 

@@ -1,5 +1,5 @@
 /* Delays between tries. */
-#include "transport/backoff.h"
+#include "base/backoff.h"
 
 #define MAX_DOUBLINGS 20 /* keeps every product far inside 64 bits */
 

@@ -1,6 +1,6 @@
 /* How long to wait before trying again. Pure: the random value comes in. Any thread. */
-#ifndef SSMD_TRANSPORT_BACKOFF_H
-#define SSMD_TRANSPORT_BACKOFF_H
+#ifndef SSMD_BASE_BACKOFF_H
+#define SSMD_BASE_BACKOFF_H
 
 #include <stdint.h>
 
