@@ -195,7 +195,7 @@ static int put_belongings(struct engine *e, struct job *job, const struct fsm_ef
     int r;
 
     for (i = 0; i < n; i++) {
-        if (job->inst.machine == &command_machine && opens[i].kind == COMMAND_FX_SPAWN)
+        if (job_is_command(job) && opens[i].kind == COMMAND_FX_SPAWN)
             r = room_prepare(e, job, &opens[i], err);
         else
             r = replies_put(e, job, &opens[i], err);
@@ -203,7 +203,7 @@ static int put_belongings(struct engine *e, struct job *job, const struct fsm_ef
             return r;
 #ifdef SSMD_BREAK_SPAWN_BEFORE_COMMIT /* negative control: the world changes before the journal    \
                                          knows */
-        if (job->inst.machine == &command_machine && opens[i].kind == COMMAND_FX_SPAWN)
+        if (job_is_command(job) && opens[i].kind == COMMAND_FX_SPAWN)
             engine_perform(e, job, &opens[i], false);
 #endif
     }
@@ -236,7 +236,7 @@ static int journal_move(struct engine *e, struct job *job, const struct fsm_even
               t.event, fsm_state_name(inst), t.detail[0] != '\0' ? "  " : "",
               (int)strcspn(t.detail, ";"), t.detail); /* hashes are for the journal */
     r = room_tidy(e, job, err);
-    if (r == 0 && inst->machine == &command_machine &&
+    if (r == 0 && job_is_command(job) &&
         (out->from == COMMAND_REBOOTING) != (inst->state == COMMAND_REBOOTING))
         r = fx_keep_reboot_intent(e, err);
     return r < 0 ? r : put_belongings(e, job, out->opens, out->n_opens, err);
@@ -248,7 +248,7 @@ static int follow_output(struct engine *e, struct job *job, struct err *err)
 {
     size_t lo = e->out.child_lo, hi = e->out.child_hi;
 
-    if (job->inst.machine == &command_machine)
+    if (job_is_command(job))
         return uploads_follow(e, job, lo, hi, err);
     if (job->inst.machine != &upload_machine)
         return 0;
@@ -304,7 +304,7 @@ void engine_perform(struct engine *e, struct job *job, const struct fsm_effect *
 {
     char name[64];
 
-    if (job->inst.machine == &command_machine && command_is_nested(&job->inst) &&
+    if (job_is_command(job) && command_is_nested(&job->inst) &&
         fx->kind == COMMAND_FX_REPORT) { /* told to the step that ran it */
         nest_report(e, job, fx);
         return;
@@ -316,22 +316,7 @@ void engine_perform(struct engine *e, struct job *job, const struct fsm_effect *
     (void)snprintf(name, sizeof(name), "effect.%s.before",
                    job->inst.machine->effects[fx->kind].name);
     crashpoint(name);
-    if (job->inst.machine == &upload_machine)
-        uploads_perform(e, job);
-    else
-        switch (fx->kind) { /* all of what is left belongs to the command machine */
-        case COMMAND_FX_SPAWN:
-            fx_spawn(e, job, fx);
-            break;
-        case COMMAND_FX_STOP:
-            fx_stop(e, job, fx);
-            break;
-        case COMMAND_FX_REBOOT:
-            fx_reboot(e, job, fx, is_restart);
-            break;
-        default:
-            break;
-        }
+    job->ops->effects[fx->kind].perform(e, job, fx, is_restart);
     (void)snprintf(name, sizeof(name), "effect.%s.after",
                    job->inst.machine->effects[fx->kind].name);
     crashpoint(name);
@@ -345,7 +330,7 @@ static size_t count_busy(const struct engine *e)
     const struct job *j;
 
     for (j = e->first; j != NULL; j = j->next)
-        n += j->inst.machine == &command_machine && !command_is_nested(&j->inst) &&
+        n += job_is_command(j) && !command_is_nested(&j->inst) &&
              (j->inst.state == COMMAND_RUNNING || j->inst.state == COMMAND_STOPPING);
     return n;
 }
@@ -361,11 +346,10 @@ static int start_waiting(struct engine *e, struct err *err)
     if (fx_is_reboot_pending(e) || e->is_stopping)
         return 0;
     for (j = e->first; r == 0 && j != NULL; j = j->next) {
-        bool is_nested = j->inst.machine == &command_machine && command_is_nested(&j->inst);
+        bool is_nested = job_is_command(j) && command_is_nested(&j->inst);
         struct fsm_event ev;
 
-        if (j->inst.machine != &command_machine || j->inst.state != COMMAND_QUEUED ||
-            (!is_nested && e->is_short) ||
+        if (!job_is_command(j) || j->inst.state != COMMAND_QUEUED || (!is_nested && e->is_short) ||
             (!is_nested && n_busy >= (size_t)e->config->command_workers) ||
             jobs_is_set_aside(e, j->inst.id))
             continue;
@@ -399,9 +383,8 @@ static void free_ended(struct engine *e)
         j->has_moved = false;
         if (j->is_ended)
             jobs_free(e, j);
-        else if (j->task != NULL &&
-                 (j->inst.machine != &command_machine ||
-                  (j->inst.state != COMMAND_RUNNING && j->inst.state != COMMAND_REBOOTING))) {
+        else if (j->task != NULL && (!job_is_command(j) || (j->inst.state != COMMAND_RUNNING &&
+                                                            j->inst.state != COMMAND_REBOOTING))) {
             task_free(j->task); /* a queue of thousands must not hold thousands of documents */
             j->task = NULL;
         }
@@ -518,7 +501,7 @@ int engine_cancel(struct engine *e, const char *job_id, engine_accepted_fn done,
             return err_set(err, ERR_STATE, "cancel %s: it has ended already", job_id);
         return err_set(err, ERR_NOT_FOUND, "cancel %s: no such job (see: ssmctl jobs)", job_id);
     }
-    if (job->inst.machine != &command_machine)
+    if (!job_is_command(job))
         return err_set(err, ERR_STATE, "cancel %s: it is not a command", job_id);
     if (jobs_is_set_aside(e, job_id))
         return err_set(err, ERR_STATE,
@@ -544,7 +527,7 @@ void engine_get_status(const struct engine *e, struct engine_status *ret_status)
     ret_status->is_suspended = e->is_suspended;
     ret_status->is_short = e->is_short;
     for (j = e->first; j != NULL; j = j->next) {
-        if (j->inst.machine != &command_machine)
+        if (!job_is_command(j))
             continue;
         ret_status->n_rebooting += j->inst.state == COMMAND_REBOOTING;
         if (command_is_nested(&j->inst)) /* part of its parent */

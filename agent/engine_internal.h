@@ -6,6 +6,7 @@
 #include "agent/courier.h"
 #include "agent/engine.h"
 #include "agent/lookup.h"
+#include "agent/machines.h"
 #include "base/backoff.h"
 #include "base/log.h"
 #include "executors/reboot.h"
@@ -38,8 +39,6 @@ struct task {
     struct document *document; /* owned */
 };
 
-enum lane_number { LANE_DELIVERY, LANE_RESULT };
-
 /* Answers of a job that go out in order. */
 struct lane {
     int64_t sent_upto; /* effects up to this id were taken; their closing may wait for a commit */
@@ -50,8 +49,9 @@ struct lane {
 /* One open instance. */
 struct job {
     struct fsm_instance inst;
-    char *message_id;    /* owned; never NULL */
-    struct task *task;   /* owned; NULL when not at hand */
+    const struct machine_ops *ops; /* static; what is done for its machine; never NULL */
+    char *message_id;              /* owned; never NULL */
+    struct task *task;             /* owned; NULL when not at hand */
     const char *refusal; /* borrowed, in the turn that refuses it: all of what is wrong with it */
     struct job *bucket_next;
     struct job *next, *prev; /* all jobs, oldest first */
@@ -85,6 +85,11 @@ struct call {
     struct call *next, *prev;
     void (*done)(struct call *c); /* before it is freed; may be NULL */
 };
+
+static inline bool job_is_command(const struct job *job)
+{
+    return job->inst.machine == &command_machine;
+}
 
 struct performance {
     struct job *job;

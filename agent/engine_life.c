@@ -13,8 +13,6 @@
 #include "base/log.h"
 #include "base/str.h"
 #include "executors/shell.h"
-#include "fsm/registration.h"
-#include "fsm/upload.h"
 
 static int load(struct engine *e, struct err *err);
 
@@ -229,10 +227,7 @@ static void recover(struct engine *e, struct job *job)
             engine_perform(e, job, &open[i], true);
             break;
         case FSM_PROBE:
-            if (open[i].kind == COMMAND_FX_SPAWN)
-                fx_probe_spawn(e, job, &open[i]);
-            else
-                fx_reboot(e, job, &open[i], true);
+            job->ops->effects[open[i].kind].probe(e, job, &open[i]);
             break;
         case FSM_ONCE:
             engine_queue_event(e, job->inst.id, (uint8_t)m->effects[open[i].kind].lost, open[i].id,
@@ -246,9 +241,8 @@ static void recover(struct engine *e, struct job *job)
  * its end is noticed, and what it leaves behind is ended with it. */
 static void watch_only(struct engine *e, struct job *job)
 {
-    const struct fsm_effect *spawn = job->inst.machine == &command_machine
-                                         ? fsm_find_effect_kind(&job->inst, COMMAND_FX_SPAWN)
-                                         : NULL;
+    const struct fsm_effect *spawn =
+        job_is_command(job) ? fsm_find_effect_kind(&job->inst, COMMAND_FX_SPAWN) : NULL;
 
     if (spawn != NULL)
         fx_probe_spawn(e, job, spawn);
@@ -257,20 +251,17 @@ static void watch_only(struct engine *e, struct job *job)
 static int load_one(void *ctx, struct fsm_instance *inst, struct err *err)
 {
     struct engine *e = ctx;
-    char message_id[JOURNAL_MESSAGE_ID_SIZE];
-    int r;
+    const struct machine_ops *ops = machines_find(inst->machine);
+    char message_id[JOURNAL_MESSAGE_ID_SIZE] = "";
+    int r = 0;
 
-    if (inst->machine == &registration_machine) { /* the registrar's */
+    if (ops == NULL) { /* it has a keeper of its own */
         fsm_instance_done(inst);
         return 0;
     }
-    if (inst->machine == &upload_machine) { /* its command came in one */
-        message_id[0] = '\0';
-        r = 0;
-    } else {
+    if (ops->has_message)
         r = e->journal->ops->get_message_id(e->journal, inst->id, message_id, sizeof(message_id),
                                             err);
-    }
     if (r == 0 && jobs_insert(e, inst, message_id) == NULL)
         r = err_set(err, ERR_NOMEM, "job %s: out of memory", inst->id);
     if (r < 0)

@@ -392,7 +392,7 @@ static int apply_cancel(struct engine *e, struct message_item *it, struct err *e
         return 0;
     }
     job = engine_find_job(e, target);
-    if (job != NULL && job->inst.machine != &command_machine)
+    if (job != NULL && !job_is_command(job))
         job = NULL;
     if (job != NULL &&
         jobs_is_set_aside(e, target)) /* the order stands at the service until then */

@@ -1,6 +1,7 @@
 /* The table of open jobs: found by id, walked from the oldest on. */
 #include "agent/engine_internal.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -29,11 +30,13 @@ struct job *jobs_insert(struct engine *e, struct fsm_instance *inst, const char 
 {
     struct job *job = calloc(1, sizeof(*job)), **bucket;
 
+    assert(machines_find(inst->machine) != NULL); /* who loads or makes instances has asked */
     if (job == NULL || (job->message_id = strdup(message_id)) == NULL) {
         free(job);
         return NULL;
     }
     job->inst = *inst;
+    job->ops = machines_find(inst->machine);
     *inst = (struct fsm_instance){.machine = inst->machine};
     bucket = &e->buckets[bucket_of(job->inst.id)];
     job->bucket_next = *bucket;
@@ -88,9 +91,7 @@ int engine_add_job(struct engine *e, struct fsm_instance *inst, const char *mess
 
 const char *engine_channel_of(const struct job *job)
 {
-    if (job->inst.machine == &command_machine)
-        return command_of(&job->inst)->channel;
-    return job->inst.machine == &delivery_machine ? delivery_of(&job->inst)->channel : "";
+    return job->ops->channel(&job->inst);
 }
 
 struct link *engine_link_named(const struct engine *e, const char *name)

@@ -22,25 +22,19 @@
 
 bool outbox_is_answer(const struct job *job, uint8_t kind)
 {
-    if (job->inst.machine == &command_machine)
-        return kind == COMMAND_FX_REPLY || kind == COMMAND_FX_ACKNOWLEDGE ||
-               kind == COMMAND_FX_REPORT;
-    return job->inst.machine == &delivery_machine; /* all of its effects are */
+    return job->ops->effects[kind].way != WAY_PERFORM;
 }
 
 static bool has_reply(const struct job *job, uint8_t kind)
 {
-    return job->inst.machine == &command_machine
-               ? kind == COMMAND_FX_REPLY || kind == COMMAND_FX_REPORT
-               : kind == DELIVERY_FX_REPLY;
+    return job->ops->effects[kind].way == WAY_REPLY;
 }
 
 static enum lane_number lane_of(const struct job *job, const struct fsm_effect *fx)
 {
-    if (job->inst.machine != &command_machine || fx->kind == COMMAND_FX_ACKNOWLEDGE ||
-        (fx->kind == COMMAND_FX_REPLY && fx->arg == COMMAND_REPLY_RECEIPT))
+    if (job_is_command(job) && fx->kind == COMMAND_FX_REPLY && fx->arg == COMMAND_REPLY_RECEIPT)
         return LANE_DELIVERY;
-    return LANE_RESULT;
+    return job->ops->effects[fx->kind].lane;
 }
 
 static const struct fsm_effect *next_in_lane(const struct job *job, enum lane_number n)
@@ -120,7 +114,7 @@ static int apply_sent(struct engine *e, struct item *item, struct err *err)
     }
     ev = engine_event(e, (uint8_t)kind->done, it->effect_id, NULL);
     if (it->is_refused) {
-        ev.kind = job->inst.machine == &command_machine ? COMMAND_EV_REFUSED : DELIVERY_EV_REFUSED;
+        ev.kind = job->ops->refused;
         ev.detail = it->err.text;
     }
     return engine_deliver(e, job, &ev, err);
@@ -328,7 +322,7 @@ static void on_done(void *ctx, enum link_end end, const struct err *err)
 static int send_reply(struct engine *e, struct link *l, const struct job *job, struct sending *s,
                       struct err *err)
 {
-    bool is_command = job->inst.machine == &command_machine;
+    bool is_command = job_is_command(job);
     struct journal_reply reply = {0};
     int r = e->journal->ops->get_reply(e->journal, s->effect_id, &reply, err);
 
@@ -353,7 +347,7 @@ static int send_answer(struct engine *e, struct link *l, const struct job *job, 
 {
     if (s->has_reply)
         return send_reply(e, l, job, s, err);
-    if (job->inst.machine == &delivery_machine && kind == DELIVERY_FX_FAIL)
+    if (job->ops->effects[kind].way == WAY_FAIL)
         return l->fail(l, job->message_id, on_done, s, err);
     return l->acknowledge(l, job->message_id, LINK_ACCEPTED, on_done, s, err);
 }

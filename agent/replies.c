@@ -431,14 +431,13 @@ static int build(struct engine *e, struct job *job, const struct fsm_effect *fx,
 
 int replies_put(struct engine *e, struct job *job, const struct fsm_effect *fx, struct err *err)
 {
-    bool is_delivery = job->inst.machine == &delivery_machine;
+    bool is_delivery = !job_is_command(job);
     AUTO(buf_done) struct buf payload = {0};
     struct journal_reply reply = {.effect_id = fx->id};
     const char *kind;
     int r;
 
-    if (is_delivery ? fx->kind != DELIVERY_FX_REPLY
-                    : fx->kind != COMMAND_FX_REPLY && fx->kind != COMMAND_FX_REPORT)
+    if (job->ops->effects[fx->kind].way != WAY_REPLY)
         return 0;
     if (!is_delivery && command_is_nested(&job->inst)) /* told to the step that ran it */
         return 0;

@@ -606,7 +606,7 @@ void fx_stop(struct engine *e, struct job *job, const struct fsm_effect *fx)
 /* It waits for the end of this boot. */
 static bool is_asker(const struct engine *e, const struct job *j)
 {
-    return j->inst.machine == &command_machine && j->inst.state == COMMAND_REBOOTING &&
+    return job_is_command(j) && j->inst.state == COMMAND_REBOOTING &&
            str_eq(command_of(&j->inst)->reboot_boot_id, e->boot_id);
 }
 
@@ -651,7 +651,7 @@ static void on_reboot_asked(void *ctx, const struct err *err)
     log_error("reboot: %s", err->text);
     engine_note_error(e, err);
     for (j = e->first; j != NULL; j = j->next)
-        if (j->inst.machine == &command_machine && j->inst.state == COMMAND_REBOOTING)
+        if (job_is_command(j) && j->inst.state == COMMAND_REBOOTING)
             engine_queue_event(e, j->inst.id, COMMAND_EV_OVERDUE, 0, false, err->text);
 }
 
@@ -668,10 +668,9 @@ void fx_reboot(struct engine *e, struct job *job, const struct fsm_effect *fx, b
     if (e->reboot != NULL || (is_restart && reboot_is_scheduled("")))
         return; /* asked for, and on its way */
     for (j = e->first; j != NULL && !is_restart && c->reboot_tries == 1; j = j->next) {
-        const struct fsm_effect *other =
-            j->inst.machine == &command_machine && j->inst.state == COMMAND_REBOOTING
-                ? fsm_find_effect_kind(&j->inst, COMMAND_FX_REBOOT)
-                : NULL;
+        const struct fsm_effect *other = job_is_command(j) && j->inst.state == COMMAND_REBOOTING
+                                             ? fsm_find_effect_kind(&j->inst, COMMAND_FX_REBOOT)
+                                             : NULL;
 
         if (other != NULL && other->id < fx->id) /* the oldest request serves this one too */
             return;

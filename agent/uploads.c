@@ -335,7 +335,7 @@ bool uploads_hold(const struct engine *e, const struct job *job, const struct fs
 {
     size_t i;
 
-    if (job->inst.machine != &command_machine || !wants_output_elsewhere(job) ||
+    if (!job_is_command(job) || !wants_output_elsewhere(job) ||
         (fx->kind == COMMAND_FX_REPLY && fx->arg < 0))
         return false;
     for (i = 0; i < job->inst.n_children; i++) {

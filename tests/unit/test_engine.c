@@ -14,6 +14,7 @@
 #include "agent/engine_internal.h"
 #include "base/fs.h"
 #include "base/str.h"
+#include "fsm/registration.h"
 #include "schema/reply.h"
 #include "tests/lib/count_vfs.h"
 
@@ -712,6 +713,30 @@ START_TEST(the_reserve_is_not_spent_on_new_work)
 }
 END_TEST
 
+/* Recovery and performing go by the row alone: no effect may be without its function. */
+START_TEST(each_machine_has_its_row_or_a_keeper_of_its_own)
+{
+    const struct fsm_machine *m = fsm_machines[_i];
+    const struct machine_ops *ops = machines_find(m);
+    size_t i;
+
+    if (ops == NULL) {
+        ck_assert_msg(m == &registration_machine, "%s: nobody performs its effects", m->name);
+        return;
+    }
+    ck_assert(ops->channel != NULL);
+    ck_assert_uint_lt(ops->refused, m->n_events);
+    for (i = 0; i < m->n_effects; i++) {
+        const struct effect_ops *fx = &ops->effects[i];
+
+        ck_assert_msg((fx->way == WAY_PERFORM) == (fx->perform != NULL), "%s %s: perform", m->name,
+                      m->effects[i].name);
+        ck_assert_msg(m->effects[i].recovery != FSM_PROBE || fx->probe != NULL, "%s %s: probe",
+                      m->name, m->effects[i].name);
+    }
+}
+END_TEST
+
 START_TEST(a_shortage_of_descriptors_is_not_blamed_on_the_journal)
 {
     struct err err;
@@ -732,7 +757,7 @@ int main(void)
     Suite *s = suite_create("engine");
     TCase *t = tcase_create("turns"), *f = tcase_create("faults");
     SRunner *sr;
-    int n_failed;
+    int n_failed, n_machines = 0;
 
     tcase_set_timeout(t, 120);
     tcase_set_timeout(f, 120);
@@ -764,6 +789,9 @@ int main(void)
     tcase_add_test(t, nothing_is_started_while_a_reboot_is_awaited);
     tcase_add_test(t, a_reboot_has_its_first_asker_as_owner_and_none_when_it_is_given_up);
     tcase_add_test(t, a_cancel_order_is_answered_and_stops_its_command);
+    while (fsm_machines[n_machines] != NULL)
+        n_machines++;
+    tcase_add_loop_test(t, each_machine_has_its_row_or_a_keeper_of_its_own, 0, n_machines);
     tcase_add_test(t, a_shortage_of_descriptors_is_not_blamed_on_the_journal);
     suite_add_tcase(s, t);
     tcase_add_test(f, the_reserve_is_not_spent_on_new_work);
