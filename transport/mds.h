@@ -1,4 +1,4 @@
-/* The ec2messages service: the long poll that brings messages, and the four calls that answer them
+/* The ec2messages service: the long poll that brings messages, and the three calls that answer them
  * (spec 02, section 5; 03, sections 2 and 4). Loop thread only. What a message means, in which
  * order its answers go out and whether they are repeated is the caller's business. */
 #ifndef SSMD_TRANSPORT_MDS_H
@@ -24,7 +24,7 @@ struct mds_options {
     int64_t backoff_cap_ms;   /* 0: 5 min */
     int64_t empty_pause_ms;   /* least pause after a quick empty round; 0: 2 s. The most is a
                                  quarter more */
-    unsigned n_reply_retries; /* of the four calls */
+    unsigned n_reply_retries; /* of the three calls */
 
     /* One message, in the order of the answer; invalid ones were dropped. Borrowed for the call.
      * The next poll begins when all of an answer were handed over. May pause or close the mds:
@@ -70,7 +70,5 @@ int mds_acknowledge(struct mds *mds, const char *message_id, aws_done_fn done, v
 /* FailureType InternalHandlerException, the only one the reference sends. */
 int mds_fail(struct mds *mds, const char *message_id, aws_done_fn done, void *ctx,
              struct aws_call **ret_call, struct err *err) MUST_CHECK;
-int mds_delete(struct mds *mds, const char *message_id, aws_done_fn done, void *ctx,
-               struct aws_call **ret_call, struct err *err) MUST_CHECK;
 
 #endif

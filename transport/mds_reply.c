@@ -1,4 +1,4 @@
-/* The four calls that answer a message. */
+/* The three calls that answer a message. */
 #include <string.h>
 
 #include "transport/mds_internal.h"
@@ -65,12 +65,4 @@ int mds_fail(struct mds *mds, const char *message_id, aws_done_fn done, void *ct
                                      {"MessageId", message_id, strlen(message_id)}};
 
     return start(mds, "FailMessage", members, ARRAY_LEN(members), done, ctx, ret_call, err);
-}
-
-int mds_delete(struct mds *mds, const char *message_id, aws_done_fn done, void *ctx,
-               struct aws_call **ret_call, struct err *err)
-{
-    const struct member members[] = {{"MessageId", message_id, strlen(message_id)}};
-
-    return start(mds, "DeleteMessage", members, ARRAY_LEN(members), done, ctx, ret_call, err);
 }

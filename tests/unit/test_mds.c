@@ -506,7 +506,6 @@ static const struct {
     {1, "AcknowledgeMessage", "{\"MessageId\":\"" MESSAGE_ID "\"}"},
     {2, "FailMessage",
      "{\"FailureType\":\"InternalHandlerException\",\"MessageId\":\"" MESSAGE_ID "\"}"},
-    {3, "DeleteMessage", "{\"MessageId\":\"" MESSAGE_ID "\"}"},
 };
 
 static void start_answer(int which)
@@ -524,11 +523,8 @@ static void start_answer(int which)
     case 1:
         r = mds_acknowledge(mds, MESSAGE_ID, on_answer, NULL, NULL, &err);
         break;
-    case 2:
-        r = mds_fail(mds, MESSAGE_ID, on_answer, NULL, NULL, &err);
-        break;
     default:
-        r = mds_delete(mds, MESSAGE_ID, on_answer, NULL, NULL, &err);
+        r = mds_fail(mds, MESSAGE_ID, on_answer, NULL, NULL, &err);
         break;
     }
     ck_assert_msg(r == 0, "%s", err.text);
