@@ -345,7 +345,7 @@ static void take_job(struct control *c, const struct agent_message *m)
         return;
     }
     if (c->is_refusing) {
-        log_warning("%s is not taken: the journal cannot be written", job.job_id);
+        log_warning("%s is not taken now (see: ssmctl status)", job.job_id);
         return; /* the service delivers it again */
     }
     if (remember_frame(c, m, job.job_id, created) < 0) {
