@@ -148,8 +148,10 @@ void outbox_forget(struct engine *e, struct job *job)
 
     if (!job->is_waiting)
         return;
-    for (; *at != job; at = &(*at)->wait_next)
+    for (; *at != NULL && *at != job; at = &(*at)->wait_next)
         prev = *at;
+    if (*at == NULL) /* it is in the list: is_waiting says so */
+        return;
     *at = job->wait_next;
     if (e->wait_last == job)
         e->wait_last = prev;

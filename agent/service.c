@@ -306,7 +306,7 @@ static void on_parameter(void *ctx, const struct aws_result *result)
 {
     struct question *q = ctx;
     AUTO(parameter_answer_done) struct parameter_answer answer = {.root = NULL};
-    const char *value = NULL;
+    const char *value = "";
     struct err err = {0};
     int r = 0;
 

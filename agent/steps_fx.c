@@ -440,8 +440,10 @@ void fx_spawn(struct engine *e, struct job *job, const struct fsm_effect *fx)
     buf_init(&failure, 65536);
     r = task_load(e, job, &err);
     unit = r == 0 ? task_unit(job->task, &job->inst, (size_t)fx->arg) : NULL;
-    if (r == 0 && unit == NULL)
-        r = err_set(&err, ERR_CORRUPT, "step %" PRId64 " is not in the document", fx->arg);
+    if (r == 0 && unit == NULL) {
+        (void)err_set(&err, ERR_CORRUPT, "step %" PRId64 " is not in the document", fx->arg);
+        r = ERR_CORRUPT;
+    }
     if (r == 0 && unit != NULL && is_document(job, fx)) {
         nest_spawn(e, job, fx, unit);
         return;

@@ -258,7 +258,7 @@ int config_parse(struct config *c, const char *text, size_t n, const char *what,
                  config_finding_fn found, void *ctx, struct err *err)
 {
     AUTO(cJSON_Delete) cJSON *root = NULL;
-    AUTO(free) int *seen = calloc(count_keys(), sizeof(*seen));
+    AUTO(free) int *seen = calloc(count_keys() + 1, sizeof(*seen));
     AUTO(free)
     struct config *next = calloc(1, sizeof(*next)), *scratch = calloc(1, sizeof(*scratch));
     struct config_lines lines = {text, 1};
