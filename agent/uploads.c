@@ -118,12 +118,14 @@ static int make(struct engine *e, struct job *job, size_t unit, struct err *err)
     struct fsm_event ev;
     struct err why;
     char id[FSM_ID_SIZE];
-    int r = task_load(e, job, err);
+    int r = task_load(e, job, &why);
 
-    if (r < 0 && err_class_of(r) == ERR_CLASS_PERMANENT) /* its start says what is wrong */
+    if (r < 0 && err_class_of(r) == ERR_CLASS_RETRY)
+        return err_set(err, r, "%s", why.text);
+    if (r < 0) { /* nor can the step be started: the command ends, and its answer says why */
+        log_warning("%s: output of step %zu is not uploaded: %s", job->inst.id, unit, why.text);
         return 0;
-    if (r < 0)
-        return r;
+    }
     if (task_unit(job->task, &job->inst, unit) == NULL ||
         !upload_make_id(job->inst.id, (int64_t)unit, id))
         return 0;

@@ -404,6 +404,26 @@ START_TEST(a_job_whose_document_cannot_be_read_any_more_is_reported_with_the_rea
 }
 END_TEST
 
+START_TEST(so_is_one_that_was_to_begin_and_to_send_its_output_elsewhere)
+{
+    w.config.command_workers = 0;
+    engine_world_receive(
+        &w, "aws.ssm.sendCommand.us.east.1.1",
+        "aws.ssm.00000000-0000-4000-8000-000000000001.mi-0123456789abcdef0",
+        "{\"DocumentName\":\"T\",\"CommandId\":\"x\",\"OutputS3BucketName\":\"bucket\","
+        "\"DocumentContent\":{\"schemaVersion\":\"2.2\",\"mainSteps\":[{\"action\":"
+        "\"aws:runShellScript\",\"name\":\"s\",\"inputs\":{\"runCommand\":[\"true\"]}}]}}");
+    engine_world_turns(&w, 3);
+    engine_world_crash(&w);
+    change_journal("UPDATE inbox SET payload = CAST('not json' AS BLOB)");
+    w.config.command_workers = 5;
+    engine_world_start(&w, "boot-1");
+    engine_world_until(&w, has_ended);
+    ck_assert_uint_eq(engine_world_count(&w, "reply", "Failed"), 1);
+    ck_assert_ptr_nonnull(strstr(w.told[w.n_told - 1].payload, "its document"));
+}
+END_TEST
+
 #define CANCEL_ID "aws.ssm.00000000-0000-4000-8000-000000000077.mi-0123456789abcdef0"
 
 static bool has_one_job(struct engine_world *world)
@@ -780,6 +800,7 @@ int main(void)
     tcase_add_test(t, a_command_that_was_not_begun_before_a_loss_of_power_is_run);
     tcase_add_test(t, a_result_passes_an_acknowledgement_that_is_never_taken);
     tcase_add_test(t, a_job_whose_document_cannot_be_read_any_more_is_reported_with_the_reason);
+    tcase_add_test(t, so_is_one_that_was_to_begin_and_to_send_its_output_elsewhere);
     tcase_add_test(t, a_job_that_is_set_aside_has_its_runner_watched_and_the_others_go_on);
     tcase_add_loop_test(t, a_message_that_cannot_be_journaled_is_failed_when_it_comes_again, 0, 2);
     tcase_add_loop_test(t, a_message_id_of_any_length_is_kept_and_answered, 0, 5);
