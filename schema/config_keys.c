@@ -147,9 +147,9 @@ const struct config_key config_keys[] = {
     IDLE_BOOL("Agent", "ForceFileIPC", CONFIG_UNUSED, 0, ONE_PROCESS),
     IDLE_NUMBER("Agent", "GoMaxProcForAgentWorker", CONFIG_UNUSED, 0, CONFIG_NO_MAX, 0,
                 "ssmd has one thread"),
-    BOOL(
-        "Agent", "StrictDocuments", strict_documents, CONFIG_LIVE | CONFIG_OURS, 0,
-        "honour what the reference ignores in a document (step-level timeoutSeconds, maxAttempts)"),
+    BOOL("Agent", "StrictDocuments", strict_documents, CONFIG_LIVE | CONFIG_OURS, 0,
+         "honour what the reference ignores in a document: timeoutSeconds, maxAttempts, onFailure "
+         "beside the inputs"),
 
     TEXT("Os", "Lang", os_lang, CONFIG_KEEPS_EMPTY, "en-US", "in replies"),
     TEXT("Os", "Name", os_name, CONFIG_KEEPS_EMPTY, "linux", "in replies"),

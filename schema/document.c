@@ -309,6 +309,22 @@ static void be_strict(const struct step *s, struct document_plugin *p)
     p->succeeds_on_failure = str_eq(s->on_failure, "successAndExit");
 }
 
+/* No plugin here reads its settings. References in them are resolved all the same: one that cannot
+ * be fails the document (spec 04, section 2.5). */
+static int check_settings(struct reading *r, const struct step *s)
+{
+    const cJSON *settings = json_get(s->item, "settings");
+    AUTO(cJSON_Delete) cJSON *copy = NULL;
+    int code;
+
+    if (settings == NULL)
+        return 0;
+    code = expand_tree(&r->x, settings, &copy, r->err);
+    if (code == 0 && copy != NULL) /* the second never without the first */
+        code = resolve_tree(&r->x, copy, r->err);
+    return code < 0 ? err_wrap(r->err, "%s.settings", s->where) : 0;
+}
+
 static int add_plugin(struct reading *r, const struct step *s)
 {
     struct document *d = r->d;
@@ -324,6 +340,9 @@ static int add_plugin(struct reading *r, const struct step *s)
     code = resolve_tree(&r->x, inputs, r->err);
     if (code < 0)
         return err_wrap(r->err, "%s", s->where);
+    code = check_settings(r, s);
+    if (code < 0)
+        return code;
     *p = (struct document_plugin){.id = strdup(s->id != NULL ? s->id : ""),
                                   .name = strdup(s->name != NULL ? s->name : "")};
     if (p->id == NULL || p->name == NULL) {

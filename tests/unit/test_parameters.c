@@ -479,18 +479,20 @@ START_TEST(references_are_found_wherever_they_will_be_asked_for)
         tree_of("{\"schemaVersion\":\"2.2\",\"parameters\":{\"d\":{\"default\":\"{{ssm:dflt}}\","
                 "\"allowedPattern\":\"^x$\"},\"n\":{}},\"mainSteps\":[{\"action\":"
                 "\"aws:runShellScript\",\"name\":\"{{ssm:not}}\",\"inputs\":{\"v\":[\"{{ssm:a}}\","
-                "\"{{ ssm:a }}\",\"{{ssm:{{n}}}}\",\"{{ssm-secure:s}}\"]}}]}");
+                "\"{{ ssm:a }}\",\"{{ssm:{{n}}}}\",\"{{ssm-secure:s}}\"]},\"settings\":{\"k\":"
+                "\"{{ssm:set}}\"}}]}");
     cJSON *given = tree_of("{\"n\":\"made\",\"unused\":\"{{ssm:unused}}\"}");
     struct document_input in = {.content = content, .parameters = given};
     struct document_references found;
     struct err err;
 
     ck_assert_int_eq(document_find_ssm_references(&in, &found, &err), 0);
-    ck_assert_uint_eq(found.n, 4);
+    ck_assert_uint_eq(found.n, 5);
     ck_assert_str_eq(found.names[0], "dflt");
     ck_assert_str_eq(found.names[1], "unused");
     ck_assert_str_eq(found.names[2], "a");
     ck_assert_str_eq(found.names[3], "made");
+    ck_assert_str_eq(found.names[4], "set");
     document_references_done(&found);
     cJSON_Delete(content);
     cJSON_Delete(given);
