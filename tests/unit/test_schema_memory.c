@@ -4,8 +4,10 @@
 
 #include "schema/document.h"
 #include "schema/message.h"
+#include "schema/parameter_store.h"
 #include "schema/reply.h"
 #include "schema/script.h"
+#include "schema/yaml.h"
 
 /* The linker sends the library's calls here; cJSON's go through its hooks. */
 void *__real_malloc(size_t size);
@@ -156,8 +158,59 @@ static int refuse_a_value(struct err *err)
     return r == ERR_INVALID ? 0 : r;
 }
 
-static int (*const bodies[])(struct err *err) = {read_messages, read_payload_and_document,
-                                                 write_and_read_a_reply, refuse_a_value};
+static int read_yaml(struct err *err)
+{
+    static const char text[] = "schemaVersion: 2.2\n"
+                               "a: &a {x: 1, y: [yes, 'no', 0x10]}\n"
+                               "b: {<<: *a, y: ~}\n"
+                               "c: *a\n";
+    AUTO(cJSON_Delete) cJSON *tree = NULL;
+    AUTO(buf_done) struct buf again;
+    int r = document_text_parse(text, sizeof(text) - 1, 4096, "test", &tree, err);
+
+    buf_init(&again, 4096);
+    if (r < 0)
+        return r;
+    json_write(&again, tree);
+    r = buf_error(&again, "test", err);
+    if (r == 0 && strcmp(again.data,
+                         "{\"a\":{\"x\":1,\"y\":[true,\"no\",16]},\"b\":{\"x\":1,\"y\":null},"
+                         "\"c\":{\"x\":1,\"y\":[true,\"no\",16]},\"schemaVersion\":\"2.2\"}") != 0)
+        return WRONG_ANSWER;
+    return r;
+}
+
+static int keep_values_of_parameters(struct err *err)
+{
+    static const char answer[] =
+        "{\"Parameters\":[{\"Name\":\"a\",\"Type\":\"String\",\"Value\":\"v\",\"Version\":1}],"
+        "\"InvalidParameters\":[\"b\"]}";
+    AUTO(parameter_answer_done) struct parameter_answer a = {.root = NULL};
+    AUTO(cJSON_Delete) cJSON *values = cJSON_CreateObject();
+    AUTO(cJSON_Delete) cJSON *again = NULL;
+    AUTO(buf_done) struct buf text;
+    int r = values != NULL ? 0 : err_set(err, ERR_NOMEM, "test");
+
+    buf_init(&text, 4096);
+    if (r == 0)
+        r = parameter_answer_parse(answer, sizeof(answer) - 1, &a, err);
+    if (r == 0)
+        r = parameter_values_add(values, "a", parameter_answer_find(&a, "a"), err);
+    if (r < 0)
+        return r;
+    json_write(&text, values);
+    r = buf_error(&text, "test", err);
+    if (r == 0)
+        r = parameter_values_parse(text.data, text.len, &again, err);
+    if (r == 0 &&
+        (again == NULL || strcmp(text.data, "{\"a\":{\"type\":\"String\",\"value\":\"v\"}}") != 0))
+        return WRONG_ANSWER;
+    return r;
+}
+
+static int (*const bodies[])(struct err *err) = {
+    read_messages, read_payload_and_document, write_and_read_a_reply, refuse_a_value,
+    read_yaml,     keep_values_of_parameters};
 
 START_TEST(an_allocation_that_fails_is_an_error_and_nothing_else)
 {
