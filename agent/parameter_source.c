@@ -265,14 +265,14 @@ int parameter_source_new(uv_loop_t *loop, struct aws *aws, int64_t limit_ms,
     return 0;
 }
 
-void parameter_source_close(struct parameter_source *base)
+void parameter_source_close(struct parameter_source *s)
 {
-    struct service_source *s;
+    struct service_source *source;
 
-    if (base == NULL)
+    if (s == NULL)
         return;
-    s = container_of(base, struct service_source, base);
-    while (s->fetches != NULL)
-        end(s->fetches);
-    free(s);
+    source = container_of(s, struct service_source, base);
+    while (source->fetches != NULL)
+        end(source->fetches);
+    free(source);
 }

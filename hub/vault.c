@@ -14,16 +14,17 @@
 #define NONCE_BYTES 12
 #define TAG_BYTES 16
 #define MAX_TEXT_BYTES (64u << 10)
-#define MAX_SEALED_BYTES (((MAX_TEXT_BYTES + NONCE_BYTES + TAG_BYTES) / 3 + 1) * 4)
+#define MAX_SEALED_BYTES ((((size_t)MAX_TEXT_BYTES + NONCE_BYTES + TAG_BYTES) / 3 + 1) * 4)
+#define HEX_BYTES ((size_t)2 * VAULT_KEY_BYTES)
 
 static int make_key(int dirfd, const char *name, struct vault *v, struct err *err)
 {
-    char hex[2 * VAULT_KEY_BYTES + 2];
+    char hex[HEX_BYTES + 2];
     int r;
 
     ids_random(v->key, sizeof(v->key));
     str_hex(v->key, sizeof(v->key), hex);
-    hex[2 * VAULT_KEY_BYTES] = '\n';
+    hex[HEX_BYTES] = '\n';
     r = fs_write_atomic(dirfd, name, hex, sizeof(hex) - 1, 0600, true, err);
     explicit_bzero(hex, sizeof(hex));
     return r;
@@ -41,8 +42,8 @@ int vault_read_or_make(int dirfd, const char *name, struct vault *ret_vault, str
         bytes.data[--bytes.len] = '\0'; /* the line's end is not part of the key */
     if (r == ERR_NOT_FOUND) {
         r = make_key(dirfd, name, &v, err);
-    } else if (r == 0 && (bytes.len < (size_t)2 * VAULT_KEY_BYTES ||
-                          !str_unhex(bytes.data, v.key, VAULT_KEY_BYTES))) {
+    } else if (r == 0 &&
+               (bytes.len < HEX_BYTES || !str_unhex(bytes.data, v.key, VAULT_KEY_BYTES))) {
         r = err_set(err, ERR_INVALID,
                     "it is not a key of %u hexadecimal digits; without the right one, values that "
                     "were stored with it cannot be read",
@@ -149,7 +150,7 @@ int vault_open(const struct vault *v, const char *context, const char *sealed, s
             "one",
             context);
     } else {
-        (void)buf_add(ret_text, text, (size_t)(done + last));
+        (void)buf_add(ret_text, text, (size_t)done + (size_t)last);
         r = buf_error(ret_text, "a value", err);
     }
     explicit_bzero(text, (size_t)n);

@@ -29,8 +29,8 @@ static int read_parameter(const cJSON *item, struct stored_parameter *ret, struc
         size_t max;
         const char **text;
     } members[] = {
-        {"Name", DOCUMENT_MAX_NAME_BYTES * 2, &p.name},
-        {"ARN", DOCUMENT_MAX_NAME_BYTES * 2, &p.arn},
+        {"Name", (size_t)DOCUMENT_MAX_NAME_BYTES * 2, &p.name},
+        {"ARN", (size_t)DOCUMENT_MAX_NAME_BYTES * 2, &p.arn},
         {"Selector", DOCUMENT_MAX_NAME_BYTES, &p.selector},
         {"Type", 64, &p.type},
         {"Value", MAX_VALUE_BYTES, &p.value},
