@@ -30,6 +30,6 @@ struct parameter_source {
 int parameter_source_new(uv_loop_t *loop, struct aws *aws, int64_t limit_ms,
                          struct parameter_source **ret_source, struct err *err) MUST_CHECK;
 /* Cancels every fetch; memory is freed by the loop. NULL is allowed. */
-void parameter_source_close(struct parameter_source *base);
+void parameter_source_close(struct parameter_source *s);
 
 #endif

@@ -218,7 +218,7 @@ int api_request_role_token(struct call *call, struct err *err)
                                .secret = secret,
                                .token = token,
                                .expires_ms = call->now_ms + call->hub->role_token_ms};
-    struct node_row node;
+    struct node_row node = {.id = NULL};
     char node_id[129];
     bool is_rotation_wanted;
     const char *fingerprint = NULL;

@@ -41,11 +41,10 @@ struct auth_request {
     int64_t now_ms;
 };
 
-/* 0, or ERR_AUTH with *ret_error_code (static) the name AWS gives such a refusal; err->text is for
+/* 0, or ERR_AUTH with *ret_code (static) the name AWS gives such a refusal; err->text is for
  * the client then. Others: ERR_NOMEM, ERR_LIMIT, those of the store. */
-int auth_check(struct access_keys *keys, struct store *store, const struct auth_request *request,
-               struct auth_caller *ret_caller, const char **ret_error_code, struct err *err)
-    MUST_CHECK;
+int auth_check(struct access_keys *keys, struct store *store, const struct auth_request *q,
+               struct auth_caller *ret_caller, const char **ret_code, struct err *err) MUST_CHECK;
 
 /* The second signature of such a call is by the node's key. ERR_AUTH. */
 int auth_check_added(const struct auth_caller *caller, const char *public_key, struct err *err)

@@ -281,7 +281,7 @@ static void wipe(cJSON *tree)
 {
     cJSON *child;
 
-    if (cJSON_IsString(tree))
+    if (tree != NULL && cJSON_IsString(tree))
         explicit_bzero(tree->valuestring, strlen(tree->valuestring));
     cJSON_ArrayForEach(child, tree) wipe(child);
 }

@@ -43,7 +43,7 @@ struct fingerprint {
  * record. */
 int fingerprint_parse(const char *text, size_t n, struct fingerprint *ret, struct err *err)
     MUST_CHECK;
-void fingerprint_write(const struct fingerprint *f, struct buf *ret_text);
+void fingerprint_write(const struct fingerprint *f, struct buf *b);
 
 /* Is the machine that is `now` the one that was stored? */
 bool fingerprint_is_same(const struct fingerprint *stored, const struct hardware *now);

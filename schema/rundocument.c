@@ -1,12 +1,12 @@
 /* Inputs of aws:runDocument, and documents' names. */
 #include "schema/rundocument.h"
 
+#include <assert.h>
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/str.h"
-#include "schema/yaml.h"
 #include "schema/yaml.h"
 
 #define MAX_PATH_BYTES 4096u
@@ -48,6 +48,7 @@ static int read_parameters(const cJSON *value, cJSON **ret_parameters, struct er
     }
     if (r < 0)
         return r;
+    assert(p != NULL); /* an object */
     drop_nulls(p);
     *ret_parameters = TAKE(p);
     return 0;

@@ -29,10 +29,9 @@ struct aws_sign {
     const struct aws_key *key;             /* NULL: none */
 };
 
-/* The caller ends *ret_headers with aws_headers_done(), also on failure. It holds pointers into
+/* The caller ends *h with aws_headers_done(), also on failure. It holds pointers into
  * itself and into `credentials`: neither may move. */
-int aws_headers_make(const struct aws_sign *s, struct aws_headers *ret_headers, struct err *err)
-    MUST_CHECK;
+int aws_headers_make(const struct aws_sign *s, struct aws_headers *h, struct err *err) MUST_CHECK;
 void aws_headers_done(struct aws_headers *h);
 
 static inline void aws_headers_done_cleanup(struct aws_headers *h)

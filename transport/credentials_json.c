@@ -46,7 +46,7 @@ static int get(const cJSON *root, const char *name, size_t max, bool is_needed,
     *ret_value = NULL;
     if (item == NULL && !is_needed)
         return 0;
-    if (!cJSON_IsString(item) || (item->valuestring[0] == '\0' && is_needed))
+    if (item == NULL || !cJSON_IsString(item) || (item->valuestring[0] == '\0' && is_needed))
         return err_set(err, ERR_PROTOCOL, "the member %s is missing, empty or no string", name);
     if (item->valuestring[0] == '\0')
         return 0;

@@ -185,7 +185,7 @@ int digest_answer(const struct digest_challenge *c, const char *method, const ch
                   struct buf *ret_header, struct err *err)
 {
     const char *qop = c->is_auth_int ? "auth-int" : "auth";
-    char a1[HASH_HEX_SIZE], a2[HASH_HEX_SIZE], body[HASH_HEX_SIZE], user[HASH_HEX_SIZE];
+    char a1[HASH_HEX_SIZE], a2[HASH_HEX_SIZE], body[HASH_HEX_SIZE], user[HASH_HEX_SIZE] = "";
     char response[HASH_HEX_SIZE];
     int r = HASH(c, a1, err, username, c->realm, password);
 
@@ -201,7 +201,7 @@ int digest_answer(const struct digest_challenge *c, const char *method, const ch
     if (r == 0 && c->is_userhash)
         r = HASH(c, user, err, username, c->realm);
     explicit_bzero(a1, sizeof(a1)); /* as good as the password, for this realm */
-    if (r < 0)
+    if (r != 0)
         return r;
     (void)buf_add_str(ret_header, "Digest");
     add_quoted(ret_header, "username", c->is_userhash ? user : username);

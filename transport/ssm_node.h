@@ -17,8 +17,8 @@ struct ssm_registration {
 
 /* RegisterManagedInstance (spec 01, sections 4.2 and 4.3). ERR_INVALID: a member is shorter than
  * the service takes. */
-int ssm_register(struct aws *aws, const struct ssm_registration *registration, aws_done_fn done,
-                 void *ctx, struct aws_call **ret_call, struct err *err) MUST_CHECK;
+int ssm_register(struct aws *aws, const struct ssm_registration *g, aws_done_fn done, void *ctx,
+                 struct aws_call **ret_call, struct err *err) MUST_CHECK;
 /* The id in its answer. ERR_PROTOCOL. */
 int ssm_parse_instance_id(const char *body, size_t n, char *ret_id, size_t size, struct err *err)
     MUST_CHECK;

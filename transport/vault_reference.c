@@ -74,17 +74,22 @@ static int64_t parse_created(const char *text)
 {
     struct tm tm = {0};
     const char *rest = strptime(text, "%Y-%m-%d %H:%M:%S", &tm);
-    int hours, minutes;
-    char sign;
+    int64_t hours, minutes;
+    char zone[6];
 
     if (rest == NULL)
         return 0;
     if (*rest == '.')
         rest += 1 + strspn(rest + 1, "0123456789");
-    if (sscanf(rest, " %c%2d%2d", &sign, &hours, &minutes) != 3 || (sign != '+' && sign != '-') ||
-        hours > 23 || minutes > 59)
+    rest += strspn(rest, " ");
+    if ((rest[0] != '+' && rest[0] != '-') || strlen(rest) < 5)
         return 0;
-    return ((int64_t)timegm(&tm) - (sign == '+' ? 1 : -1) * (hours * 3600 + minutes * 60)) * 1000;
+    (void)snprintf(zone, sizeof(zone), "%.2s:%.2s", rest + 1, rest + 3);
+    zone[2] = '\0';
+    if (!str_to_i64(zone, 0, 23, &hours) || !str_to_i64(zone + 3, 0, 59, &minutes))
+        return 0;
+    return ((int64_t)timegm(&tm) - (rest[0] == '+' ? 1 : -1) * (hours * 3600 + minutes * 60)) *
+           1000;
 }
 
 int vault_parse_reference(const char *text, size_t n, struct vault_import *ret, struct err *err)

@@ -52,7 +52,7 @@ FIELDS = [
     ("CloudWatchOutputEnabled", TEXT, set(), "CloudWatchOutputEnabled"),
     ("DocumentContent", set(), set(), "DocumentContent"),
     (DOC + "schemaVersion", set(), set(), "schema"),
-    (DOC + "description", ANY, set(), ""),
+    (DOC + "description", TEXT, set(), "description"),
     (DOC + "parameters", ABSENT | {"empty object"}, set(), "parameters"),
     (DOC + "parameters.p", {"missing", "object", "empty object"}, set(), "parameters.p"),
     (DOC + "parameters.p.type", TEXT, set(), "parameters.p.type"),

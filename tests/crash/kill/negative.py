@@ -15,7 +15,7 @@ import tempfile
 BUILD = os.environ.get("SSMD_BUILD_DIR", "")
 HERE = os.path.dirname(os.path.abspath(__file__))
 SOURCE = os.path.abspath(os.path.join(HERE, "../../.."))
-TARGETS = ("ssmd", "ssmd-runner", "ssmctl", "ssmhub")
+TARGETS = ("ssmd", "ssmd-runner", "ssmd-download", "ssmctl", "ssmhub")
 
 # SSMD_BREAK -> the scenario that shows it, and the crimes of which one at least must be found.
 CONTROLS = {
