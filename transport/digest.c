@@ -185,8 +185,8 @@ int digest_answer(const struct digest_challenge *c, const char *method, const ch
                   struct buf *ret_header, struct err *err)
 {
     const char *qop = c->is_auth_int ? "auth-int" : "auth";
-    char a1[HASH_HEX_SIZE], a2[HASH_HEX_SIZE], body[HASH_HEX_SIZE], user[HASH_HEX_SIZE] = "";
-    char response[HASH_HEX_SIZE];
+    char a1[HASH_HEX_SIZE] = "", a2[HASH_HEX_SIZE] = "", body[HASH_HEX_SIZE] = "";
+    char user[HASH_HEX_SIZE] = "", response[HASH_HEX_SIZE] = "";
     int r = HASH(c, a1, err, username, c->realm, password);
 
     if (r == 0 && c->is_session)
