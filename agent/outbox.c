@@ -487,8 +487,8 @@ static void answer_again(struct again *a, bool is_unhandled)
     struct err err;
 
     if (a->link->has_verdicts) {
-        acknowledge_again(a, is_unhandled || is_rejection(&a->final) ? LINK_REJECTED
-                                                                     : LINK_DUPLICATE);
+        acknowledge_again(a,
+                          is_unhandled || is_rejection(&a->final) ? LINK_REJECTED : LINK_DUPLICATE);
     } else if (is_unhandled) {
         if (a->link->fail(a->link, a->message_id, after_final, a, &err) < 0)
             after_final(a, LINK_AGAIN, &err);

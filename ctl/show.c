@@ -9,8 +9,8 @@
 #include "ctl/history.h"
 #include "ctl/job.h"
 #include "ctl/nested.h"
-#include "ctl/uploads.h"
 #include "ctl/timeline.h"
+#include "ctl/uploads.h"
 
 /* Effects are asked for once and kept: the reader hands them out in walks. */
 struct effect {

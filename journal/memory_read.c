@@ -3,8 +3,8 @@
 #include <string.h>
 
 #include "base/str.h"
-#include "fsm/upload.h"
 #include "fsm/command.h"
+#include "fsm/upload.h"
 #include "journal/chain_internal.h"
 #include "journal/memory_internal.h"
 

@@ -110,19 +110,20 @@ const struct db_sql journal_sql[SQL_N] = {
     [SQL_ALIAS] = {"read alias", "SELECT new FROM alias WHERE machine = ?1 AND what = ?2 AND "
                                  "old = ?3"},
 
-    [SQL_PRUNABLE] = {"look for old instances",
-                      "SELECT instance.id FROM instance JOIN ledger ON ledger.id = instance.id "
-                      "WHERE instance.ended_unix_ms IS NOT NULL AND ledger.n <= ?1 AND "
-                      "NOT EXISTS (SELECT 1 FROM outbox "
-                      "WHERE instance_id = instance.id AND outbox.ended_unix_ms IS NULL) "
-                      "AND NOT EXISTS (SELECT 1 FROM instance AS whole WHERE "
-                      "substr(instance.id, 1, 1) = 'n' AND whole.id = "
-                      "substr(instance.id, instr(instance.id, '-') + 1)) "
-                      /* Its output is still on its way: fsm/upload.h. '.' and '/' are neighbours. */
-                      "AND NOT EXISTS (SELECT 1 FROM instance AS upload WHERE "
-                      "upload.ended_unix_ms IS NULL AND upload.id > 'upload.' || instance.id || "
-                      "'.' AND upload.id < 'upload.' || instance.id || '/') "
-                      "ORDER BY ledger.n LIMIT ?2"},
+    [SQL_PRUNABLE] =
+        {"look for old instances",
+         "SELECT instance.id FROM instance JOIN ledger ON ledger.id = instance.id "
+         "WHERE instance.ended_unix_ms IS NOT NULL AND ledger.n <= ?1 AND "
+         "NOT EXISTS (SELECT 1 FROM outbox "
+         "WHERE instance_id = instance.id AND outbox.ended_unix_ms IS NULL) "
+         "AND NOT EXISTS (SELECT 1 FROM instance AS whole WHERE "
+         "substr(instance.id, 1, 1) = 'n' AND whole.id = "
+         "substr(instance.id, instr(instance.id, '-') + 1)) "
+         /* Its output is still on its way: fsm/upload.h. '.' and '/' are neighbours. */
+         "AND NOT EXISTS (SELECT 1 FROM instance AS upload WHERE "
+         "upload.ended_unix_ms IS NULL AND upload.id > 'upload.' || instance.id || "
+         "'.' AND upload.id < 'upload.' || instance.id || '/') "
+         "ORDER BY ledger.n LIMIT ?2"},
     [SQL_FORGET] = {"remove instance", "DELETE FROM instance WHERE id = ?1"},
     [SQL_LEDGER_OLDEST] = {"read ledger", "SELECT n, hash, EXISTS (SELECT 1 "
                                           "FROM instance WHERE instance.id = ledger.id) "

@@ -34,7 +34,7 @@ struct engine_world {
         void *ctx;
         bool is_acknowledge;
     } waiting[ENGINE_WORLD_MAX];
-    size_t n_waiting, n_rejected; /* acknowledgements that say so */
+    size_t n_waiting, n_rejected;  /* acknowledgements that say so */
     bool is_open;                  /* as the engine last said */
     unsigned n_unbegun;            /* replies that cannot even be begun, from now on */
     struct err answer;             /* what the service says to the next calls; code 0: taken */
