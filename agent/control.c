@@ -272,7 +272,7 @@ static int link_reply(struct link *l, const struct link_reply *reply, link_done_
 {
     struct control *c = container_of(l, struct control, link);
     AUTO(buf_done) struct buf b = {0};
-    struct mgs_state state;
+    struct mgs_state state = {.is_open = false};
     struct wait *w;
     int r;
 

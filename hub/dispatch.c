@@ -109,11 +109,15 @@ int api_run(struct call *call, const struct api_entry *entry, const char *body, 
     AUTO(cJSON_Delete) cJSON *in = NULL;
     struct store *store = call->hub->store;
     bool is_log = str_eq(entry->service, "logs");
+    size_t max = is_log ? API_MAX_REQUEST_BYTES : API_MAX_BODY_BYTES;
     int r;
 
+    if (n > max)
+        return api_refuse(call, err, "RequestEntityTooLarge",
+                          "The request is too large: %zu bytes, at most %zu are taken.", n, max);
+
     /* What a script writes is logged as it is, NULs and all. */
-    r = json_parse(body, n, is_log ? API_MAX_REQUEST_BYTES : API_MAX_BODY_BYTES,
-                   is_log ? JSON_MEND : JSON_REFUSE, "request", &in, err);
+    r = json_parse(body, n, max, is_log ? JSON_MEND : JSON_REFUSE, "request", &in, err);
     if (r == ERR_NOMEM)
         return r;
     if (r == 0)

@@ -669,9 +669,10 @@ class Parameters(Case):
         self.assertEqual((plain["Value"], plain["Type"]), (secret, "SecureString"))
         sealed = self.hub.aws("get-parameter", "--name", "/secure/p")["Parameter"]["Value"]
         self.assertNotIn(secret, sealed)
-        for name in os.listdir(self.hub.dir):
-            with open(os.path.join(self.hub.dir, name), "rb") as f:
-                self.assertNotIn(secret.encode(), f.read(), name)
+        for folder, _, names in os.walk(self.hub.dir):
+            for name in names:
+                with open(os.path.join(folder, name), "rb") as f:
+                    self.assertNotIn(secret.encode(), f.read(), name)
         self.assertEqual(os.stat(os.path.join(self.hub.dir, "parameters.key")).st_mode & 0o777, 0o600)
         self.assertEqual(self.hub.aws("describe-parameters", "--parameter-filters",
                                       "Key=Type,Values=SecureString")["Parameters"][0]["KeyId"], "alias/aws/ssm")

@@ -185,7 +185,8 @@ class Services(unittest.TestCase):
         response = self.refused("SlowDown", s3.put_object, Bucket="faulty", Key="k", Body=b"x")
         self.assertEqual(response["ResponseMetadata"]["HTTPStatusCode"], 503)
         self.hub.fault(kind="reset", operation="PutObject")
-        with self.assertRaises((botocore.exceptions.ConnectionClosedError, botocore.exceptions.HTTPClientError)):
+        with self.assertRaises((botocore.exceptions.ConnectionClosedError, botocore.exceptions.HTTPClientError,
+                                botocore.exceptions.SSLError)):
             s3.put_object(Bucket="faulty", Key="k", Body=b"x" * MIB)
         s3.put_object(Bucket="faulty", Key="k", Body=b"x")
 
