@@ -185,7 +185,8 @@ static void commit(struct world *w, const struct fsm_effect *kept, size_t n_kept
     }
     if (inst->n_children > 0)
         memcpy(s->units, inst->children, inst->n_children * sizeof(s->units[0]));
-    memcpy(s->effects, inst->effects, n * sizeof(s->effects[0]));
+    if (n > 0)
+        memcpy(s->effects, inst->effects, n * sizeof(s->effects[0]));
     s->n_effects = n;
     for (i = 0; i < inst->n_effects; i++)
         if (inst->effects[i].id > w->last_effect_id)
@@ -210,7 +211,8 @@ static void load(struct world *w)
         memcpy(inst->children, s->units, inst->n_children * sizeof(s->units[0]));
     inst->effects = must(calloc(MAX_EFFECTS, sizeof(inst->effects[0])));
     inst->cap_effects = MAX_EFFECTS;
-    memcpy(inst->effects, s->effects, s->n_effects * sizeof(s->effects[0]));
+    if (s->n_effects > 0)
+        memcpy(inst->effects, s->effects, s->n_effects * sizeof(s->effects[0]));
     inst->n_effects = s->n_effects;
 }
 
