@@ -298,10 +298,7 @@ static void start(struct world *w)
 static void check_end(struct world *w)
 {
     const struct registration *g = w->has_inst ? registration_of(&w->inst) : NULL;
-    int i, n_keys = 0;
 
-    for (i = 1; i <= w->n_made; i++)
-        n_keys += w->has_key[i];
     if (g == NULL) {
         if (w->record_key[0] != '\0')
             bad(w, "the vault has a record of a registration that ended");
