@@ -131,7 +131,8 @@ def a_lost_acknowledgement_makes_the_job_come_again_and_not_run_again(world):
     message = hub.send(script(world, "count", wait="go"))
     agent.wait_state(message, "running")
     hub.redeliver(message)
-    wait_for("the second acknowledgement", lambda: codes(agent.record(message)) == ["51405"])
+    # Which of the two is lost depends on which the hub reads first.
+    wait_for("the acknowledgement that is not lost", lambda: codes(agent.record(message)) in (["51405"], ["200"]))
     world.touch("go")
     check_once(world, agent, message, "count")
 

@@ -98,7 +98,8 @@ class Watch:
         for name, (secret, is_for_scripts) in self.secrets.items():
             if secret.encode() in words:
                 self.found.append(f"{name} in the command line of {program}")
-            is_ssmd = pid == self.agent.process.pid
+            # A child of its own that has not executed its program yet is no other program.
+            is_ssmd = pid == self.agent.process.pid or program == "ssmd"
             if secret.encode() in environment and not is_ssmd and not (is_for_scripts and program != "ssmd-runner"):
                 self.found.append(f"{name} in the environment of {program}")
 

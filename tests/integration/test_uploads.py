@@ -6,7 +6,7 @@ import re
 import sys
 
 import outputs
-from harness import INSTANCE, Suite, check, document, equal, wait_for
+from harness import INSTANCE, Suite, check, document, equal, program, wait_for
 from outputs import client
 
 suite = Suite("uploads of output", jobs=3)
@@ -220,6 +220,11 @@ def pss_kib(pid):
         return int(re.search(r"^Pss:\s+(\d+) kB", f.read(), re.M).group(1))
 
 
+def is_sanitized():
+    with open(program("agent", "ssmd"), "rb") as f:
+        return b"__asan_init" in f.read()
+
+
 def large_output(world, n_mib):
     agent = make_agent(world, UploadWaitSeconds=600).start().wait_until_serving()
     warm = agent.hub.send(document("echo warm"), **s3_output())
@@ -237,6 +242,8 @@ def large_output(world, n_mib):
     s3 = client(agent.hub, "s3")
     key = f"pre/fix/{command_of(message)}/{INSTANCE}/awsrunShellScript/step1/stdout"
     equal("size of the object", s3.head_object(Bucket=BUCKET, Key=key)["ContentLength"], n_mib * MIB)
+    if is_sanitized():  # what is freed is kept for a while, so that its use is noticed: it says nothing of memory
+        return
     check(peak - idle <= 4096, f"peak PSS {peak} KiB, idle {idle} KiB: {peak - idle} KiB more, wanted at most 4096")
 
 
