@@ -179,18 +179,21 @@ static int take_ack(struct channel *ch, const struct agent_message *m, const str
     struct fault_rule fault;
     char payload[1024];
     const char *code = a->status_code != NULL ? a->status_code : "";
-    const struct event_row event = {.at_ms = now_ms,
-                                    .message_id = a->job_id,
-                                    .kind = "agent_job_ack",
-                                    .status = code,
-                                    .payload = payload};
+    struct event_row event = {.at_ms = now_ms,
+                              .message_id = a->job_id,
+                              .kind = "agent_job_ack",
+                              .status = code,
+                              .payload = payload};
+    bool is_lost;
     int r;
 
-    if (faults_take(&hub->faults, "agent_job_ack", BIT(FAULT_FORGET), &fault))
-        return 0;
+    is_lost = faults_take(&hub->faults, "agent_job_ack", BIT(FAULT_FORGET), &fault);
+    if (is_lost) /* only whoever tests sees it */
+        event.kind = "lost agent_job_ack";
     (void)snprintf(payload, sizeof(payload), "%.*s", (int)m->payload_len, m->payload);
     r = store_event_add(hub->store, &event, err);
-    if (r < 0 || str_eq(code, "51401") || str_eq(code, "51402")) /* to be delivered again */
+    if (r < 0 || is_lost || str_eq(code, "51401") ||
+        str_eq(code, "51402")) /* to be delivered again */
         return r;
     r = store_message_end(hub->store, a->job_id, "acked", err);
     if (r == 0 && (str_eq(code, "200") || str_eq(code, "51405")))

@@ -74,6 +74,8 @@ class Watch:
 
     def __init__(self, world, agent, secrets):
         self.mark = agent.mark.encode()
+        with open(f"/proc/{agent.process.pid}/cmdline", "rb") as f:
+            self.own_words = f.read()
         self.agent = agent
         self.secrets = secrets
         self.found = []
@@ -98,8 +100,8 @@ class Watch:
         for name, (secret, is_for_scripts) in self.secrets.items():
             if secret.encode() in words:
                 self.found.append(f"{name} in the command line of {program}")
-            # A child of its own that has not executed its program yet is no other program.
-            is_ssmd = pid == self.agent.process.pid or program == "ssmd"
+            # A child of its own that has not executed its program yet, to be told by ssmd's own words, is no other.
+            is_ssmd = pid == self.agent.process.pid or words == self.own_words
             if secret.encode() in environment and not is_ssmd and not (is_for_scripts and program != "ssmd-runner"):
                 self.found.append(f"{name} in the environment of {program}")
 

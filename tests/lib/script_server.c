@@ -262,19 +262,32 @@ static void on_guard(uv_timer_t *timer)
     ck_abort_msg("the event that the test waits for did not come within 20 s");
 }
 
+/* A timer may have raised the flag in this very turn, which would then go on to wait for the guard.
+ */
+static void on_prepare(uv_prepare_t *prepare)
+{
+    const bool *flag = prepare->data;
+
+    if (*flag)
+        uv_stop(prepare->loop);
+}
+
 void script_run_until(uv_loop_t *loop, const bool *flag)
 {
+    uv_prepare_t prepare;
     uv_timer_t guard;
 
+    ck_assert_int_eq(uv_prepare_init(loop, &prepare), 0);
+    prepare.data = (void *)(uintptr_t)flag;
+    ck_assert_int_eq(uv_prepare_start(&prepare, on_prepare), 0);
     uv_update_time(loop);
     ck_assert_int_eq(uv_timer_init(loop, &guard), 0);
     ck_assert_int_eq(uv_timer_start(&guard, on_guard, 20000, 0), 0);
     while (!*flag)
         (void)uv_run(loop, UV_RUN_ONCE);
     uv_close((uv_handle_t *)&guard, NULL);
-    while (uv_is_active((uv_handle_t *)&guard))
-        (void)uv_run(loop, UV_RUN_NOWAIT);
-    (void)uv_run(loop, UV_RUN_NOWAIT); /* the guard is on this stack: its close must be over */
+    uv_close((uv_handle_t *)&prepare, NULL);
+    (void)uv_run(loop, UV_RUN_NOWAIT); /* both are on this stack: their close must be over */
 }
 
 void script_finish_loop(uv_loop_t *loop)
