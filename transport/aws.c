@@ -9,7 +9,6 @@
 #include <string.h>
 
 #define LOG_MODULE "transport"
-#include "base/backoff.h"
 #include "base/clock.h"
 #include "base/ids.h"
 #include "base/log.h"
@@ -19,7 +18,6 @@
 #include "transport/aws_sign.h"
 
 #define MAX_BODY_BYTES (16u << 20)
-#define MAX_RETRY_DELAY_MS (INT64_C(5) * 60 * 1000)
 
 struct aws {
     uv_loop_t *loop;
@@ -104,14 +102,11 @@ static void try_in(struct aws_call *call, int64_t delay_ms)
 
 static int64_t retry_delay_ms(const struct aws_call *call, const struct http_response *response)
 {
-    int64_t asked = http_retry_after_ms(response), delay;
     uint32_t random;
 
     ids_random(&random, sizeof(random));
-    delay = backoff_ssm_ms(call->n_tried - 1, random) * call->aws->retry_unit_ms / 1000;
-    if (asked > delay)
-        delay = asked < MAX_RETRY_DELAY_MS ? asked : MAX_RETRY_DELAY_MS;
-    return delay;
+    return aws_retry_delay_ms(call->n_tried, call->aws->retry_unit_ms,
+                              http_retry_after_ms(response), random);
 }
 
 /* A call to a path: 201 alone is a success, errors may be XML as well as JSON (spec 02, section 6).
@@ -187,22 +182,24 @@ static bool repair(struct aws_call *call, const struct aws_verdict *v, bool is_c
     return false;
 }
 
-static bool learn_clock(struct aws *aws, const struct http_response *response,
+/* True when the call would be signed with another time now. */
+static bool learn_clock(const struct aws_call *call, const struct http_response *response,
                         const struct aws_verdict *v)
 {
-    int64_t offset =
-        aws_learn_offset(aws->offset_ms, http_date_ms(response), clock_wall_ms(), v->may_be_clock);
+    struct aws *aws = call->aws;
+    int64_t before = aws->offset_ms;
+    bool is_changed = aws_learn_clock(&aws->offset_ms, call->signed_offset_ms,
+                                      http_date_ms(response), clock_wall_ms(), v->may_be_clock);
 
-    if (offset == aws->offset_ms)
-        return false;
-    if (offset != 0)
+    if (aws->offset_ms == before)
+        return is_changed;
+    if (aws->offset_ms != 0)
         log_warning("this machine's clock differs from the service's by %lld s: signing with the "
                     "service's time",
-                    (long long)(-offset / 1000));
+                    (long long)(-aws->offset_ms / 1000));
     else
         log_info("this machine's clock agrees with the service's again");
-    aws->offset_ms = offset;
-    return true;
+    return is_changed;
 }
 
 static void on_response(void *ctx, const struct http_response *response)
@@ -221,8 +218,7 @@ static void on_response(void *ctx, const struct http_response *response)
         request_id = "";
     judge(call, response, request_id, &error, &v, &err);
     if (response->err == NULL && v.code != ERR_PROTOCOL) /* a page in between has its own clock */
-        is_clock_changed = learn_clock(call->aws, response, &v) ||
-                           call->signed_offset_ms != call->aws->offset_ms; /* by another call */
+        is_clock_changed = learn_clock(call, response, &v);
     if (v.code != 0) {
         if (repair(call, &v, is_clock_changed)) {
             log_debug("%s; trying again at once", err.text);

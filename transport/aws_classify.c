@@ -1,13 +1,16 @@
-/* Status and error code to verdict (spec 02, sections 2.3 and 10), and the clock's rule. */
+/* Status and error code to verdict (spec 02, sections 2.3 and 10), the clock's rule, and how long
+ * to wait. */
 #include "transport/aws_classify.h"
 
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/backoff.h"
 #include "base/str.h"
 
 #define TOLERANCE_MS (5 * 60 * 1000)
 #define TOLERANCE_AFTER_ERROR_MS 5000
+#define MAX_RETRY_DELAY_MS (INT64_C(5) * 60 * 1000)
 
 enum { RETRY = 1, CLOCK = 2, CREDENTIALS = 4 };
 
@@ -116,4 +119,20 @@ int64_t aws_learn_offset(int64_t offset_ms, int64_t date_ms, int64_t wall_ms, bo
     if (llabs(difference) <= (may_be_clock ? TOLERANCE_AFTER_ERROR_MS : TOLERANCE_MS))
         return 0; /* this machine's clock was set right meanwhile */
     return difference;
+}
+
+bool aws_learn_clock(int64_t *offset_ms, int64_t signed_offset_ms, int64_t date_ms, int64_t wall_ms,
+                     bool may_be_clock)
+{
+    *offset_ms = aws_learn_offset(*offset_ms, date_ms, wall_ms, may_be_clock);
+    return *offset_ms != signed_offset_ms;
+}
+
+int64_t aws_retry_delay_ms(unsigned n_tried, int64_t unit_ms, int64_t asked_ms, uint32_t random)
+{
+    int64_t delay = backoff_ssm_ms(n_tried - 1, random) * unit_ms / 1000;
+
+    if (asked_ms > delay)
+        delay = asked_ms < MAX_RETRY_DELAY_MS ? asked_ms : MAX_RETRY_DELAY_MS;
+    return delay;
 }

@@ -28,4 +28,15 @@ bool aws_is_success_body(const char *body, size_t n, bool has_request_id);
  * a Date is only good to a second; after an error that may come from the clock 5 seconds do. */
 int64_t aws_learn_offset(int64_t offset_ms, int64_t date_ms, int64_t wall_ms, bool may_be_clock);
 
+/* Learn from such an answer to a request that was signed with `signed_offset_ms`: *offset_ms, which
+ * all calls of a client share, becomes what aws_learn_offset() says. True when the request would be
+ * signed with another time now, also when it is another call that learned it meanwhile. */
+bool aws_learn_clock(int64_t *offset_ms, int64_t signed_offset_ms, int64_t date_ms, int64_t wall_ms,
+                     bool may_be_clock);
+
+/* How long to wait before the next try after `n_tried` (1 or more): the reference's "SSM" delay in
+ * units of `unit_ms` instead of a second, or what the service asked for (-1: nothing) when that is
+ * longer, up to 5 minutes. */
+int64_t aws_retry_delay_ms(unsigned n_tried, int64_t unit_ms, int64_t asked_ms, uint32_t random);
+
 #endif

@@ -10,7 +10,6 @@
 #include <string.h>
 
 #define LOG_MODULE "transport"
-#include "base/backoff.h"
 #include "base/clock.h"
 #include "base/ids.h"
 #include "base/log.h"
@@ -23,7 +22,6 @@
 #define MAX_MOVES 2 /* to another region, within one call */
 #define MAX_HEADERS 12
 #define MAX_BODY_BYTES (1u << 20)
-#define MAX_RETRY_DELAY_MS (INT64_C(5) * 60 * 1000)
 #define QUESTION_TIMEOUT_MS 30000
 #define STALL_MS 60000
 
@@ -52,6 +50,7 @@ struct s3_call {
     unsigned n_tried, n_moves;
     bool is_clock_repaired, are_credentials_repaired;
     char access_key[CREDENTIALS_ACCESS_KEY_SIZE]; /* that signed the last try */
+    int64_t signed_offset_ms;                     /* by which clock */
     char region[S3_REGION_SIZE];                  /* that the last try was signed for */
     s3_done_fn done;
     void *ctx;
@@ -114,24 +113,19 @@ static void try_in(struct s3_call *call, int64_t delay_ms)
 
 static int64_t retry_delay_ms(const struct s3_call *call, const struct http_response *response)
 {
-    int64_t asked = http_retry_after_ms(response), delay;
     uint32_t random;
 
     ids_random(&random, sizeof(random));
-    delay = backoff_ssm_ms(call->n_tried - 1, random) * call->s3->retry_unit_ms / 1000;
-    if (asked > delay)
-        delay = asked < MAX_RETRY_DELAY_MS ? asked : MAX_RETRY_DELAY_MS;
-    return delay;
+    return aws_retry_delay_ms(call->n_tried, call->s3->retry_unit_ms, http_retry_after_ms(response),
+                              random);
 }
 
-static bool learn_clock(struct s3 *s3, const struct http_response *response, bool may_be_clock)
+/* True when the call would be signed with another time now. */
+static bool learn_clock(struct s3_call *call, const struct http_response *response,
+                        bool may_be_clock)
 {
-    int64_t offset =
-        aws_learn_offset(s3->offset_ms, http_date_ms(response), clock_wall_ms(), may_be_clock);
-    bool is_changed = offset != s3->offset_ms;
-
-    s3->offset_ms = offset;
-    return is_changed;
+    return aws_learn_clock(&call->s3->offset_ms, call->signed_offset_ms, http_date_ms(response),
+                           clock_wall_ms(), may_be_clock);
 }
 
 /* True when another try at once makes sense: once for the clock and once for the credentials. */
@@ -182,7 +176,7 @@ static void on_response(void *ctx, const struct http_response *response)
     call->http_call = NULL;
     s3_judge(call->method, call->bucket, response, &error, &v, &err);
     if (response->err == NULL && v.code != ERR_PROTOCOL)
-        is_clock_changed = learn_clock(call->s3, response, v.may_be_clock);
+        is_clock_changed = learn_clock(call, response, v.may_be_clock);
     if (v.code != 0) {
         if ((response->err == NULL && move(call, response, &error)) ||
             repair(call, &v, is_clock_changed)) {
@@ -235,6 +229,7 @@ static int send_signed(struct s3_call *call, const struct credentials *c, struct
     if (r < 0)
         return r;
     buf_init(&authorization, 64u << 10);
+    call->signed_offset_ms = s3->offset_ms;
     sigv4_format_date(clock_wall_ms() + s3->offset_ms, date);
     headers[n++] = (struct header){"Host", address.host};
     if (!is_question) {
@@ -307,7 +302,7 @@ static void on_region_answer(void *ctx, const struct http_response *response)
     call->http_call = NULL;
     call->was_answered = call->was_answered || response->err == NULL;
     if (response->err == NULL && region == NULL && s3_is_from_s3(response))
-        (void)learn_clock(call->s3, response, response->status == 403);
+        (void)learn_clock(call, response, response->status == 403);
     if (region != NULL && s3_is_region(region)) {
         log_debug("S3 bucket %s is in %s", call->bucket, region);
         s3_remember_region(call->s3, call->bucket, region);

@@ -54,6 +54,8 @@ void s3_judge(const char *method, const char *bucket, const struct http_response
             s3_is_from_s3(response))
             (void)str_copy(error->code, sizeof(error->code), code_of_status(response->status));
         v = aws_classify(response->status, error->code);
+        if (str_eq(error->code, "Forbidden")) /* a HEAD names no reason: this may be it */
+            v.may_be_clock = true;
         if (str_eq(error->code, "SlowDown"))
             v = (struct aws_verdict){.code = ERR_THROTTLED, .is_retryable = true};
     } else if (!s3_is_from_s3(response)) {

@@ -278,6 +278,58 @@ START_TEST(the_offset_follows_the_service_but_not_its_jitter)
 }
 END_TEST
 
+START_TEST(what_was_learned_meanwhile_counts_as_another_time)
+{
+    static const struct {
+        int64_t offset_ms, signed_offset_ms, date_ms, expected_ms;
+        bool is_other;
+    } rows[] = {
+        {0, 0, 1000, 0, false},
+        {0, 0, 3600000, 3600000, true},       /* learned now */
+        {3600000, 0, 3600000, 3600000, true}, /* learned by another call */
+        {3600000, 3600000, 3600000, 3600000, false},
+        {3600000, 0, -1, 3600000, true},   /* no Date */
+        {3600000, 3600000, 1000, 0, true}, /* this machine's clock was set right */
+    };
+    size_t i;
+
+    for (i = 0; i < ARRAY_LEN(rows); i++) {
+        int64_t offset = rows[i].offset_ms;
+
+        ck_assert_msg(aws_learn_clock(&offset, rows[i].signed_offset_ms, rows[i].date_ms, 0,
+                                      true) == rows[i].is_other,
+                      "row %zu", i);
+        ck_assert_int_eq(offset, rows[i].expected_ms);
+    }
+}
+END_TEST
+
+START_TEST(a_retry_waits_longer_each_time_or_as_long_as_the_service_asks)
+{
+    static const struct {
+        unsigned n_tried;
+        int64_t unit_ms, asked_ms, min_ms, max_ms;
+    } rows[] = {
+        {1, 1000, -1, 1000, 1499},         {2, 1000, -1, 2000, 2998},
+        {3, 1000, -1, 4000, 5996},         {3, 1, -1, 4, 5},
+        {1, 1000, 500, 1000, 1499},        {1, 1000, 7000, 7000, 7000},
+        {1, 1000, 300000, 300000, 300000}, {1, 1000, 86400000, 300000, 300000},
+    };
+    static const uint32_t randoms[] = {0, 1, 499, 500, 0x7fffffff, 0xffffffff};
+    size_t i, k;
+
+    for (i = 0; i < ARRAY_LEN(rows); i++) {
+        for (k = 0; k < ARRAY_LEN(randoms); k++) {
+            int64_t ms =
+                aws_retry_delay_ms(rows[i].n_tried, rows[i].unit_ms, rows[i].asked_ms, randoms[k]);
+
+            ck_assert_msg(ms >= rows[i].min_ms && ms <= rows[i].max_ms, "row %zu: %lld ms", i,
+                          (long long)ms);
+        }
+    }
+}
+END_TEST
+
 START_TEST(an_unsigned_call_carries_no_signature)
 {
     const struct aws_request request = {.service = AWS_SSM,
@@ -532,6 +584,8 @@ int main(void)
     tcase_add_test(clocks, the_clock_is_repaired_once_per_call);
     tcase_add_test(clocks, a_clock_within_five_minutes_is_left_alone);
     tcase_add_test(clocks, the_offset_follows_the_service_but_not_its_jitter);
+    tcase_add_test(clocks, what_was_learned_meanwhile_counts_as_another_time);
+    tcase_add_test(clocks, a_retry_waits_longer_each_time_or_as_long_as_the_service_asks);
     tcase_add_test(calls, an_unsigned_call_carries_no_signature);
     tcase_add_test(clocks, a_wrong_secret_is_not_mistaken_for_a_wrong_clock);
     tcase_add_test(life, no_credentials_is_an_auth_error_that_names_the_sources);

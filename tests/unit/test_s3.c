@@ -233,6 +233,89 @@ START_TEST(an_answer_means_what_the_table_says)
 }
 END_TEST
 
+/* A peer that knows where the bucket is and refuses what was not signed by its own clock. It gives
+ * its first answers only when `n_held` requests have come. */
+static struct {
+    struct script_conn *conns[4];
+    bool is_head[4];
+    unsigned n, n_held;
+} held;
+
+static void answer_by_clock(void *ctx, struct script_conn *conn,
+                            const struct aws_peer_request *request)
+{
+    bool is_head = str_has_prefix(request->raw, "HEAD ");
+    unsigned i;
+
+    (void)ctx;
+    if (request->refusal == NULL || held.n_held == 0) {
+        aws_peer_reply(&peer, conn, request->refusal == NULL ? 200 : 403, is_head ? "" : "bytes");
+        return;
+    }
+    held.conns[held.n] = conn;
+    held.is_head[held.n++] = is_head;
+    if (held.n < held.n_held)
+        return;
+    for (i = 0; i < held.n; i++)
+        aws_peer_reply(&peer, held.conns[i], 403,
+                       held.is_head[i] ? "" : E("RequestTimeTooSkewed", ""));
+    held.n_held = 0;
+}
+
+static struct {
+    unsigned n_done, n_failed;
+    bool are_all_done;
+    char text[512];
+} pair;
+
+static void on_one_of_two(void *ctx, const struct s3_result *result)
+{
+    (void)ctx;
+    if (result->err != NULL) {
+        pair.n_failed++;
+        (void)str_copy(pair.text, sizeof(pair.text), result->err->text);
+    }
+    pair.are_all_done = ++pair.n_done == 2;
+}
+
+static const char *const clock_methods[] = {"GET", "HEAD"};
+
+START_TEST(what_another_call_learned_of_the_clock_counts_for_a_call_that_was_refused)
+{
+    const struct s3_request request = {
+        .method = clock_methods[_i], .bucket = "logs", .key = "a b/c+d"};
+    struct err err = {0};
+    int i;
+
+    SCRIPT({"HEAD", 200, REGION("us-east-1"), NULL, 0}, {"GET ", 200, NULL, "bytes", 0});
+    get(); /* the bucket's region is known from here on */
+    memset(&held, 0, sizeof(held));
+    memset(&pair, 0, sizeof(pair));
+    held.n_held = 2;
+    peer.on_request = answer_by_clock;
+    peer.clock_offset_ms = INT64_C(3600) * 1000;
+    for (i = 0; i < 2; i++)
+        ck_assert_int_eq(s3_start(s3, &request, on_one_of_two, NULL, NULL, &err), 0);
+    script_run_until(&loop, &pair.are_all_done);
+    ck_assert_uint_eq(held.n, 2);
+    ck_assert_msg(pair.n_failed == 0, "%s", pair.text);
+}
+END_TEST
+
+START_TEST(a_clock_that_is_wrong_at_the_question_for_the_region_is_right_at_the_request)
+{
+    memset(&held, 0, sizeof(held));
+    held.n_held = 1;
+    peer.on_request = answer_by_clock;
+    peer.clock_offset_ms = INT64_C(-3600) * 1000;
+    get();
+    ck_assert_msg(seen.code == 0, "%s", seen.text);
+    ck_assert_str_eq(seen.body, "bytes");
+    ck_assert_uint_eq(held.n, 1); /* the question: nothing was refused after it */
+    ck_assert(held.is_head[0]);
+}
+END_TEST
+
 static struct {
     char bytes[64];
     size_t n;
@@ -572,6 +655,11 @@ int main(void)
     tcase_add_loop_test(calls, an_answer_that_names_another_region_moves_the_request_there, 0,
                         ARRAY_LEN(moves));
     tcase_add_loop_test(calls, an_answer_means_what_the_table_says, 0, ARRAY_LEN(outcomes));
+    tcase_add_loop_test(calls,
+                        what_another_call_learned_of_the_clock_counts_for_a_call_that_was_refused,
+                        0, ARRAY_LEN(clock_methods));
+    tcase_add_test(calls,
+                   a_clock_that_is_wrong_at_the_question_for_the_region_is_right_at_the_request);
     tcase_add_test(calls, an_objects_bytes_go_to_the_sink_and_an_errors_do_not);
     tcase_add_loop_test(calls, a_file_goes_up_with_the_buckets_own_encryption, 0,
                         ARRAY_LEN(encryptions));
