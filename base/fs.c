@@ -115,8 +115,28 @@ int fs_write_all(int fd, const void *bytes, size_t n, struct err *err)
     return 0;
 }
 
-int fs_write_atomic(int dirfd, const char *name, const void *bytes, size_t n, mode_t mode,
-                    bool is_synced, struct err *err)
+/* Blocks of the file system; where it has no such call, zeros. */
+static int reserve(int fd, size_t room, struct err *err)
+{
+    static const char zeros[4096];
+    size_t done;
+
+    if (room == 0 || fallocate(fd, FALLOC_FL_KEEP_SIZE, 0, (off_t)room) == 0)
+        return 0;
+    if (errno != EOPNOTSUPP && errno != ENOSYS)
+        return err_sys(err, ERR_IO, errno, "reserve %zu bytes", room);
+    for (done = 0; done < room; done += sizeof(zeros)) {
+        size_t left = room - done;
+        int r = fs_write_all(fd, zeros, left < sizeof(zeros) ? left : sizeof(zeros), err);
+
+        if (r < 0)
+            return r;
+    }
+    return lseek(fd, 0, SEEK_SET) == 0 ? 0 : err_sys(err, ERR_IO, errno, "seek");
+}
+
+static int write_atomic(int dirfd, const char *name, const void *bytes, size_t n, size_t room,
+                        mode_t mode, bool is_synced, struct err *err)
 {
     AUTO(close_fd) int fd = -1;
     char temp[NAME_MAX + 1];
@@ -129,7 +149,9 @@ int fs_write_atomic(int dirfd, const char *name, const void *bytes, size_t n, mo
     fd = openat(dirfd, temp, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (fd < 0)
         return err_sys(err, ERR_IO, errno, "create %s", temp);
-    r = fs_write_all(fd, bytes, n, err);
+    r = reserve(fd, room, err);
+    if (r == 0)
+        r = fs_write_all(fd, bytes, n, err);
     if (r == 0 && mode != 0600 && fchmod(fd, mode) < 0)
         r = err_sys(err, ERR_IO, errno, "chmod");
     if (r == 0 && is_synced && fsync(fd) < 0)
@@ -143,6 +165,18 @@ int fs_write_atomic(int dirfd, const char *name, const void *bytes, size_t n, mo
         return err_wrap(err, "%s", name);
     }
     return 0;
+}
+
+int fs_write_atomic(int dirfd, const char *name, const void *bytes, size_t n, mode_t mode,
+                    bool is_synced, struct err *err)
+{
+    return write_atomic(dirfd, name, bytes, n, 0, mode, is_synced, err);
+}
+
+int fs_write_atomic_with_room(int dirfd, const char *name, const void *bytes, size_t n, size_t room,
+                              struct err *err)
+{
+    return write_atomic(dirfd, name, bytes, n, room, 0600, true, err);
 }
 
 static int remove_tree(int dirfd, const char *name, int depth, struct err *err)

@@ -16,7 +16,6 @@
 #include "executors/proctree.h"
 
 #define RECORD_BYTES 4096 /* more than an exit record: the free texts in it are bounded */
-#define STARTED_TEMP ".started.tmp"
 #define FIRST_RETRY_MS 100
 #define LAST_RETRY_MS 30000
 
@@ -25,40 +24,6 @@ static const char *const end_names[] = {
     STEP_ENDS(END_NAME_)
 #undef END_NAME_
 };
-
-/* Room for two records, so that writing the second needs nothing of the disk but its time. */
-static int reserve(int fd, struct err *err)
-{
-    static const char zeros[STEP_EXIT_OFFSET + RECORD_BYTES];
-    int r;
-
-    if (fallocate(fd, FALLOC_FL_KEEP_SIZE, 0, (off_t)sizeof(zeros)) == 0)
-        return 0;
-    if (errno != EOPNOTSUPP && errno != ENOSYS)
-        return err_sys(err, ERR_IO, errno, "reserve %zu bytes", sizeof(zeros));
-    r = fs_write_all(fd, zeros, sizeof(zeros), err);
-    if (r == 0 && lseek(fd, 0, SEEK_SET) < 0)
-        r = err_sys(err, ERR_IO, errno, "seek");
-    return r;
-}
-
-static int create_started(int dirfd, const struct buf *b, struct err *err)
-{
-    AUTO(close_fd) int fd = -1;
-    int r;
-
-    if (unlinkat(dirfd, STARTED_TEMP, 0) < 0 && errno != ENOENT)
-        return err_sys(err, ERR_IO, errno, "remove %s", STARTED_TEMP);
-    fd = openat(dirfd, STARTED_TEMP, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-    if (fd < 0)
-        return err_sys(err, ERR_IO, errno, "create %s", STARTED_TEMP);
-    if ((r = reserve(fd, err)) < 0 || (r = fs_write_all(fd, b->data, b->len, err)) < 0)
-        return r;
-    if (fsync(fd) < 0 || renameat(dirfd, STARTED_TEMP, dirfd, STEP_FILE_STARTED) < 0 ||
-        fsync(dirfd) < 0)
-        return err_sys(err, ERR_IO, errno, "sync or rename");
-    return 0;
-}
 
 int records_sync_parents(int dirfd, struct err *err)
 {
@@ -98,14 +63,15 @@ int records_write_started(const struct run *run, struct err *err)
     crashpoint("runner.started.before");
     if ((r = buf_error(&b, "record started", err)) < 0)
         return r;
-    r = create_started(run->dirfd, &b, err);
+    /* Room for two records, so that a full disk cannot hinder the second. */
+    r = fs_write_atomic_with_room(run->dirfd, STEP_FILE_STARTED, b.data, b.len,
+                                  STEP_EXIT_OFFSET + RECORD_BYTES, err);
     if (r == 0)
         r = child_await_ready(run, err);
     if (r < 0) {
         /* It may stand there unsynced; the script will not run, so it would tell a lie. */
         (void)unlinkat(run->dirfd, STEP_FILE_STARTED, 0);
-        (void)unlinkat(run->dirfd, STARTED_TEMP, 0);
-        return err_wrap(err, "%s", STEP_FILE_STARTED);
+        return err_wrap(err, "record of the start");
     }
     crashpoint("runner.started.after");
     return 0;
