@@ -17,7 +17,6 @@
 
 #include "base/fs.h"
 #include "executors/cgroup.h"
-#include "executors/proctree.h"
 
 /* Codes that users know by another story than the one in stderr: 194 asks for a reboot, 137 is what
  * a killed last command looks like (spec 04, section 6.6). */

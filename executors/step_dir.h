@@ -18,9 +18,8 @@
 #define STEP_FILE_STARTED "started" /* record, by the runner, synced: the script may have begun */
 #define STEP_FILE_EXIT "exit"       /* record, by the runner, synced: how it ended */
 #define STEP_FILE_VOID "void"       /* record, by who holds the lock, synced: must never begin */
-#define STEP_FILE_CANCEL                                                                           \
-    "cancel"                      /* record, by the agent: stop it; SIGUSR1 to the runner follows  \
-                                   */
+/* record, by the agent: stop it; SIGUSR1 to the runner follows */
+#define STEP_FILE_CANCEL "cancel"
 #define STEP_FILE_STDOUT "stdout" /* these two are made at their first byte */
 #define STEP_FILE_STDERR "stderr"
 
@@ -69,12 +68,11 @@
 #define STEP_KEY_OUTCOME "outcome" /* a name from STEP_ENDS */
 #define STEP_KEY_CODE "code"       /* exited: 0..255, else -1 */
 #define STEP_KEY_SIGNAL "signal"   /* signaled: its number, else 0 */
-#define STEP_KEY_WAIT_STATUS                                                                       \
-    "wait_status"            /* as waitpid gave it; -1: the process never began, or is unkillable */
+/* as waitpid gave it; -1: the process never began, or is unkillable */
+#define STEP_KEY_WAIT_STATUS "wait_status"
 #define STEP_KEY_TEXT "text" /* "exit status 3", "signal: killed", "working directory ..." */
-#define STEP_KEY_WAS_STARTED                                                                       \
-    "was_started" /* 0: stopped or failed before the script was executed                           \
-                   */
+/* 0: stopped or failed before the script was executed */
+#define STEP_KEY_WAS_STARTED "was_started"
 #define STEP_KEY_ENDED_UNIX_MS "ended_unix_ms"
 #define STEP_KEY_ENDED_BOOTTIME_MS "ended_boottime_ms"
 #define STEP_KEY_STDOUT_BYTES "stdout_bytes"           /* in the file */
@@ -85,8 +83,8 @@
 #define STEP_KEY_STDERR_TOTAL "stderr_total"
 #define STEP_KEY_STDERR_SHA256 "stderr_sha256"
 #define STEP_KEY_STDERR_AT_STOP "stderr_bytes_at_stop"
-#define STEP_KEY_STDERR_APPENDED                                                                   \
-    "stderr_appended"                      /* bytes at the file's end that are the runner's */
+/* bytes at the file's end that are the runner's */
+#define STEP_KEY_STDERR_APPENDED "stderr_appended"
 #define STEP_KEY_OUTPUT_LOST "output_lost" /* bytes below the cap that could not be written */
 #define STEP_KEY_UNKILLED "unkilled"       /* processes still alive 5 s after SIGKILL */
 
