@@ -1,6 +1,6 @@
 # Targets that look at the source and build nothing: format, format-check, clang-tidy, cppcheck. Each
 # exists only where its tool does.
-set(lint_folders base schema fsm journal transport executors download agent ctl hub tests)
+set(lint_folders base schema fsm journal transport executors download update agent ctl hub tests)
 list(TRANSFORM lint_folders PREPEND ${PROJECT_SOURCE_DIR}/)
 # The fixture of tests/lint breaks every rule on purpose.
 set(lint_find find ${lint_folders} -path "*/lint/fixture" -prune -o -name "*.[ch]" -print0)

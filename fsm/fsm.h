@@ -104,6 +104,8 @@ struct fsm_machine {
     int64_t
         max_transitions; /* an instance that has made so many loops: it gets the runaway event */
     int8_t runaway;
+    /* Another program runs it, with a record of its own: the journal has no table for it. */
+    bool is_elsewhere;
     /* The service's word for an instance when its state does not fix it. May be NULL. */
     const char *(*status)(const struct fsm_instance *inst);
     /* One line for journal and log about what an event brought. Optional. */

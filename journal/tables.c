@@ -68,9 +68,10 @@ int tables_init(struct tables *t, const struct fsm_machine *const *machines, str
     t->items = calloc(n > 0 ? n : 1, sizeof(*t->items));
     if (t->items == NULL)
         return err_set(err, ERR_NOMEM, "journal: out of memory");
-    t->n = n;
     for (i = 0; i < n && r == 0; i++) {
-        t->items[i].m = machines[i];
+        if (machines[i]->is_elsewhere)
+            continue;
+        t->items[t->n++].m = machines[i];
         r = check_machine(machines[i], err);
     }
     if (r < 0)

@@ -1,0 +1,59 @@
+/* What ssmd asks ssmd-stager, and what it answers: one record (base/record.h) on its standard
+ * input, one on its standard output; its standard error is for the log. Each phase may be done
+ * again: it begins by looking at what is there. Exit status 0 whenever an answer was written. */
+#ifndef SSMD_UPDATE_STAGER_PROTOCOL_H
+#define SSMD_UPDATE_STAGER_PROTOCOL_H
+
+#include <limits.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "update/slots.h"
+
+enum stager_phase {
+    STAGER_CHECK,  /* metadata only: what would be installed (ssmctl update --check) */
+    STAGER_FETCH,  /* metadata, verified; the choice; the package to work/package */
+    STAGER_VERIFY, /* all of it again, from the disk alone; then trust/ is brought up to date */
+    STAGER_STAGE,  /* unpack, try, seal, rename into versions/ */
+    STAGER_N_PHASES
+};
+
+struct stager_request {
+    enum stager_phase phase;
+    char update_id[64];
+    char source[1024]; /* URL of the update source, a directory; {Region} is replaced already */
+    char root_file[PATH_MAX];       /* the keys that this machine was given */
+    char update_dir[PATH_MAX];      /* <state>/update */
+    char slots_dir[PATH_MAX];       /* /opt/ssmd */
+    char package[128];              /* agentName: "ssmd", or what the reference is called */
+    char asked[SLOTS_VERSION_SIZE]; /* "", "latest", "stable", or a version */
+    char from[SLOTS_VERSION_SIZE];
+    bool allow_downgrade;
+    char node_id[128]; /* decides, with the version, on which side of a rollout this node is */
+    char ca_file[PATH_MAX], user_agent[128];
+    /* of the fetched package, for VERIFY and STAGE: from FETCH's answer, by way of the journal */
+    char target[SLOTS_VERSION_SIZE], sha256[65];
+    int64_t length_bytes, manifest_version;
+};
+
+enum stager_verdict { STAGER_OK, STAGER_SKIP, STAGER_FAIL };
+
+struct stager_answer {
+    enum stager_verdict verdict;
+    bool is_retry_worthwhile; /* a FAIL of network or disk, not of what was found */
+    char code[64];            /* of spec 06, section 13; "" when OK */
+    char text[400];           /* for people: what, to what, why, what to try */
+    char target[SLOTS_VERSION_SIZE], url[1024], sha256[65];
+    int64_t length_bytes, manifest_version, root_version;
+};
+
+/* Both directions. The buffers are the caller's; parse: ERR_CORRUPT, ERR_NEWER name the key. */
+void stager_request_write(const struct stager_request *q, struct buf *ret_text);
+int stager_request_parse(const char *bytes, size_t n, struct stager_request *ret_request,
+                         struct err *err) MUST_CHECK;
+void stager_answer_write(const struct stager_answer *a, struct buf *ret_text);
+int stager_answer_parse(const char *bytes, size_t n, struct stager_answer *ret_answer,
+                        struct err *err) MUST_CHECK;
+
+#endif
