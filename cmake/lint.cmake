@@ -20,7 +20,7 @@ if(RUN_CLANG_TIDY AND CLANG_TIDY)
   # Checks, and the reason for each that is off, are in .clang-tidy.
   add_custom_target(clang-tidy
     COMMAND ${RUN_CLANG_TIDY} -clang-tidy-binary ${CLANG_TIDY} -p ${PROJECT_BINARY_DIR} -j 2 -quiet
-            "^${PROJECT_SOURCE_DIR}/(base|schema|fsm|journal|transport|executors|download|agent|ctl|hub)/"
+            "^${PROJECT_SOURCE_DIR}/(base|schema|fsm|journal|transport|executors|download|update|agent|ctl|hub)/"
     COMMENT "clang-tidy over everything but the tests" VERBATIM)
 endif()
 
