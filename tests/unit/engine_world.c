@@ -13,9 +13,7 @@
 #include "base/log.h"
 #include "base/str.h"
 #include "schema/reply.h"
-
-#define WATCHDOG_MS 60000
-#define LOOK_MS 20 /* a turn may end what is waited for without any event of the loop after it */
+#include "tests/lib/loop_until.h"
 
 static void answer_all(uv_idle_t *idle)
 {
@@ -93,14 +91,6 @@ static void on_open(struct link *l, bool is_open)
     container_of(l, struct engine_world, link)->is_open = is_open;
 }
 
-static void on_watchdog(uv_timer_t *timer)
-{
-    struct engine_world *w = timer->data;
-
-    if (uv_now(&w->loop) > w->give_up_at)
-        ck_abort_msg("what was waited for did not come within a minute");
-}
-
 static void open_all(struct engine_world *w, const char *boot_id)
 {
     const struct journal_options jo = {.path = w->paths.journal,
@@ -135,7 +125,6 @@ static void close_all(struct engine_world *w)
     engine_stop(w->engine);
     w->n_waiting = 0;
     (void)uv_idle_stop(&w->answers);
-    (void)uv_timer_stop(&w->watchdog);
     (void)uv_run(&w->loop, UV_RUN_DEFAULT);
     engine_free(w->engine);
     if (w->journal != w->real)
@@ -172,9 +161,8 @@ void engine_world_init(struct engine_world *w, const char *vfs, struct journal_f
     w->config.reboot_argv[1] = NULL;
     ck_assert_int_eq(log_set_levels("error", &err), 0);
     ck_assert_int_eq(uv_loop_init(&w->loop), 0);
-    (void)uv_timer_init(&w->loop, &w->watchdog);
     (void)uv_idle_init(&w->loop, &w->answers);
-    w->answers.data = w->watchdog.data = w;
+    w->answers.data = w;
     open_all(w, "boot-1");
 }
 
@@ -184,7 +172,6 @@ void engine_world_done(struct engine_world *w)
     size_t i;
 
     close_all(w);
-    uv_close((uv_handle_t *)&w->watchdog, NULL);
     uv_close((uv_handle_t *)&w->answers, NULL);
     (void)uv_run(&w->loop, UV_RUN_DEFAULT);
     ck_assert_int_eq(uv_loop_close(&w->loop), 0);
@@ -257,12 +244,8 @@ void engine_world_turns(struct engine_world *w, int n)
 
 void engine_world_until(struct engine_world *w, bool (*holds)(struct engine_world *w))
 {
-    w->give_up_at = uv_now(&w->loop) + WATCHDOG_MS;
-    (void)uv_timer_start(&w->watchdog, on_watchdog, LOOK_MS, LOOK_MS);
     engine_world_turns(w, 2); /* what was received a moment ago is not a job before its turn */
-    while (!holds(w))
-        (void)uv_run(&w->loop, UV_RUN_ONCE);
-    (void)uv_timer_stop(&w->watchdog);
+    LOOP_UNTIL(&w->loop, holds(w));
 }
 
 size_t engine_world_count(const struct engine_world *w, const char *what, const char *status)

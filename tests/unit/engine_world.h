@@ -18,8 +18,6 @@ struct told {
 struct engine_world {
     struct link link;
     uv_loop_t loop;
-    uv_timer_t watchdog;
-    uint64_t give_up_at;
     uv_idle_t answers; /* answers come from the loop, as a real link's do */
     char dir[64];
     struct paths paths;

@@ -14,9 +14,7 @@
 #include "base/fs.h"
 #include "base/record.h"
 #include "base/str.h"
-
-#define WATCHDOG_MS 40000
-#define LOOK_AGAIN_MS 5
+#include "tests/lib/loop_until.h"
 
 static void on_ended(void *ctx, const struct step_key *key, enum step_answer answer,
                      const struct step_outcome *outcome)
@@ -28,12 +26,6 @@ static void on_ended(void *ctx, const struct step_key *key, enum step_answer ans
     w->outcome = *outcome;
     (void)str_copy(w->ended_job, sizeof(w->ended_job), key->job_id);
     uv_stop(&w->loop); /* a turn that began with this timer must not go on to wait */
-}
-
-static void on_watchdog(uv_timer_t *timer)
-{
-    (void)timer;
-    ck_abort_msg("the event that the test waits for did not come");
 }
 
 static void new_steps(struct world *w, const char *boot_id, bool without_pidfd)
@@ -56,7 +48,6 @@ void world_init(struct world *w, bool without_pidfd)
     strcpy(w->dir, "/tmp/ssmd-test-XXXXXX");
     ck_assert_ptr_nonnull(mkdtemp(w->dir));
     ck_assert_int_eq(uv_loop_init(&w->loop), 0);
-    ck_assert_int_eq(uv_timer_init(&w->loop, &w->watchdog), 0);
     new_steps(w, WORLD_BOOT_ID, without_pidfd);
 }
 
@@ -65,7 +56,6 @@ void world_done(struct world *w)
     struct err err;
 
     steps_free(w->steps);
-    uv_close((uv_handle_t *)&w->watchdog, NULL);
     ck_assert_int_eq(uv_run(&w->loop, UV_RUN_DEFAULT), 0);
     ck_assert_int_eq(uv_loop_close(&w->loop), 0);
     ck_assert_msg(fs_remove_tree(AT_FDCWD, w->dir, &err) == 0, "%s", err.text);
@@ -136,10 +126,7 @@ void world_wait(struct world *w, size_t n)
 {
     size_t wanted = w->n_ended + n;
 
-    ck_assert_int_eq(uv_timer_start(&w->watchdog, on_watchdog, WATCHDOG_MS, 0), 0);
-    while (w->n_ended < wanted)
-        (void)uv_run(&w->loop, UV_RUN_ONCE);
-    ck_assert_int_eq(uv_timer_stop(&w->watchdog), 0);
+    LOOP_UNTIL(&w->loop, w->n_ended >= wanted);
 }
 
 void world_run(struct world *w, const struct world_step *step)
@@ -148,32 +135,10 @@ void world_run(struct world *w, const struct world_step *step)
     world_wait(w, 1);
 }
 
-static void on_look(uv_timer_t *timer)
-{
-    (void)timer; /* it only ends the loop's wait */
-}
-
-static void on_closed(uv_handle_t *handle)
-{
-    *(bool *)handle->data = true;
-}
-
 /* Until condition() holds: for things that send no event, like a line in a file. */
 static void wait_until(struct world *w, bool (*condition)(void *ctx), void *ctx)
 {
-    bool is_closed = false;
-    uv_timer_t timer;
-
-    ck_assert_int_eq(uv_timer_init(&w->loop, &timer), 0);
-    timer.data = &is_closed;
-    ck_assert_int_eq(uv_timer_start(&timer, on_look, 0, LOOK_AGAIN_MS), 0);
-    ck_assert_int_eq(uv_timer_start(&w->watchdog, on_watchdog, WATCHDOG_MS, 0), 0);
-    while (!condition(ctx))
-        (void)uv_run(&w->loop, UV_RUN_ONCE);
-    ck_assert_int_eq(uv_timer_stop(&w->watchdog), 0);
-    uv_close((uv_handle_t *)&timer, on_closed);
-    while (!is_closed) /* the handle is on our stack */
-        (void)uv_run(&w->loop, UV_RUN_NOWAIT);
+    LOOP_UNTIL(&w->loop, condition(ctx));
 }
 
 struct output_wait {

@@ -12,7 +12,6 @@
 
 struct world {
     uv_loop_t loop;
-    uv_timer_t watchdog;
     struct steps *steps;
     char dir[64];
     size_t n_ended;

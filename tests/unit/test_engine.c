@@ -17,6 +17,7 @@
 #include "fsm/registration.h"
 #include "schema/reply.h"
 #include "tests/lib/count_vfs.h"
+#include "tests/lib/loop_until.h"
 
 static struct engine_world w;
 
@@ -338,8 +339,8 @@ START_TEST(a_deadline_is_over_for_the_step_that_had_it_and_no_other)
     engine_world_until(&w, is_marked);
     job = w.engine->first;
     go();
-    while (w.engine->n_urgent == 0) /* the turn is the next round's */
-        (void)uv_run(&w.loop, UV_RUN_ONCE);
+    /* the turn is the next round's */
+    LOOP_UNTIL(&w.loop, w.engine->n_urgent > 0);
     job->inst.deadline.boottime_ms = 1;
     engine_on_deadline(&w.engine->deadline_timer);
     ck_assert_uint_eq(w.engine->n_urgent, 2);
@@ -463,10 +464,8 @@ START_TEST(a_job_that_is_set_aside_has_its_runner_watched_and_the_others_go_on)
     ck_assert_int_eq(
         engine_cancel(w.engine, "00000000-0000-4000-8000-000000000001", NULL, NULL, &err), 0);
     (void)engine_world_send(&w, 2, 1, "exit 0");
-    while (w.is_open)
-        (void)uv_run(&w.loop, UV_RUN_ONCE);
-    while (!w.is_open)
-        (void)uv_run(&w.loop, UV_RUN_ONCE);
+    LOOP_UNTIL(&w.loop, !w.is_open);
+    LOOP_UNTIL(&w.loop, w.is_open);
     (void)engine_world_send(&w, 2, 1, "exit 0"); /* its delivery went with the turn that failed */
     engine_world_until(&w, has_terminal);
     engine_world_until(&w, has_one_job);
@@ -506,10 +505,8 @@ START_TEST(a_message_that_cannot_be_journaled_is_failed_when_it_comes_again)
                    "'%000000000001' BEGIN SELECT RAISE(ABORT, 'broken'); END");
     engine_world_start(&w, "boot-1");
     (void)engine_world_send(&w, 1, 1, "exit 0");
-    while (w.is_open)
-        (void)uv_run(&w.loop, UV_RUN_ONCE);
-    while (!w.is_open)
-        (void)uv_run(&w.loop, UV_RUN_ONCE);
+    LOOP_UNTIL(&w.loop, !w.is_open);
+    LOOP_UNTIL(&w.loop, w.is_open);
     (void)engine_world_send(&w, 1, 1, "exit 0");
     (void)engine_world_send(&w, 2, 1, "exit 0");
     engine_world_until(&w, has_failed_one);
@@ -657,8 +654,7 @@ START_TEST(a_journal_that_fails_stops_the_transition)
     if (engine_world_is_idle(
             &w)) { /* the receipt itself failed: as the service would, deliver again */
         ck_assert_uint_eq(w.n_told, 0);
-        while (!w.is_open)
-            (void)uv_run(&w.loop, UV_RUN_ONCE);
+        LOOP_UNTIL(&w.loop, w.is_open);
         (void)engine_world_send(&w, 1, 1, marking("exit 4"));
         engine_world_turns(&w, 2);
     }
@@ -712,8 +708,7 @@ START_TEST(the_reserve_is_not_spent_on_new_work)
     fault.at = fault.n_calls + 1;
     fault.repeat = 1;
     go();
-    while (w.is_open)
-        (void)uv_run(&w.loop, UV_RUN_ONCE);
+    LOOP_UNTIL(&w.loop, !w.is_open);
     engine_world_until(&w, is_at_work);
     engine_world_until(&w, has_told_code); /* what ran is recorded and reported */
     for (i = 0; i < 20; i++)

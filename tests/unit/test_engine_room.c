@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "base/str.h"
 #include "engine_world.h"
+#include "tests/lib/loop_until.h"
 
 static struct engine_world w;
 
@@ -175,8 +176,7 @@ START_TEST(a_second_step_without_room_is_run_after_a_crash)
     room.error = ENOSPC;
     (void)engine_world_send(&w, 1, 2, marking("exit 0"));
     engine_world_until(&w, is_marked);
-    while (room.n_refused == 0)
-        (void)uv_run(&w.loop, UV_RUN_ONCE);
+    LOOP_UNTIL(&w.loop, room.n_refused > 0);
     engine_world_crash(&w);
     room.name = NULL;
     engine_world_start(&w, "boot-1");

@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "base/str.h"
+#include "tests/lib/loop_until.h"
 #include "tests/lib/script_server.h"
 #include "transport/http.h"
 
@@ -359,8 +360,7 @@ START_TEST(a_cancelled_call_makes_no_callback)
 
     behaviour = NEVER;
     call = start(&(struct http_request){0});
-    while (server.n_requests == 0)
-        (void)uv_run(&loop, UV_RUN_ONCE);
+    LOOP_UNTIL(&loop, server.n_requests > 0);
     http_cancel(call);
     http_cancel(NULL);
     ck_assert_uint_eq(http_calls_under_way(http), 0);
@@ -374,8 +374,7 @@ START_TEST(closing_with_calls_under_way_makes_no_callback)
     behaviour = NEVER;
     (void)start(&(struct http_request){0});
     (void)start(&(struct http_request){0});
-    while (server.n_requests < 2)
-        (void)uv_run(&loop, UV_RUN_ONCE);
+    LOOP_UNTIL(&loop, server.n_requests >= 2);
     http_close(http);
     ck_assert_uint_eq(seen.n_calls, 0);
 }
@@ -394,8 +393,7 @@ START_TEST(closing_from_a_callback_is_allowed)
 
     behaviour = NEVER;
     (void)start(&(struct http_request){0});
-    while (server.n_requests == 0)
-        (void)uv_run(&loop, UV_RUN_ONCE);
+    LOOP_UNTIL(&loop, server.n_requests > 0);
     behaviour = ANSWER;
     (void)snprintf(url, sizeof(url), "http://127.0.0.1:%d/", server.port);
     request.url = url;

@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "base/str.h"
 #include "tests/lib/aws_peer.h"
+#include "tests/lib/loop_until.h"
 #include "transport/mds.h"
 
 #define INSTANCE "i-0123456789abcdef0"
@@ -244,8 +245,7 @@ START_TEST(a_quick_round_without_a_usable_message_is_followed_by_the_references_
     n_script = 1;
     new_mds(&defaults);
     mds_resume(mds, MDS_PAUSE_NOT_STARTED);
-    while (state().last_success_unix_ms == 0)
-        (void)uv_run(&loop, UV_RUN_ONCE);
+    LOOP_UNTIL(&loop, state().last_success_unix_ms != 0);
     wait_ms = state().next_try_unix_ms - state().last_success_unix_ms;
     ck_assert_msg(wait_ms >= 2000 && wait_ms <= 2499 + (clock_wall_ms() - began_ms), "%lld",
                   (long long)wait_ms);
@@ -274,8 +274,7 @@ START_TEST(messages_without_end_are_not_asked_for_without_a_pause)
     during_message = forget_messages;
     new_mds(&options);
     mds_resume(mds, MDS_PAUSE_NOT_STARTED);
-    while (state().next_try_unix_ms < clock_wall_ms() + 60000)
-        (void)uv_run(&loop, UV_RUN_ONCE);
+    LOOP_UNTIL(&loop, state().next_try_unix_ms >= clock_wall_ms() + 60000);
     ck_assert_uint_eq(n_polls, 201);
 }
 END_TEST
@@ -307,8 +306,7 @@ START_TEST(a_waiting_poll_that_is_cut_off_late_is_a_success)
     n_script = 1;
     new_mds(&options);
     mds_resume(mds, MDS_PAUSE_NOT_STARTED);
-    while (held == NULL)
-        (void)uv_run(&loop, UV_RUN_ONCE);
+    LOOP_UNTIL(&loop, held != NULL);
     ck_assert_int_eq(uv_timer_init(&loop, &timer), 0);
     ck_assert_int_eq(uv_timer_start(&timer, reset_held, 120, 0), 0); /* later than half the limit */
     script_run_until(&loop, &is_script_over);
@@ -359,8 +357,7 @@ START_TEST(a_service_out_of_reach_is_a_failure_with_backoff)
     script_server_stop(&peer.server);
     new_mds(&options);
     mds_resume(mds, MDS_PAUSE_NOT_STARTED);
-    while (state().n_failures == 0)
-        (void)uv_run(&loop, UV_RUN_ONCE);
+    LOOP_UNTIL(&loop, state().n_failures > 0);
     ck_assert(!state().is_connected);
     ck_assert_int_eq(state().last_error.code, ERR_NETWORK);
     ck_assert_int_ge(state().next_try_unix_ms - state().last_error_unix_ms, 1800 * 1000 - 1000);
@@ -382,8 +379,7 @@ START_TEST(a_connection_never_made_is_a_failure_however_long_it_took)
     ck_assert_int_eq(aws_new(&loop, &aws_options, &client.aws, NULL), 0);
     new_mds(&options);
     mds_resume(mds, MDS_PAUSE_NOT_STARTED);
-    while (state().n_failures == 0 && state().last_success_unix_ms == 0)
-        (void)uv_run(&loop, UV_RUN_ONCE);
+    LOOP_UNTIL(&loop, state().n_failures > 0 || state().last_success_unix_ms != 0);
     ck_assert_uint_eq(state().n_failures, 1);
     ck_assert_int_eq(state().last_error.code, ERR_TIMEOUT);
     ck_assert(!state().is_connected);
@@ -433,8 +429,7 @@ START_TEST(a_pause_during_a_message_keeps_back_the_rest)
     during_message = pause_now;
     new_mds(&quick);
     mds_resume(mds, MDS_PAUSE_NOT_STARTED);
-    while (n_got == 0)
-        (void)uv_run(&loop, UV_RUN_ONCE);
+    LOOP_UNTIL(&loop, n_got > 0);
     (void)uv_run(&loop, UV_RUN_NOWAIT);
     ck_assert_uint_eq(n_got, 1);
     ck_assert_uint_eq(n_polls, 1);
@@ -464,8 +459,7 @@ START_TEST(closing_during_a_message_is_allowed)
     during_message = close_now;
     new_mds(&quick);
     mds_resume(mds, MDS_PAUSE_NOT_STARTED);
-    while (n_got == 0)
-        (void)uv_run(&loop, UV_RUN_ONCE);
+    LOOP_UNTIL(&loop, n_got > 0);
     ck_assert_uint_eq(n_got, 1);
 }
 END_TEST

@@ -17,6 +17,7 @@
 #include "executors/cgroup.h"
 #include "executors/proctree.h"
 #include "step_world.h"
+#include "tests/lib/loop_until.h"
 
 static struct world world;
 
@@ -462,8 +463,7 @@ START_TEST(the_event_may_free_everything)
     ck_assert_int_eq(steps_new(&world.loop, &options, &freed_in_event, &err), 0);
     for (i = 0; i < ARRAY_LEN(keys); i++)
         ck_assert_int_eq(steps_attach(freed_in_event, &keys[i], &err), 0);
-    while (n_events == 0)
-        (void)uv_run(&world.loop, UV_RUN_ONCE);
+    LOOP_UNTIL(&world.loop, n_events > 0);
     (void)uv_run(&world.loop, UV_RUN_NOWAIT);
     ck_assert_int_eq(n_events, 1);
 }

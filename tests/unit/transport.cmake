@@ -19,6 +19,7 @@ ssmd_test(NAME test_mds LABEL unit SOURCES test_mds.c ${aws_peer} LIBS transport
 
 set(ws_peer ${script_server} ${CMAKE_CURRENT_SOURCE_DIR}/../lib/ws_peer.c)
 ssmd_test(NAME test_ws LABEL unit SOURCES test_ws.c ${ws_peer} LIBS transport base)
+ssmd_test(NAME test_loop_until LABEL unit SOURCES test_loop_until.c LIBS transport base)
 ssmd_test(NAME test_netwatch LABEL unit SOURCES test_netwatch.c ${script_server} LIBS transport base)
 ssmd_test(NAME test_mgs LABEL unit SOURCES test_mgs.c ${ws_peer} LIBS transport schema base)
 
