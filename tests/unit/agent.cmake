@@ -34,4 +34,7 @@ ssmd_test(NAME test_refresh LABEL unit
   LIBS agent)
 add_dependencies(test_refresh ssmd-runner)
 set_property(TEST test_refresh APPEND PROPERTY ENVIRONMENT "SSMD_RUNNER=$<TARGET_FILE:ssmd-runner>")
+ssmd_test(NAME test_clock_watch LABEL unit SOURCES ${CMAKE_CURRENT_SOURCE_DIR}/test_clock_watch.c LIBS agent base)
+target_link_options(test_clock_watch PRIVATE
+  -Wl,--wrap=timerfd_create,--wrap=timerfd_settime,--wrap=read)
 ssmd_test(NAME test_identity LABEL unit SOURCES test_identity.c LIBS agent transport schema base)
