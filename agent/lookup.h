@@ -18,9 +18,9 @@
  * which may be a secret. Borrowed for the call. */
 typedef void (*lookup_fn)(void *ctx, const char *text, size_t n, const struct err *err);
 
-/* err NULL: the associations of this node, as far as one answer holds them (a list of objects,
- * borrowed for the call; NULL: none), and whether there are more. A service without State Manager
- * has none. Otherwise as above. */
+/* err NULL: the associations of this node (a list of objects, borrowed for the call; NULL: none),
+ * and whether there are more than one looks through (transport/associations.h). A service without
+ * State Manager has none. Otherwise as above. */
 typedef void (*lookup_associations_fn)(void *ctx, const cJSON *associations, bool has_more,
                                        const struct err *err);
 

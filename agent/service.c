@@ -13,13 +13,13 @@
 #include "base/str.h"
 #include "schema/document.h"
 #include "schema/parameter_store.h"
+#include "transport/associations.h"
 #include "transport/aws.h"
 #include "transport/mds.h"
 #include "transport/s3.h"
 #include "transport/ssm.h"
 
 #define CHANNEL "ec2messages"
-#define MAX_ASSOCIATIONS_BYTES (1u << 20)
 /* Without an answer for so long the other channel may take replies. */
 #define AWAY_MS (INT64_C(5) * 60 * 1000)
 
@@ -37,6 +37,7 @@ struct question {
     struct service *service;
     lookup_fn done; /* one of the two */
     lookup_associations_fn associations_done;
+    struct associations *associations; /* owned until the service stops */
     void *ctx;
     bool is_secure;      /* of a parameter: which kind is wanted */
     char parameter[512]; /* its name */
@@ -243,29 +244,14 @@ static void on_document(void *ctx, const struct aws_result *result)
     done(done_ctx, buf_str(&content), content.len, err.code != 0 ? &err : NULL);
 }
 
-static void on_associations(void *ctx, const struct aws_result *result)
+static void on_associations(void *ctx, const cJSON *list, bool has_more, const struct err *err)
 {
     struct question *q = ctx;
     lookup_associations_fn done = q->associations_done;
     void *done_ctx = q->ctx;
-    AUTO(cJSON_Delete) cJSON *root = NULL;
-    const cJSON *list = NULL;
-    const char *token = NULL;
-    struct err err = {0};
 
     free_question(q);
-    if (str_eq(result->error_code, "UnknownOperationException")) {
-        done(done_ctx, NULL, false, NULL);
-        return;
-    }
-    if (result->err != NULL)
-        err = *result->err;
-    else if (json_parse(result->body, result->len, MAX_ASSOCIATIONS_BYTES, JSON_REFUSE,
-                        "answer of ListInstanceAssociations", &root, &err) == 0 &&
-             json_get_list(root, "", "Associations", &list, &err) == 0 &&
-             json_get_string(root, "", "NextToken", MAX_ASSOCIATIONS_BYTES, &token, &err) == 0)
-        err.code = 0;
-    done(done_ctx, list, token != NULL && token[0] != '\0', err.code != 0 ? &err : NULL);
+    done(done_ctx, list, has_more, err);
 }
 
 static int lookup_list_associations(struct lookup *l, lookup_associations_fn done, void *ctx,
@@ -278,8 +264,8 @@ static int lookup_list_associations(struct lookup *l, lookup_associations_fn don
     if (q == NULL)
         return ERR_NOMEM;
     q->associations_done = done;
-    r = ssm_list_instance_associations(s->aws, s->config->instance_id, on_associations, q, NULL,
-                                       err);
+    r = associations_list(s->aws, s->config->instance_id, on_associations, q, &q->associations,
+                          err);
     if (r < 0)
         free_question(q);
     return r;
@@ -525,6 +511,8 @@ void service_report_health(struct service *s)
 
 void service_stop(struct service *s)
 {
+    struct question *q;
+
     if (s == NULL || s->is_stopping)
         return;
     s->is_stopping = true;
@@ -532,6 +520,8 @@ void service_stop(struct service *s)
     channels_stop(s->channels);
     mds_close(s->mds);
     parameter_source_close(s->parameters);
+    for (q = s->questions; q != NULL; q = q->next)
+        associations_cancel(TAKE(q->associations));
     engine_set_courier(s->engine, NULL);
     courier_close(s->courier);
     s3_close(s->s3);

@@ -147,8 +147,9 @@ int ssm_document_parse(const char *body, size_t n, struct buf *ret_content, stru
     return buf_error(ret_content, "document", err);
 }
 
-int ssm_list_instance_associations(struct aws *aws, const char *instance_id, aws_done_fn done,
-                                   void *ctx, struct aws_call **ret_call, struct err *err)
+int ssm_list_instance_associations(struct aws *aws, const char *instance_id, const char *token,
+                                   aws_done_fn done, void *ctx, struct aws_call **ret_call,
+                                   struct err *err)
 {
     AUTO(buf_done) struct buf body = {0};
     int r;
@@ -156,7 +157,10 @@ int ssm_list_instance_associations(struct aws *aws, const char *instance_id, aws
     buf_init(&body, MAX_REQUEST_BYTES);
     (void)buf_add_char(&body, '{');
     add_member(&body, "InstanceId", instance_id);
-    (void)buf_add_str(&body, ",\"MaxResults\":20}");
+    (void)buf_add_str(&body, ",\"MaxResults\":20");
+    if (token != NULL)
+        add_member(&body, "NextToken", token);
+    (void)buf_add_char(&body, '}');
     r = buf_error(&body, "ListInstanceAssociations", err);
     if (r < 0)
         return r;

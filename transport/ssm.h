@@ -41,10 +41,10 @@ int ssm_get_document(struct aws *aws, const char *name, const char *version, aws
 int ssm_document_parse(const char *body, size_t n, struct buf *ret_content, struct err *err)
     MUST_CHECK;
 
-/* ListInstanceAssociations, its first page (spec 08, section 3.1). *ret_call may be NULL.
- * ERR_NOMEM, ERR_LIMIT. */
-int ssm_list_instance_associations(struct aws *aws, const char *instance_id, aws_done_fn done,
-                                   void *ctx, struct aws_call **ret_call, struct err *err)
-    MUST_CHECK;
+/* One page of ListInstanceAssociations (spec 08, section 3.1), the first with `token` NULL; all of
+ * them: transport/associations.h. *ret_call may be NULL. ERR_NOMEM, ERR_LIMIT. */
+int ssm_list_instance_associations(struct aws *aws, const char *instance_id, const char *token,
+                                   aws_done_fn done, void *ctx, struct aws_call **ret_call,
+                                   struct err *err) MUST_CHECK;
 
 #endif

@@ -15,6 +15,7 @@ set(aws_peer ${script_server} ${CMAKE_CURRENT_SOURCE_DIR}/../lib/aws_peer.c)
 ssmd_test(NAME test_aws LABEL unit SOURCES test_aws.c ${aws_peer} LIBS transport schema base)
 ssmd_test(NAME test_logs LABEL unit SOURCES test_logs.c ${aws_peer} LIBS transport schema base)
 ssmd_test(NAME test_s3 LABEL unit SOURCES test_s3.c ${aws_peer} LIBS transport schema base)
+ssmd_test(NAME test_associations LABEL unit SOURCES test_associations.c ${aws_peer} LIBS transport schema base)
 ssmd_test(NAME test_mds LABEL unit SOURCES test_mds.c ${aws_peer} LIBS transport schema base)
 
 set(ws_peer ${script_server} ${CMAKE_CURRENT_SOURCE_DIR}/../lib/ws_peer.c)
