@@ -79,7 +79,9 @@ static void fill_unit(struct command_unit *u, const struct document *d, size_t p
               (p->succeeds_on_failure ? COMMAND_FLOW_SUCCEED_ON_FAILURE : 0) |
               (p->exits_on_success ? COMMAND_FLOW_EXIT_ON_SUCCESS : 0) |
               (p->is_finally ? COMMAND_FLOW_FINALLY : 0);
-    u->kind = str_eq(p->name, PLUGIN_RUN_DOCUMENT) ? COMMAND_UNIT_DOCUMENT : COMMAND_UNIT_PROCESS;
+    u->kind = str_eq(p->name, PLUGIN_RUN_DOCUMENT)   ? COMMAND_UNIT_DOCUMENT
+              : str_eq(p->name, PLUGIN_UPDATE_AGENT) ? COMMAND_UNIT_UPDATE
+                                                     : COMMAND_UNIT_PROCESS;
     u->max_tries = p->max_attempts;
     if (p->disposition == DOCUMENT_RUN)
         u->limit_ms = limit_of(p, &d->units[p->first_unit + nth]);

@@ -41,8 +41,9 @@ int room_prepare(struct engine *e, struct job *job, const struct fsm_effect *fx,
     char key[FACT_SIZE], attempt[48];
     struct err why;
 
-    /* The evidence of a nested document is the journal's, and its steps have rooms of their own. */
-    if (command_unit_at(&job->inst, (size_t)fx->arg)->kind == COMMAND_UNIT_DOCUMENT)
+    /* The evidence of a nested document or an update is the journal's, and the steps of a document
+     * have rooms of their own. */
+    if (command_unit_at(&job->inst, (size_t)fx->arg)->kind != COMMAND_UNIT_PROCESS)
         return 0;
     if (try_to_make(e, job, fx, &why) == 0)
         return 0;

@@ -123,6 +123,8 @@ int paths_init(struct paths *ret_paths, const char *root, struct err *err)
         (r = join(p.jobs_dir, p.state_dir, "/jobs", err)) < 0 ||
         (r = join(p.journal, p.state_dir, "/journal.db", err)) < 0 ||
         (r = join(p.ledger_head, p.state_dir, "/ledger.head", err)) < 0 ||
+        (r = join(p.update_dir, p.state_dir, "/update", err)) < 0 ||
+        (r = join(p.slots_dir, p.root, "/opt/ssmd", err)) < 0 ||
         (r = join(p.run_dir, p.root, "/run/ssmd", err)) < 0 ||
         (r = join(p.ctl_socket, p.root, "/run/ssmd/ctl.sock", err)) < 0 ||
         (r = join(p.pid_file, p.root, "/run/ssmd/ssmd.pid", err)) < 0 ||

@@ -13,6 +13,8 @@ struct paths {
     char journal[PATH_MAX];     /* .../journal.db */
     char ledger_head[PATH_MAX]; /* .../ledger.head: count and head of the ledger, beside the journal
                                  */
+    char update_dir[PATH_MAX];  /* .../update: docs/internals/update.md */
+    char slots_dir[PATH_MAX];   /* <root>/opt/ssmd: versions of this program */
     char run_dir[PATH_MAX];     /* <root>/run/ssmd */
     char ctl_socket[PATH_MAX];  /* .../ctl.sock */
     char pid_file[PATH_MAX];    /* .../ssmd.pid; locked while ssmd runs */

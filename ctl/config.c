@@ -90,6 +90,7 @@ static int check_file(const char *path, struct report *report, struct err *err)
     config_init(config, "");
     config->runner_path[0] = '\0'; /* where ssmd looks for them is not known here */
     config->download_path[0] = '\0';
+    config->stager_path[0] = '\0';
     r = config_parse(config, buf_str(&text), text.len, path, add_finding, report, err);
     if (r < 0)
         return r;
@@ -263,5 +264,6 @@ int ctl_run_config_keys(struct ctl *c, struct err *err)
     config_init(defaults, "");
     defaults->runner_path[0] = '\0';
     defaults->download_path[0] = '\0';
+    defaults->stager_path[0] = '\0';
     return c->is_json ? write_keys(c, defaults, err) : print_keys(c, defaults, err);
 }

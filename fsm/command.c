@@ -16,8 +16,9 @@
 #define STOP_OVERDUE_MS (INT64_C(60) * 1000)
 #define MAX_REBOOT_TRIES 2
 #define CODE_FAIL_AND_EXIT 169
-/* The steps of a nested document keep their own limits, and may wait for reboots. This only ends
- * what all of them failed to end. */
+/* The steps of a nested document keep their own limits, and may wait for reboots; an update keeps
+ * its own too, and once it has switched it ends when it is known how. This only ends what all of
+ * them failed to end. */
 #define DOCUMENT_LIMIT_MS (INT64_C(366) * 24 * 60 * 60 * 1000)
 
 /* What a unit ends as, once the document's onFailure has been applied. */
@@ -111,7 +112,7 @@ static void settle_unrun(const struct fsm_instance *inst, const struct fsm_event
 
 static int64_t time_of(const struct command_unit *u)
 {
-    return u->kind == COMMAND_UNIT_DOCUMENT ? DOCUMENT_LIMIT_MS : u->limit_ms + LIMIT_MARGIN_MS;
+    return u->kind == COMMAND_UNIT_PROCESS ? u->limit_ms + LIMIT_MARGIN_MS : DOCUMENT_LIMIT_MS;
 }
 
 static void spawn(const struct fsm_instance *inst, const struct fsm_event *ev, struct fsm_out *out,
@@ -414,6 +415,8 @@ static void stop_for(struct fsm_instance *inst, struct fsm_out *out, enum comman
     if (u->kind == COMMAND_UNIT_DOCUMENT) /* longer than what it has to wait for: a reboot, stops */
         out->deadline_ms +=
             (COMMAND_MAX_DEPTH + 1 - c->depth) * MAX_REBOOT_TRIES * REBOOT_OVERDUE_MS;
+    if (u->kind == COMMAND_UNIT_UPDATE) /* cancelled at once, or too late and waited for */
+        out->deadline_ms = DOCUMENT_LIMIT_MS;
 }
 
 static void cancel_running(struct fsm_instance *inst, const struct fsm_event *ev,

@@ -110,6 +110,7 @@ struct command {
 enum command_unit_kind {
     COMMAND_UNIT_PROCESS,  /* a process below a runner, in a directory of its own */
     COMMAND_UNIT_DOCUMENT, /* another command, whose end is its end */
+    COMMAND_UNIT_UPDATE,   /* an update of this agent (fsm/update.h); likewise */
 };
 
 struct command_unit {

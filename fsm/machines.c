@@ -3,8 +3,13 @@
 #include "fsm/delivery.h"
 #include "fsm/handover.h"
 #include "fsm/registration.h"
+#include "fsm/update.h"
 #include "fsm/upload.h"
 
-const struct fsm_machine *const fsm_machines[] = {&command_machine,      &delivery_machine,
-                                                  &registration_machine, &upload_machine,
-                                                  &handover_machine,     NULL};
+const struct fsm_machine *const fsm_machines[] = {&command_machine,
+                                                  &delivery_machine,
+                                                  &registration_machine,
+                                                  &upload_machine,
+                                                  &update_machine,
+                                                  &handover_machine,
+                                                  NULL};

@@ -18,6 +18,7 @@ void config_init(struct config *c, const char *program_dir)
     for (k = config_keys; k->section != NULL; k++)
         config_set_default(c, k);
     (void)snprintf(c->runner_path, sizeof(c->runner_path), "%s/ssmd-runner", program_dir);
+    (void)snprintf(c->stager_path, sizeof(c->stager_path), "%s/ssmd-stager", program_dir);
     (void)snprintf(c->download_path, sizeof(c->download_path), "%s/ssmd-download", program_dir);
 }
 

@@ -47,6 +47,8 @@ struct config {
     char service_domain[256];
     bool is_container_mode;
     bool strict_documents; /* honour what the reference ignores in a document */
+    bool is_self_update;
+    int64_t self_update_days;
     /* Os */
     char os_lang[32], os_name[64], os_version[64];
     /* S3 */
@@ -75,8 +77,15 @@ struct config {
     int64_t log_file_max_mib, log_file_rolls;
     bool imds_v1;
     char ca_file[CONFIG_MAX_TEXT];
+    char update_source[CONFIG_MAX_TEXT]; /* "": none */
+    char update_root_file[CONFIG_MAX_TEXT];
+    char update_window[16];
+    int64_t update_proving_seconds, update_deadline_seconds;
+    int64_t update_max_memory_mib; /* 0: no limit */
+    int64_t update_keep_versions;
     char runner_path[CONFIG_MAX_TEXT];
     char download_path[CONFIG_MAX_TEXT];
+    char stager_path[CONFIG_MAX_TEXT];
     char github_endpoint[CONFIG_MAX_TEXT];
     char boot_id_file[CONFIG_MAX_TEXT];
     char reboot_words[CONFIG_MAX_ARGV][CONFIG_MAX_TEXT];
@@ -166,6 +175,10 @@ bool config_is_bound(int64_t min_or_max);                   /* false: the refere
 bool config_is_ours(const struct config_key *key);          /* the reference does not know it */
 const char *config_type_name(const struct config_key *key); /* "whole number", "text", ... */
 const char *config_signing_region(const struct config *c);
+
+/* "22:00-04:30" into minutes of the day; an end that is not after the begin is on the next day.
+ * False: it is none. */
+bool config_parse_window(const char *text, int *ret_from, int *ret_to) MUST_CHECK;
 
 /* Do the files named in *c exist, and can they be used? A finding (line 1) for each that cannot.
  * The one function here that looks at the machine. */

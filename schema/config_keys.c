@@ -51,7 +51,6 @@
 
 #define NO_TELEMETRY "ssmd sends no telemetry"
 #define NO_SESSIONS "this version has no sessions"
-#define NO_UPDATES "this version does not update itself; packages do"
 #define NO_ASSOCIATIONS "this version has no associations"
 #define ONE_PROCESS "ssmd has no worker processes to watch or to talk to"
 
@@ -132,8 +131,10 @@ const struct config_key config_keys[] = {
     IDLE_TEXT("Agent", "DownloadRootDir", CONFIG_UNREAD, "", "nothing reads it"),
     BOOL("Agent", "ContainerMode", is_container_mode, 0, 0,
          "a container of ECS: with the default Identity.ConsumptionOrder only ECS is asked"),
-    IDLE_BOOL("Agent", "SelfUpdate", CONFIG_UNUSED, 0, NO_UPDATES),
-    IDLE_NUMBER("Agent", "SelfUpdateScheduleDay", CONFIG_UNUSED, 1, 7, 7, NO_UPDATES),
+    BOOL("Agent", "SelfUpdate", is_self_update, CONFIG_LIVE, 0,
+         "look for a newer version from time to time and update to it; needs Ssmd.UpdateSource"),
+    NUMBER("Agent", "SelfUpdateScheduleDay", self_update_days, CONFIG_LIVE, 1, 7, 7,
+           "days between such looks"),
     IDLE_BOOL("Agent", "TelemetryMetricsToCloudWatch", CONFIG_UNUSED, 0, NO_TELEMETRY),
     IDLE_BOOL("Agent", "TelemetryMetricsToSSM", CONFIG_UNUSED, 1, NO_TELEMETRY),
     IDLE_TEXT("Agent", "TelemetryMetricsNamespace", CONFIG_UNUSED, "amazon-ssm-agent-telemetry",
@@ -209,9 +210,25 @@ const struct config_key config_keys[] = {
          "version 1 of the instance metadata service where version 2 is not to be had"),
     TEXT("Ssmd", "CaFile", ca_file, CONFIG_INPUT_FILE, "",
          "PEM file with the authorities to trust; else the system's"),
+    TEXT("Ssmd", "UpdateSource", update_source, CONFIG_LIVE, "",
+         "URL of a directory with signed versions of ssmd: https, http or file; {Region} is "
+         "replaced"),
+    TEXT("Ssmd", "UpdateRootFile", update_root_file, CONFIG_LIVE, "/etc/ssmd/update-root.json",
+         "the keys that sign them"),
+    TEXT("Ssmd", "UpdateWindow", update_window, CONFIG_LIVE, "",
+         "hours of the day, in UTC, in which Agent.SelfUpdate may begin: 22:00-04:30; else any"),
+    NUMBER("Ssmd", "UpdateProvingSeconds", update_proving_seconds, CONFIG_LIVE, 5, 3600, 60,
+           "for which a new version has to run well before it stays"),
+    NUMBER("Ssmd", "UpdateDeadlineSeconds", update_deadline_seconds, CONFIG_LIVE, 10, 86400, 300,
+           "within which it has to have done so; else the old one comes back"),
+    NUMBER("Ssmd", "UpdateMaxMemoryMiB", update_max_memory_mib, CONFIG_LIVE, 0, 1 << 20, 512,
+           "a new version that takes more memory than this has failed; 0: no limit"),
+    NUMBER("Ssmd", "UpdateKeepVersions", update_keep_versions, CONFIG_LIVE, 2, 20, 3,
+           "versions of ssmd that are kept on this machine"),
     TEXT("Ssmd", "RunnerPath", runner_path, CONFIG_PROGRAM, "", "ssmd-runner; else beside ssmd"),
     TEXT("Ssmd", "DownloadPath", download_path, CONFIG_PROGRAM, "",
          "ssmd-download; else beside ssmd"),
+    TEXT("Ssmd", "StagerPath", stager_path, 0, "", "ssmd-stager; else beside ssmd"),
     TEXT("Ssmd", "GitHubEndpoint", github_endpoint, CONFIG_URL, "https://api.github.com",
          "reach GitHub's API here"),
     TEXT("Ssmd", "BootIdFile", boot_id_file, CONFIG_INPUT_FILE, "/proc/sys/kernel/random/boot_id",

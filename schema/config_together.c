@@ -167,12 +167,57 @@ static void check_hosts(struct config_reading *rd)
     }
 }
 
+static bool parse_time(const char *text, int *ret_minutes)
+{
+    int h, m;
+
+    if (strspn(text, "0123456789") != 2 || text[2] != ':' || strspn(text + 3, "0123456789") < 2)
+        return false;
+    h = (text[0] - '0') * 10 + text[1] - '0';
+    m = (text[3] - '0') * 10 + text[4] - '0';
+    *ret_minutes = h * 60 + m;
+    return h < 24 && m < 60;
+}
+
+bool config_parse_window(const char *text, int *ret_from, int *ret_to)
+{
+    return strlen(text) == strlen("22:00-04:30") && text[5] == '-' && parse_time(text, ret_from) &&
+           parse_time(text + 6, ret_to) && *ret_from != *ret_to;
+}
+
+static void check_update(struct config_reading *rd)
+{
+    const struct config *c = rd->config;
+    const char *source = c->update_source;
+    int line = line_in_file(rd, "Ssmd", "UpdateSource"), from, to;
+
+    if (line != 0 && source[0] != '\0' && !str_has_prefix(source, "https://") &&
+        !str_has_prefix(source, "http://") && !str_has_prefix(source, "file:///"))
+        say_at(rd, line, CONFIG_WARNING, "bad-value", "Ssmd.UpdateSource",
+               "is no URL that begins with https://, http:// or file:///");
+    line = line_in_file(rd, "Ssmd", "UpdateWindow");
+    if (line != 0 && c->update_window[0] != '\0' &&
+        !config_parse_window(c->update_window, &from, &to))
+        say_at(rd, line, CONFIG_WARNING, "bad-value", "Ssmd.UpdateWindow",
+               "is no window, so Agent.SelfUpdate does not begin at all: two times as in "
+               "22:00-04:30");
+    line = line_in_file(rd, "Agent", "SelfUpdate");
+    if (line != 0 && c->is_self_update && source[0] == '\0')
+        say_at(rd, line, CONFIG_WARNING, "no-effect", "Agent.SelfUpdate",
+               "has no effect without Ssmd.UpdateSource");
+    line = line_in_file(rd, "Ssmd", "UpdateProvingSeconds");
+    if (line != 0 && c->update_proving_seconds >= c->update_deadline_seconds)
+        say_at(rd, line, CONFIG_WARNING, "contradiction", "Ssmd.UpdateProvingSeconds",
+               "is not less than Ssmd.UpdateDeadlineSeconds: no version could prove itself");
+}
+
 void config_check_together(struct config_reading *rd)
 {
     check_identity(rd);
     check_sizes(rd);
     check_log(rd);
     check_hosts(rd);
+    check_update(rd);
 }
 
 /* ---- files ---- */

@@ -10,6 +10,7 @@
 #define PLUGIN_RUN_DOCUMENT "aws:runDocument"
 #define PLUGIN_DOWNLOAD_CONTENT "aws:downloadContent"
 #define PLUGIN_REFRESH_ASSOCIATION "aws:refreshAssociation"
+#define PLUGIN_UPDATE_AGENT "aws:updateSsmAgent"
 
 struct plugin_info {
     const char *name;

@@ -235,6 +235,13 @@ static const struct {
      "[{\"InstanceID\": \"mi-0123456789\", \"Region\": \"b\"}]}}",
      "1 warning contradiction Agent.Region\n"},
     {"{\"Ssmd\": {\"OutputCapMiB\": 1024}}", "1 warning contradiction Ssmd.OutputCapMiB\n"},
+    {"{\"Agent\": {\"SelfUpdate\": true},\n\"Ssmd\": {\"UpdateSource\": \"file:///srv\"}}", ""},
+    {"{\"Ssmd\": {\"UpdateSource\": \"ftp://x\"}}", "1 warning bad-value Ssmd.UpdateSource\n"},
+    {"{\"Ssmd\": {\"UpdateWindow\": \"22:00-04:30\"}}", ""},
+    {"{\"Ssmd\": {\"UpdateWindow\": \"22:00-24:00\"}}", "1 warning bad-value Ssmd.UpdateWindow\n"},
+    {"{\"Ssmd\": {\"UpdateWindow\": \"22:00\"}}", "1 warning bad-value Ssmd.UpdateWindow\n"},
+    {"{\"Ssmd\": {\"UpdateProvingSeconds\": 300}}",
+     "1 warning contradiction Ssmd.UpdateProvingSeconds\n"},
     {"{\"Ssmd\": {\"LogFileRolls\": 2}}", "1 warning contradiction Ssmd.LogFileRolls\n"},
     {"{\"Ssmd\": {\"LogFileRolls\": 2, \"LogFile\": \"/var/log/ssmd.log\"}}", ""},
     {"{\"Ssm\": {\"PluginLocalOutputCleanup\": \"after-execution\", "
@@ -346,7 +353,6 @@ static const struct {
      "10 warning not-a-choice Ssm.PluginLocalOutputCleanup \"default\"\n"
      "13 warning unknown-section Agents\n"
      "14 warning unknown-section SelfUpdate\n"
-     "17 warning no-effect Agent.SelfUpdate\n"
      "18 warning wrong-type Agent.StrictDocuments false\n"
      "21 warning not-a-choice Identity.ConsumptionOrder\n"
      "21 warning not-a-choice Identity.ConsumptionOrder\n"
@@ -358,7 +364,8 @@ static const struct {
      "29 warning contradiction Ssmd.OutputCapMiB\n"
      "31 warning contradiction Ssmd.LogFileRolls\n"
      "11 warning bad-value Ssm.Endpoint\n"
-     "16 warning bad-value Agent.Region\n"},
+     "16 warning bad-value Agent.Region\n"
+     "17 warning no-effect Agent.SelfUpdate\n"},
 };
 
 static void read_fixture(const char *name, struct buf *ret)
