@@ -147,7 +147,7 @@ static int read_escape(struct reader *r, char **out, bool *is_mended)
     if (*r->p != 'u' || !read_hex4(r->p + 1, r->end, &unit))
         return fail(r, "this is not an escape that JSON knows");
     if (unit == 0) {
-        if (r->strings == JSON_REFUSE)
+        if (r->strings != JSON_MEND)
             return fail(r, "the character NUL (\\u0000) is not allowed here");
         *is_mended = true;
         unit = 0xfffd;
@@ -206,7 +206,7 @@ static int read_string(struct reader *r, char **ret_text, bool *ret_is_mended)
             memcpy(out, r->p, n);
             out += n;
             r->p += n;
-        } else if (r->strings == JSON_REFUSE) {
+        } else if (r->strings != JSON_MEND) {
             result = fail(r, "the bytes are not valid UTF-8");
         } else {
             is_mended = true;
@@ -288,9 +288,12 @@ static int compare_members(const void *a, const void *b)
     return order != 0 ? order : (x->position > y->position) - (x->position < y->position);
 }
 
-static void drop(cJSON *object, cJSON *item)
+static int drop(struct reader *r, cJSON *object, cJSON *item)
 {
+    if (r->strings == JSON_STRICT)
+        return fail_at(r, r->p - 1, ERR_INVALID, "a key stands twice in the object that ends here");
     cJSON_Delete(cJSON_DetachItemViaPointer(object, item));
+    return 0;
 }
 
 /* Of members with one key only the last stays. */
@@ -299,17 +302,18 @@ static int drop_duplicates(struct reader *r, cJSON *object, size_t n)
     struct member *members;
     cJSON *item, *later, *next;
     size_t i = 0;
+    int result = 0;
 
     if (n <= FEW_MEMBERS) {
-        for (item = object->child; item != NULL; item = next) {
+        for (item = object->child; result == 0 && item != NULL; item = next) {
             next = item->next;
             for (later = next; later != NULL; later = later->next)
                 if (strcmp(item->string, later->string) == 0)
                     break;
             if (later != NULL)
-                drop(object, item);
+                result = drop(r, object, item);
         }
-        return 0;
+        return result;
     }
     members = malloc(n * sizeof(*members));
     if (members == NULL)
@@ -317,11 +321,11 @@ static int drop_duplicates(struct reader *r, cJSON *object, size_t n)
     for (item = object->child; item != NULL; item = item->next, i++)
         members[i] = (struct member){.item = item, .position = i};
     qsort(members, n, sizeof(*members), compare_members);
-    for (i = 0; i + 1 < n; i++)
+    for (i = 0; result == 0 && i + 1 < n; i++)
         if (strcmp(members[i].item->string, members[i + 1].item->string) == 0)
-            drop(object, members[i].item);
+            result = drop(r, object, members[i].item);
     free(members);
-    return 0;
+    return result;
 }
 
 static int read_member(struct reader *r, cJSON **ret_item)

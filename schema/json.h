@@ -19,6 +19,8 @@
 enum json_strings {
     JSON_REFUSE, /* a string with NUL (\u0000) or bytes that are not UTF-8 fails the whole parse */
     JSON_MEND,   /* such a place becomes U+FFFD, and json_is_mended() is true for that string */
+    JSON_STRICT, /* as JSON_REFUSE, and so does a key that stands twice in an object: what is signed
+                    must not mean one thing to one reader and another to the next */
 };
 
 DEFINE_AUTO(cJSON *, cJSON_Delete)

@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/record.h"
 #include "base/secret.h"
+#include "base/version.h"
 
 static const struct {
     const char *text;
@@ -42,6 +43,68 @@ START_TEST(a_time_is_digits_in_one_shape)
         ck_assert_int_eq(r, 0);
         ck_assert_int_eq(got, times[_i].unix_ms);
     }
+}
+END_TEST
+
+static const struct {
+    const char *a, *b;
+    int order;
+} versions[] = {
+    {"1", "1", 0},
+    {"1.0", "1", 1},
+    {"7.1", "7", 1},
+    {"1.0.0", "1.0", 1},
+    {"1.2.3", "1.2.4", -1},
+    {"1.10", "1.9", 1},
+    {"01.002", "1.2", 0},
+    {"0", "000", 0},
+    {"0.1", "0.0.1", 1},
+    {"1.99999999999999999999999999999999", "1.100000000000000000000000000000000", -1},
+    {"3.3.987.0", "3.3.1000.0", -1},
+};
+
+START_TEST(versions_are_ordered_by_their_numbers)
+{
+    int order = version_compare(versions[_i].a, versions[_i].b);
+    int back = version_compare(versions[_i].b, versions[_i].a);
+
+    ck_assert(version_is_valid(versions[_i].a) && version_is_valid(versions[_i].b));
+    ck_assert_int_eq((order > 0) - (order < 0), versions[_i].order);
+    ck_assert_int_eq((back > 0) - (back < 0), -versions[_i].order);
+}
+END_TEST
+
+static const char *const no_versions[] = {
+    "",
+    ".",
+    "1.",
+    ".1",
+    "1..2",
+    "1.2.",
+    "v1",
+    "1.2-3",
+    "1.2 ",
+    " 1",
+    "+1",
+    "-1",
+    "1.a",
+    "1/2",
+    "../1",
+    "..",
+    "1.2\n",
+    "latest",
+    "1_0",
+    "1.2/",
+    "\xef\xbc\x91",
+    "1,2",
+    "0x1",
+    "1e3",
+    "1111111111111111111111111111111111111111111111111111111111111111", /* 64 */
+};
+
+START_TEST(a_version_is_digits_and_single_dots)
+{
+    ck_assert_msg(!version_is_valid(no_versions[_i]), "%s", no_versions[_i]);
 }
 END_TEST
 
@@ -136,6 +199,8 @@ int main(void)
     int n_failed;
 
     tcase_add_loop_test(t, a_time_is_digits_in_one_shape, 0, (int)ARRAY_LEN(times));
+    tcase_add_loop_test(t, versions_are_ordered_by_their_numbers, 0, (int)ARRAY_LEN(versions));
+    tcase_add_loop_test(t, a_version_is_digits_and_single_dots, 0, (int)ARRAY_LEN(no_versions));
     tcase_add_loop_test(t, a_password_in_a_url_is_recognised, 0, ARRAY_LEN(variables));
     tcase_add_loop_test(t, a_record_begins_with_its_version_and_kind, 0, (int)ARRAY_LEN(headers));
     tcase_add_test(t, taking_empties_a_buffer_that_can_be_used_again);

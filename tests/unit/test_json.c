@@ -304,6 +304,36 @@ START_TEST(a_writer_over_its_bound_says_so)
 }
 END_TEST
 
+static const struct {
+    const char *text;
+    bool is_bad;
+} doubled[] = {
+    {"{\"a\":1,\"A\":1,\"b\":{\"a\":1}}", false},
+    {"{\"a\":1,\"a\":1}", true},
+    {"{\"a\":1,\"\\u0061\":1}", true},
+    {"[{\"b\":{\"a\":1,\"x\":2,\"a\":1}}]", true},
+    {"{\"0\":0,\"1\":0,\"2\":0,\"3\":0,\"4\":0,\"5\":0,\"6\":0,\"7\":0,\"8\":0,\"9\":0,\"10\":0,"
+     "\"11\":0,\"12\":0,\"13\":0,\"14\":0,\"15\":0,\"16\":0,\"3\":0}",
+     true},
+    {"{\"0\":0,\"1\":0,\"2\":0,\"3\":0,\"4\":0,\"5\":0,\"6\":0,\"7\":0,\"8\":0,\"9\":0,\"10\":0,"
+     "\"11\":0,\"12\":0,\"13\":0,\"14\":0,\"15\":0,\"16\":0,\"17\":0}",
+     false},
+    {"[\"\\u0000\"]", true},
+    {"[\"\xff\"]", true},
+};
+
+START_TEST(a_strict_reader_takes_no_key_twice)
+{
+    AUTO(cJSON_Delete) cJSON *root = NULL;
+    struct err err = {.code = 0};
+    int r =
+        json_parse(doubled[_i].text, strlen(doubled[_i].text), 1000, JSON_STRICT, "t", &root, &err);
+
+    ck_assert_int_eq(r, doubled[_i].is_bad ? ERR_INVALID : 0);
+    ck_assert(doubled[_i].is_bad == (root == NULL));
+}
+END_TEST
+
 static Suite *json_suite(void)
 {
     Suite *s = suite_create("json");
@@ -311,6 +341,7 @@ static Suite *json_suite(void)
           *write = tcase_create("writing");
 
     tcase_add_loop_test(read, refuses_what_is_not_json_and_says_where, 0, (int)ARRAY_LEN(bad));
+    tcase_add_loop_test(read, a_strict_reader_takes_no_key_twice, 0, (int)ARRAY_LEN(doubled));
     tcase_add_test(read, every_beginning_of_a_text_is_refused);
     tcase_add_test(read, depth_is_bounded);
     tcase_add_test(read, size_and_number_of_values_are_bounded);

@@ -1,0 +1,16 @@
+/* Versions of programs as dotted numbers: "1.2.3". Pure; any thread. Spec 06, section 5.2. */
+#ifndef SSMD_BASE_VERSION_H
+#define SSMD_BASE_VERSION_H
+
+#include <stdbool.h>
+
+#define VERSION_SIZE 64 /* of a version's text and its NUL */
+
+/* Digits and single dots between them, at most VERSION_SIZE - 1 bytes: never a path. */
+bool version_is_valid(const char *text);
+
+/* Component by component, numerically, leading zeros ignored; of two that agree as far as the
+ * shorter goes the longer is greater. Both must be valid. <0, 0, >0. */
+int version_compare(const char *a, const char *b);
+
+#endif
