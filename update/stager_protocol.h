@@ -11,6 +11,11 @@
 #include "base/err.h"
 #include "update/slots.h"
 
+#define STAGER_LIMIT_MS (28 * 60 * 1000) /* a little less than the update machine's deadline */
+#define STAGER_STALL_MS (60 * 1000)
+#define STAGER_MAX_REQUEST_BYTES (64u << 10)
+#define STAGER_MAX_ANSWER_BYTES (16u << 10)
+
 enum stager_phase {
     STAGER_CHECK,  /* metadata only: what would be installed (ssmctl update --check) */
     STAGER_FETCH,  /* metadata, verified; the choice; the package to work/package */
@@ -30,8 +35,12 @@ struct stager_request {
     char asked[SLOTS_VERSION_SIZE]; /* "", "latest", "stable", or a version */
     char from[SLOTS_VERSION_SIZE];
     bool allow_downgrade;
+    char region[64]; /* for the places of packages; "": not known */
     char node_id[128]; /* decides, with the version, on which side of a rollout this node is */
     char ca_file[PATH_MAX], user_agent[128];
+    int64_t limit_ms; /* of the whole phase; 0: STAGER_LIMIT_MS */
+    int64_t stall_ms; /* a transfer in which nothing moves for so long has failed; 0:
+                         STAGER_STALL_MS */
     /* of the fetched package, for VERIFY and STAGE: from FETCH's answer, by way of the journal */
     char target[SLOTS_VERSION_SIZE], sha256[65];
     int64_t length_bytes, manifest_version;
@@ -48,7 +57,9 @@ struct stager_answer {
     int64_t length_bytes, manifest_version, root_version;
 };
 
-/* Both directions. The buffers are the caller's; parse: ERR_CORRUPT, ERR_NEWER name the key. */
+/* Both directions. The buffers are the caller's (buf_init() with the maxima above; buf_error()
+ * tells whether all of it fitted). parse: ERR_CORRUPT names the key; ERR_NEWER. In an answer,
+ * whatever is not printable in `text` comes as '?': it may hold names that strangers chose. */
 void stager_request_write(const struct stager_request *q, struct buf *ret_text);
 int stager_request_parse(const char *bytes, size_t n, struct stager_request *ret_request,
                          struct err *err) MUST_CHECK;

@@ -5,9 +5,9 @@
 # shellcheck disable=SC2034 # used by the scripts that source this
 {
   BUILD_PACKAGES=(gcc libc6-dev cmake ninja-build pkg-config libuv1-dev libcurl4-openssl-dev libssl-dev
-    libsqlite3-dev libcjson-dev libmicrohttpd-dev libpcre2-dev libwslay-dev libexpat1-dev libyaml-dev)
+    libsqlite3-dev libcjson-dev libmicrohttpd-dev libpcre2-dev libwslay-dev libexpat1-dev libyaml-dev libarchive-dev)
   TRY_PACKAGES=('?awscli')
-  TEST_PACKAGES=(check clang clang-format clang-tidy cppcheck llvm python3 python3-botocore python3-aiohttp '?awscli' nginx-light
+  TEST_PACKAGES=(check clang clang-format clang-tidy cppcheck llvm python3 python3-botocore python3-aiohttp python3-cryptography '?awscli' nginx-light
     openssl curl git procps iproute2 sqlite3 man-db shellcheck ccache)
 }
 
