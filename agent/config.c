@@ -44,7 +44,7 @@ int config_read(struct config *c, const char *path, bool is_required, config_war
     if (r < 0)
         return err_wrap(err, "configuration");
     if (warn != NULL)
-        config_check_files(c, on_finding, &sink);
+        config_check_files(c, fs_check_use, on_finding, &sink);
     return 0;
 }
 

@@ -179,6 +179,25 @@ int fs_write_atomic_with_room(int dirfd, const char *name, const void *bytes, si
     return write_atomic(dirfd, name, bytes, n, room, 0600, true, err);
 }
 
+int fs_check_use(const char *path, bool is_program, struct err *err)
+{
+    struct stat st;
+
+    if (path[0] != '/' && path[0] != '.')
+        return err_set(err, ERR_INVALID, "%.400s: must be a whole path, beginning with /", path);
+    if (stat(path, &st) < 0)
+        return err_set(err, ERR_INVALID, "%.400s: %s", path, strerror(errno));
+    if (S_ISDIR(st.st_mode))
+        return err_set(err, ERR_INVALID, "%.400s is a directory", path);
+    if (access(path, is_program ? X_OK : R_OK) < 0)
+        return err_set(err, ERR_INVALID, "%.400s cannot be %s: %s", path,
+                       is_program ? "run" : "read", strerror(errno));
+    if (is_program && ((st.st_mode & S_IWOTH) != 0 || (st.st_uid != 0 && st.st_uid != geteuid())))
+        return err_set(err, ERR_INVALID,
+                       "%.400s can be changed by another user than the one it runs as", path);
+    return 0;
+}
+
 static int remove_tree(int dirfd, const char *name, int depth, struct err *err)
 {
     DIR *dir;

@@ -40,6 +40,10 @@ int fs_write_atomic_with_room(int dirfd, const char *name, const void *bytes, si
 /* All n bytes to fd, through short writes and EINTR. */
 int fs_write_all(int fd, const void *bytes, size_t n, struct err *err) MUST_CHECK;
 
+/* Can the file at `path` (whole, or beginning with '.') be read, or, a program, be run and changed
+ * by nobody but root and us? Links are followed. ERR_INVALID says why not. */
+int fs_check_use(const char *path, bool is_program, struct err *err) MUST_CHECK;
+
 /* Remove a file or a whole tree below dirfd, following nothing. Missing is success. */
 int fs_remove_tree(int dirfd, const char *name, struct err *err) MUST_CHECK;
 

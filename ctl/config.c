@@ -94,7 +94,7 @@ static int check_file(const char *path, struct report *report, struct err *err)
     r = config_parse(config, buf_str(&text), text.len, path, add_finding, report, err);
     if (r < 0)
         return r;
-    config_check_files(config, add_finding, report);
+    config_check_files(config, fs_check_use, add_finding, report);
     return report->has_failed ? err_set(err, ERR_NOMEM, "%s: out of memory", path) : 0;
 }
 

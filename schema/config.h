@@ -180,8 +180,12 @@ const char *config_signing_region(const struct config *c);
  * False: it is none. */
 bool config_parse_window(const char *text, int *ret_from, int *ret_to) MUST_CHECK;
 
-/* Do the files named in *c exist, and can they be used? A finding (line 1) for each that cannot.
- * The one function here that looks at the machine. */
-void config_check_files(const struct config *c, config_finding_fn found, void *ctx);
+/* Can this file be read, or, a program, be run? fs_check_use() of base/fs.h. */
+typedef int (*config_use_fn)(const char *path, bool is_program, struct err *err);
+
+/* Ask can_use() of every file that is named in *c: a finding (line 1) for each that cannot be used.
+ */
+void config_check_files(const struct config *c, config_use_fn can_use, config_finding_fn found,
+                        void *ctx);
 
 #endif

@@ -1,12 +1,9 @@
 /* What a whole configuration says, when every key for itself is right: keys that contradict each
- * other, hosts and regions that cannot be, files that are not there; and what a reload changes. */
+ * other, hosts and regions that cannot be, files that cannot be used; and what a reload changes. */
 #include "schema/config_internal.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "base/str.h"
 
@@ -222,52 +219,25 @@ void config_check_together(struct config_reading *rd)
 
 /* ---- files ---- */
 
-static bool check_file(const char *path, bool is_program, char *ret_text, size_t size)
-{
-    struct stat st;
-
-    if (path[0] != '/' && path[0] != '.') {
-        (void)snprintf(ret_text, size, "%s: must be a whole path, beginning with /", path);
-        return false;
-    }
-    if (stat(path, &st) < 0) {
-        (void)snprintf(ret_text, size, "%s: %s", path, strerror(errno));
-        return false;
-    }
-    if (S_ISDIR(st.st_mode)) {
-        (void)snprintf(ret_text, size, "%s is a directory", path);
-        return false;
-    }
-    if (access(path, is_program ? X_OK : R_OK) < 0) {
-        (void)snprintf(ret_text, size, "%s cannot be %s: %s", path, is_program ? "run" : "read",
-                       strerror(errno));
-        return false;
-    }
-    if (is_program && ((st.st_mode & S_IWOTH) != 0 || (st.st_uid != 0 && st.st_uid != geteuid()))) {
-        (void)snprintf(ret_text, size, "%s can be changed by another user than the one it runs as",
-                       path);
-        return false;
-    }
-    return true;
-}
-
-void config_check_files(const struct config *c, config_finding_fn found, void *ctx)
+void config_check_files(const struct config *c, config_use_fn can_use, config_finding_fn found,
+                        void *ctx)
 {
     struct config_finding finding = {
         .severity = CONFIG_WARNING, .kind = "bad-file", .line = 1, .used = ""};
     const struct config_key *k;
-    char name[128], text[CONFIG_MAX_TEXT + 128];
+    char name[128];
+    struct err err;
 
     for (k = config_keys; k->section != NULL; k++) {
         bool is_program = (k->flags & CONFIG_PROGRAM) != 0;
         const char *path = config_member_of(c, k);
 
         if ((!is_program && (k->flags & CONFIG_INPUT_FILE) == 0) || path[0] == '\0' ||
-            check_file(path, is_program, text, sizeof(text)))
+            can_use(path, is_program, &err) == 0)
             continue;
         config_key_name(k, name, sizeof(name));
         finding.key = name;
-        finding.text = text;
+        finding.text = err.text;
         found(ctx, &finding);
     }
 }

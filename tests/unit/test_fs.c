@@ -85,6 +85,39 @@ START_TEST(a_name_that_cannot_be_taken_leaves_nothing_behind)
 }
 END_TEST
 
+/* `own`: a file of ours below the test's directory with this mode, in the place of `path`. */
+static const struct {
+    const char *path;
+    mode_t own;
+    bool is_program;
+    const char *why; /* NULL: it can be used */
+} uses[] = {
+    {"/bin/true", 0, true, NULL},
+    {"/etc/passwd", 0, false, NULL},
+    {"/etc/passwd", 0, true, "cannot be run"},
+    {"/no/such/file", 0, false, "No such file"},
+    {"/tmp", 0, false, "is a directory"},
+    {"ca.pem", 0, false, "must be a whole path"},
+    {NULL, 0700, true, NULL},
+    {NULL, 0702, true, "can be changed by another user"},
+    {NULL, 0602, false, NULL},
+};
+
+START_TEST(a_file_that_is_named_can_be_used_or_it_is_said_why_not)
+{
+    char path[200];
+    int r;
+
+    (void)snprintf(path, sizeof(path), "%s/own", root);
+    if (uses[_i].path == NULL)
+        ck_assert_int_eq(fs_write_atomic(dir_fd, "own", "x", 1, uses[_i].own, false, &err), 0);
+    r = fs_check_use(uses[_i].path != NULL ? uses[_i].path : path, uses[_i].is_program, &err);
+    ck_assert_int_eq(r, uses[_i].why != NULL ? ERR_INVALID : 0);
+    if (uses[_i].why != NULL)
+        ck_assert_msg(strstr(err.text, uses[_i].why) != NULL, "%s", err.text);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("fs");
@@ -96,6 +129,8 @@ int main(void)
     tcase_add_test(t, a_file_has_the_room_it_was_promised_and_only_its_own_bytes);
     tcase_add_test(t, without_the_room_nothing_is_written_and_nothing_is_left);
     tcase_add_test(t, a_name_that_cannot_be_taken_leaves_nothing_behind);
+    tcase_add_loop_test(t, a_file_that_is_named_can_be_used_or_it_is_said_why_not, 0,
+                        (int)ARRAY_LEN(uses));
     suite_add_tcase(s, t);
     sr = srunner_create(s);
     srunner_run_all(sr, CK_ENV);
