@@ -15,23 +15,26 @@
 
 #define LOW_SPACE_BYTES (UINT64_C(100) << 20)
 
+#define MAX_CONFIG_LINES 20
+
 struct lines {
+    struct doctor *doctor;
     int n;
-    char first[512];
 };
 
+/* What `ssmctl config check` warns of, line by line. */
 static void on_line(void *ctx, enum config_severity severity, const char *line)
 {
     struct lines *l = ctx;
 
-    if (severity == CONFIG_WARNING && l->n++ == 0)
-        (void)str_copy(l->first, sizeof(l->first), line); /* for people */
+    if (severity == CONFIG_WARNING && l->n++ < MAX_CONFIG_LINES)
+        doctor_say(l->doctor, "configuration", FINDING_WARNING, NULL, "%s", line);
 }
 
 void doctor_check_configuration(struct doctor *d)
 {
     const char *path = d->config_path != NULL ? d->config_path : paths_choose_config(&d->paths);
-    struct lines lines = {.n = 0};
+    struct lines lines = {.doctor = d};
     struct err err;
 
     if (setup_read_config(&d->config, &d->paths, d->config_path, on_line, &lines, &err) < 0) {
@@ -40,8 +43,9 @@ void doctor_check_configuration(struct doctor *d)
         return;
     }
     if (lines.n > 0)
-        doctor_say(d, "configuration", FINDING_WARNING, "ssmctl config check", "%d warning%s: %s",
-                   lines.n, lines.n == 1 ? "" : "s", lines.first);
+        doctor_say(d, "configuration", FINDING_WARNING, "ssmctl config check; ssmctl config keys",
+                   "%d line%s of %s %s not do what %s", lines.n, lines.n == 1 ? "" : "s", path,
+                   lines.n == 1 ? "does" : "do", lines.n == 1 ? "it says" : "they say");
     else if (access(path, F_OK) < 0)
         doctor_say(d, "configuration", FINDING_OK, NULL, "no file: defaults");
     else

@@ -4,6 +4,7 @@
 
 #include "agent/doctor_internal.h"
 #include "agent/hardware.h"
+#include "agent/setup.h"
 #include "base/clock.h"
 #include "base/fs.h"
 #include "base/str.h"
@@ -15,6 +16,7 @@
 #define PATIENCE_MS 20000
 #define SKEW_WORTH_A_WORD_MS 5000
 #define ENDPOINT_TIMEOUT_MS 10000
+#define WAY "check DNS, routes, proxy variables (https_proxy, no_proxy) and the CA file"
 
 struct net {
     struct doctor *doctor;
@@ -56,9 +58,24 @@ static void on_patience(uv_timer_t *timer)
 
 /* ---- endpoints ---- */
 
+/* Nothing is taken on without the first three; the others matter to whoever sends output there.
+ * What ssmd does not call (kms) is not asked for. */
+static const struct door {
+    enum aws_service service;
+    const char *check;
+    enum finding if_shut;
+    const char *advice;
+} doors[] = {
+    {AWS_SSM, "endpoint", FINDING_FAILED, WAY},
+    {AWS_EC2MESSAGES, "endpoint", FINDING_FAILED, WAY},
+    {AWS_SSMMESSAGES, "endpoint", FINDING_FAILED, WAY},
+    {AWS_S3, "output", FINDING_WARNING, "if output is sent to S3: " WAY},
+    {AWS_LOGS, "output", FINDING_WARNING, "if output is sent to CloudWatch Logs: " WAY},
+};
+
 struct knock {
     struct net *net;
-    enum aws_service service;
+    const struct door *door;
     char url[600];
 };
 
@@ -68,20 +85,19 @@ static void on_knocked(void *ctx, const struct http_response *response)
     struct net *n = k->net;
 
     if (response->err != NULL)
-        doctor_say(n->doctor, "endpoint", FINDING_FAILED,
-                   "check DNS, routes, proxy variables (https_proxy, no_proxy) and the CA file",
-                   "%s %s: %s", aws_service_name(k->service), k->url, response->err->text);
+        doctor_say(n->doctor, k->door->check, k->door->if_shut, k->door->advice, "%s %s: %s",
+                   aws_service_name(k->door->service), k->url, response->err->text);
     else
-        doctor_say(n->doctor, "endpoint", FINDING_OK, NULL, "%s %s is reachable",
-                   aws_service_name(k->service), k->url);
+        doctor_say(n->doctor, k->door->check, FINDING_OK, NULL, "%s %s is reachable",
+                   aws_service_name(k->door->service), k->url);
     free(k);
     n->n_pending--;
     finish_if_done(n);
 }
 
-static void knock(struct net *n, enum aws_service service)
+static void knock(struct net *n, const struct door *door)
 {
-    const struct endpoint *e = aws_endpoint(n->aws, service);
+    const struct endpoint *e = aws_endpoint(n->aws, door->service);
     struct knock *k = calloc(1, sizeof(*k));
     struct http_request request = {.method = "GET", .timeout_ms = ENDPOINT_TIMEOUT_MS};
     struct err err;
@@ -89,11 +105,11 @@ static void knock(struct net *n, enum aws_service service)
     if (k == NULL)
         return;
     k->net = n;
-    k->service = service;
+    k->door = door;
     (void)str_copy(k->url, sizeof(k->url), e->url); /* as large */
     request.url = k->url;
     if (http_start(n->http, &request, on_knocked, k, NULL, &err) < 0) {
-        doctor_say(n->doctor, "endpoint", FINDING_FAILED, "correct the endpoint", "%s", err.text);
+        doctor_say(n->doctor, door->check, door->if_shut, "correct the endpoint", "%s", err.text);
         free(k);
         return;
     }
@@ -168,19 +184,17 @@ static void be(struct net *n, const char *kind, const char *instance_id, const c
                              .signing_region = c->region,
                              .domain = c->service_domain};
     struct err err;
+    size_t i;
 
     n->is_identified = true;
     doctor_say(d, "identity", FINDING_OK, NULL, "%s in %s, by %s", instance_id, region, kind);
-    ao.endpoints[AWS_SSM] = c->ssm_endpoint;
-    ao.endpoints[AWS_EC2MESSAGES] = c->mds_endpoint;
-    ao.endpoints[AWS_SSMMESSAGES] = c->mgs_endpoint;
+    setup_endpoints(c, &ao);
     if (aws_new(&d->loop, &ao, &n->aws, &err) < 0) {
         doctor_say(d, "endpoint", FINDING_FAILED, "correct the configuration", "%s", err.text);
         return;
     }
-    knock(n, AWS_SSM);
-    knock(n, AWS_EC2MESSAGES);
-    knock(n, AWS_SSMMESSAGES);
+    for (i = 0; i < ARRAY_LEN(doors); i++)
+        knock(n, &doors[i]);
     if (n->credentials != NULL)
         ask_service(n);
 }

@@ -8,6 +8,7 @@
 
 #include "agent/channels.h"
 #include "agent/health.h"
+#include "agent/setup.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/str.h"
@@ -412,12 +413,7 @@ static int set_up(struct service *s, struct err *err)
     int r;
 
     (void)snprintf(agent, sizeof(agent), "%s/%s", c->agent_name, c->agent_version);
-    ao.endpoints[AWS_SSM] = c->ssm_endpoint;
-    ao.endpoints[AWS_EC2MESSAGES] = c->mds_endpoint;
-    ao.endpoints[AWS_SSMMESSAGES] = c->mgs_endpoint;
-    ao.regions[AWS_SSMMESSAGES] = c->mgs_region;
-    ao.endpoints[AWS_S3] = c->s3_endpoint;
-    ao.endpoints[AWS_LOGS] = c->logs_endpoint;
+    setup_endpoints(c, &ao);
     if ((r = http_new(s->loop, &ho, &s->http, err)) < 0)
         return r;
     ao.http = s->http;

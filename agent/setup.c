@@ -39,6 +39,16 @@ int setup_read_config(struct config *c, const struct paths *paths, const char *p
     return config_read(c, is_named ? path : paths_choose_config(paths), is_named, warn, ctx, err);
 }
 
+void setup_endpoints(const struct config *c, struct aws_options *ret_options)
+{
+    ret_options->endpoints[AWS_SSM] = c->ssm_endpoint;
+    ret_options->endpoints[AWS_EC2MESSAGES] = c->mds_endpoint;
+    ret_options->endpoints[AWS_SSMMESSAGES] = c->mgs_endpoint;
+    ret_options->regions[AWS_SSMMESSAGES] = c->mgs_region;
+    ret_options->endpoints[AWS_S3] = c->s3_endpoint;
+    ret_options->endpoints[AWS_LOGS] = c->logs_endpoint;
+}
+
 int setup_take_lock(const struct paths *paths, int *ret_fd, struct err *err)
 {
     AUTO(close_fd) int dirfd = -1, fd = -1;

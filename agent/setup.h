@@ -5,6 +5,7 @@
 
 #include "agent/config.h"
 #include "journal/journal.h"
+#include "transport/aws.h"
 
 #define EXIT_OK 0
 #define EXIT_NO 1 /* the configuration, the state or the service does not allow it */
@@ -18,6 +19,9 @@ void setup_program_dir(char *ret_dir, size_t size);
 /* The first configuration there is: `path` if it is not NULL, ours, the reference agent's. */
 int setup_read_config(struct config *c, const struct paths *paths, const char *path,
                       config_warn_fn warn, void *ctx, struct err *err) MUST_CHECK;
+
+/* Where the configuration says the services are; its texts are borrowed. */
+void setup_endpoints(const struct config *c, struct aws_options *ret_options);
 
 /* One writer for one root: the lock lives as long as *ret_fd is open. ERR_BUSY. */
 int setup_take_lock(const struct paths *paths, int *ret_fd, struct err *err) MUST_CHECK;

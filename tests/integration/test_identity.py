@@ -421,6 +421,17 @@ def a_container_is_known_by_its_task(world):
 
 # ---- doctor ----
 
+class Checks(dict):
+    """The last line of each check; every() has all of them."""
+
+    def __init__(self, lines):
+        super().__init__((line["check"], line) for line in lines)
+        self.lines = lines
+
+    def every(self, name):
+        return [line for line in self.lines if line["check"] == name]
+
+
 def doctor(agent, *words, **environment):
     env = {**os.environ, **STARTER, **agent.environment, **environment}
     done = subprocess.run([program("ctl", "ssmctl"), "--root", agent.root, "--json", "doctor", *words], text=True,
@@ -428,13 +439,15 @@ def doctor(agent, *words, **environment):
     check(done.returncode in (0, 1), f"doctor ended with {done.returncode}: {done.stderr}")
     answer = json.loads(done.stdout)
     equal("the exit status", done.returncode, 0 if answer["is_healthy"] else 1)
-    return answer["is_healthy"], {c["check"]: c for c in answer["checks"]}
+    return answer["is_healthy"], Checks(answer["checks"])
 
 
 @suite.case
 def the_doctor_says_what_is_wrong_with_the_agent_up_and_down(world):
     hub, agent = make_hybrid(world)
     agent.config["Mgs"] = {"Endpoint": hub.url}
+    agent.config["S3"] = {"Endpoint": hub.url}
+    agent.config["Ssmd"]["LogsEndpoint"] = hub.url
     agent.write_config()
     tokens = node_of(hub, agent.instance)["RoleTokens"]
     is_healthy, checks = doctor(agent)
@@ -446,6 +459,11 @@ def the_doctor_says_what_is_wrong_with_the_agent_up_and_down(world):
     runs_a_command(hub, agent)
     is_healthy, checks = doctor(agent)
     check(is_healthy, checks)
+    agent.config["S3"] = {"Endpoint": "http://127.0.0.1:1"}
+    agent.write_config()
+    is_healthy, checks = doctor(agent)
+    check(is_healthy, f"S3 is not needed by everybody: {checks}")
+    equal("what is said of S3", [line["state"] for line in checks.every("output")].count("warning"), 1)
     os.chmod(agent.state_dir, 0o755)
     hub.stop()
     is_healthy, checks = doctor(agent)
@@ -453,6 +471,23 @@ def the_doctor_says_what_is_wrong_with_the_agent_up_and_down(world):
     equal("states", [checks[c]["state"] for c in ("state", "endpoint", "credentials")], ["failed"] * 3)
     check(all(c["try"] for c in checks.values() if c["state"] == "failed"), checks)
     os.chmod(agent.state_dir, 0o700)
+
+
+@suite.case
+def the_doctor_says_every_warning_of_the_configuration(world):
+    hub, agent = make_hybrid(world)
+    agent.config["Ssmd"].update(CaFile="/no/such/ca.pem", RunnnerPath="/x")
+    agent.config["S3"] = {"Endpoint": "ftp://127.0.0.1"}
+    agent.write_config()
+    _, checks = doctor(agent)
+    lines = [line["text"] for line in checks.every("configuration")]
+    check_config = subprocess.run([program("ctl", "ssmctl"), "--root", agent.root, "--json", "config", "check"],
+                                  text=True, capture_output=True, check=False, env={**os.environ, **agent.environment})
+    findings = [f for f in json.loads(check_config.stdout)["findings"] if f["severity"] == "warning"]
+    check(len(findings) >= 3, findings)
+    for finding in findings:
+        equal(f"lines about {finding['key']}", sum(finding["key"] in line for line in lines), 1)
+    equal("lines", len(lines), len(findings) + 1)
 
 
 @suite.case
