@@ -11,7 +11,7 @@
 #include "hub/bucket_store.h"
 #include "hub/faults.h"
 #include "hub/store.h"
-#include "hub/vault.h"
+#include "hub/sealing_key.h"
 #include "schema/json.h"
 
 #define API_MAX_BODY_BYTES (1u << 20)
@@ -26,7 +26,7 @@ struct hub {
     struct store *store;          /* owned */
     struct bucket_store *buckets; /* owned */
     struct faults faults;         /* test hooks; at rest without --faults */
-    struct vault vault;           /* for SecureStrings */
+    struct sealing_key sealing_key;           /* for SecureStrings */
     const char *region;           /* borrowed */
     const char *url;              /* borrowed */
     int64_t poll_ms;              /* how long GetMessages waits for a message */

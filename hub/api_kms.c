@@ -83,7 +83,7 @@ static int answer_sealed(struct call *call, const char *key_id, const char *plai
         r = bind_to(call, arn.data, &context, err);
     if (r == 0) {
         (void)buf_printf(&sealed, "%s\n", arn.data);
-        r = vault_seal(&call->hub->vault, context.data, plain64, &sealed, err);
+        r = sealing_key_seal(&call->hub->sealing_key, context.data, plain64, &sealed, err);
     }
     if (r == 0 && sealed.len > (size_t)MAX_BASE64_BYTES / 4 * 3)
         r = err_set(err, ERR_LIMIT, "sealed data is too large");
@@ -196,7 +196,7 @@ int api_kms_decrypt(struct call *call, struct err *err)
     }
     r = bind_to(call, (char *)sealed, &context, err);
     if (r == 0)
-        r = vault_open(&call->hub->vault, context.data, line_end + 1, &plain64, err);
+        r = sealing_key_open(&call->hub->sealing_key, context.data, line_end + 1, &plain64, err);
     if (r == ERR_CORRUPT || r == ERR_INVALID)
         return invalid_ciphertext(call, err);
     if (r < 0)

@@ -168,7 +168,7 @@ int api_put_parameter(struct call *call, struct err *err)
         return r;
     if (str_eq(p.row.type, PARAMETER_SECURE)) {
         api_parameter_context(&p.row, &context);
-        r = vault_seal(&call->hub->vault, buf_str(&context), p.row.value, &sealed, err);
+        r = sealing_key_seal(&call->hub->sealing_key, buf_str(&context), p.row.value, &sealed, err);
         if (r < 0)
             return r;
         p.row.value = buf_str(&sealed);

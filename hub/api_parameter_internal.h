@@ -20,7 +20,7 @@ bool api_parameter_split(const char *given, struct parameter_reference *ret);
 int api_parameter_find(struct call *call, const struct parameter_reference *reference,
                        struct cursor *c, struct parameter_row *ret_row, bool *ret_is_known,
                        struct err *err) MUST_CHECK;
-/* What the vault binds the value of one version to. */
+/* What the sealing key binds the value of one version to. */
 void api_parameter_context(const struct parameter_row *row, struct buf *ret_context);
 
 #endif

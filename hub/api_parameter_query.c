@@ -93,7 +93,7 @@ static int put_value(struct call *call, const struct parameter_row *row, bool wi
     buf_init(&text, MAX_VALUE_BYTES);
     buf_init(&context, PARAMETER_NAME_SIZE + 64);
     api_parameter_context(row, &context);
-    r = vault_open(&call->hub->vault, buf_str(&context), row->value, &text, err);
+    r = sealing_key_open(&call->hub->sealing_key, buf_str(&context), row->value, &text, err);
     if (r == 0)
         out_str(call->out, "Value", buf_str(&text));
     if (text.len > 0)

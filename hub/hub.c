@@ -185,7 +185,7 @@ static int run(const struct options *o, struct err *err)
     if (r == 0)
         r = open_credentials(o, dir_fd, &credentials, err);
     if (r == 0)
-        r = vault_read_or_make(dir_fd, KEY_FILE, &hub.vault, err);
+        r = sealing_key_read_or_make(dir_fd, KEY_FILE, &hub.sealing_key, err);
     if (r == 0)
         r = open_store(o, clock_wall_ms() + o->date_offset_ms, &store, err);
     if (r == 0)
@@ -195,7 +195,7 @@ static int run(const struct options *o, struct err *err)
     hub.store = store;
     hub.buckets = buckets;
     r = serve(o, &hub, &credentials, dir_fd, err);
-    vault_done(&hub.vault);
+    sealing_key_done(&hub.sealing_key);
     return r;
 }
 

@@ -46,7 +46,7 @@ static const char tables_2[] =
     "CREATE TABLE role_key(access_key TEXT PRIMARY KEY, secret TEXT, token TEXT, node_id TEXT,"
     "  expires_ms INTEGER);";
 
-/* Of a SecureString the value is sealed (vault.h). */
+/* Of a SecureString the value is sealed (sealing_key.h). */
 static const char tables_3[] =
     "CREATE TABLE parameter(name TEXT, version INTEGER, type TEXT, value TEXT, description TEXT,"
     "  pattern TEXT, key_id TEXT, data_type TEXT, tier TEXT, modified_ms INTEGER,"

@@ -69,7 +69,7 @@ struct parameter_row {
     const char *name;
     int64_t version;
     const char *type;
-    const char *value; /* of a SecureString sealed (vault.h) */
+    const char *value; /* of a SecureString sealed (sealing_key.h) */
     const char *description, *pattern, *key_id;
     const char *data_type, *tier;
     int64_t modified_ms;

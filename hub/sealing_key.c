@@ -9,30 +9,31 @@
 #include "base/fs.h"
 #include "base/ids.h"
 #include "base/str.h"
-#include "hub/vault.h"
+#include "hub/sealing_key.h"
 
 #define NONCE_BYTES 12
 #define TAG_BYTES 16
 #define MAX_TEXT_BYTES (64u << 10)
 #define MAX_SEALED_BYTES ((((size_t)MAX_TEXT_BYTES + NONCE_BYTES + TAG_BYTES) / 3 + 1) * 4)
-#define HEX_BYTES ((size_t)2 * VAULT_KEY_BYTES)
+#define HEX_BYTES ((size_t)2 * SEALING_KEY_BYTES)
 
-static int make_key(int dirfd, const char *name, struct vault *v, struct err *err)
+static int make_key(int dirfd, const char *name, struct sealing_key *k, struct err *err)
 {
     char hex[HEX_BYTES + 2];
     int r;
 
-    ids_random(v->key, sizeof(v->key));
-    str_hex(v->key, sizeof(v->key), hex);
+    ids_random(k->key, sizeof(k->key));
+    str_hex(k->key, sizeof(k->key), hex);
     hex[HEX_BYTES] = '\n';
     r = fs_write_atomic(dirfd, name, hex, sizeof(hex) - 1, 0600, true, err);
     explicit_bzero(hex, sizeof(hex));
     return r;
 }
 
-int vault_read_or_make(int dirfd, const char *name, struct vault *ret_vault, struct err *err)
+int sealing_key_read_or_make(int dirfd, const char *name, struct sealing_key *ret_key,
+                             struct err *err)
 {
-    AUTO(vault_done) struct vault v = {.has_key = true};
+    AUTO(sealing_key_done) struct sealing_key k = {.has_key = true};
     AUTO(buf_done) struct buf bytes = {0};
     int r;
 
@@ -41,47 +42,47 @@ int vault_read_or_make(int dirfd, const char *name, struct vault *ret_vault, str
     if (r == 0 && bytes.len > 0 && bytes.data[bytes.len - 1] == '\n')
         bytes.data[--bytes.len] = '\0'; /* the line's end is not part of the key */
     if (r == ERR_NOT_FOUND) {
-        r = make_key(dirfd, name, &v, err);
+        r = make_key(dirfd, name, &k, err);
     } else if (r == 0 &&
-               (bytes.len < HEX_BYTES || !str_unhex(bytes.data, v.key, VAULT_KEY_BYTES))) {
+               (bytes.len < HEX_BYTES || !str_unhex(bytes.data, k.key, SEALING_KEY_BYTES))) {
         r = err_set(err, ERR_INVALID,
                     "it is not a key of %u hexadecimal digits; without the right one, values that "
                     "were stored with it cannot be read",
-                    2 * VAULT_KEY_BYTES);
+                    2 * SEALING_KEY_BYTES);
     }
     if (bytes.len > 0)
         explicit_bzero(bytes.data, bytes.len);
     if (r < 0)
         return err_wrap(err, "%s", name);
-    *ret_vault = v;
+    *ret_key = k;
     return 0;
 }
 
-void vault_done(struct vault *v)
+void sealing_key_done(struct sealing_key *k)
 {
-    explicit_bzero(v, sizeof(*v));
+    explicit_bzero(k, sizeof(*k));
 }
 
 DEFINE_AUTO(EVP_CIPHER_CTX *, EVP_CIPHER_CTX_free)
 
-static int begin(const struct vault *v, const unsigned char *nonce, const char *context,
+static int begin(const struct sealing_key *k, const unsigned char *nonce, const char *context,
                  bool is_sealing, EVP_CIPHER_CTX **ret_ctx, struct err *err)
 {
     AUTO(EVP_CIPHER_CTX_free) EVP_CIPHER_CTX *ctx = EVP_CIPHER_CTX_new();
     int n = 0;
 
-    if (!v->has_key)
+    if (!k->has_key)
         return err_set(err, ERR_STATE, "this hub has no key for values that are kept encrypted");
     if (ctx == NULL ||
-        EVP_CipherInit_ex(ctx, EVP_aes_256_gcm(), NULL, v->key, nonce, is_sealing ? 1 : 0) != 1 ||
+        EVP_CipherInit_ex(ctx, EVP_aes_256_gcm(), NULL, k->key, nonce, is_sealing ? 1 : 0) != 1 ||
         EVP_CipherUpdate(ctx, NULL, &n, (const unsigned char *)context, (int)strlen(context)) != 1)
         return err_set(err, ERR_NOMEM, "cipher: out of memory");
     *ret_ctx = TAKE(ctx);
     return 0;
 }
 
-int vault_seal(const struct vault *v, const char *context, const char *text, struct buf *ret_sealed,
-               struct err *err)
+int sealing_key_seal(const struct sealing_key *k, const char *context, const char *text,
+                     struct buf *ret_sealed, struct err *err)
 {
     AUTO(EVP_CIPHER_CTX_free) EVP_CIPHER_CTX *ctx = NULL;
     AUTO(free) unsigned char *bytes = NULL;
@@ -97,7 +98,7 @@ int vault_seal(const struct vault *v, const char *context, const char *text, str
     if (bytes == NULL || encoded == NULL)
         return err_set(err, ERR_NOMEM, "cipher: out of memory");
     ids_random(bytes, NONCE_BYTES);
-    r = begin(v, bytes, context, true, &ctx, err);
+    r = begin(k, bytes, context, true, &ctx, err);
     if (r < 0)
         return r;
     if (EVP_EncryptUpdate(ctx, bytes + NONCE_BYTES, &done, (const unsigned char *)text, (int)n) !=
@@ -124,8 +125,8 @@ static int decode(const char *sealed, unsigned char *ret_bytes)
     return r;
 }
 
-int vault_open(const struct vault *v, const char *context, const char *sealed, struct buf *ret_text,
-               struct err *err)
+int sealing_key_open(const struct sealing_key *k, const char *context, const char *sealed,
+                     struct buf *ret_text, struct err *err)
 {
     AUTO(EVP_CIPHER_CTX_free) EVP_CIPHER_CTX *ctx = NULL;
     AUTO(free) unsigned char *bytes = malloc(MAX_SEALED_BYTES);
@@ -137,7 +138,7 @@ int vault_open(const struct vault *v, const char *context, const char *sealed, s
     n = decode(sealed, bytes);
     if (n < NONCE_BYTES + TAG_BYTES)
         return err_set(err, ERR_CORRUPT, "%s: what is stored is not a sealed value", context);
-    r = begin(v, bytes, context, false, &ctx, err);
+    r = begin(k, bytes, context, false, &ctx, err);
     if (r < 0)
         return r;
     if (EVP_DecryptUpdate(ctx, text, &done, bytes + NONCE_BYTES, n - NONCE_BYTES - TAG_BYTES) !=
