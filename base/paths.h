@@ -1,4 +1,5 @@
-/* Where things are: /var/lib/ssmd, /run/ssmd, /etc/ssmd, each below --root when one is given. */
+/* Where things are: /var/lib/ssmd, /opt/ssmd, /run/ssmd, /etc/ssmd, each below --root when one is
+ * given. */
 #ifndef SSMD_BASE_PATHS_H
 #define SSMD_BASE_PATHS_H
 

@@ -15,7 +15,7 @@
 
 #include "base/crashpoint.h"
 #include "executors/cgroup.h"
-#include "executors/proctree.h"
+#include "base/proctree.h"
 
 #define CHILD_FAILED 127
 #define GATE_FD 3 /* in the child, until exec closes it */

@@ -13,7 +13,7 @@
 
 #include "base/crashpoint.h"
 #include "base/fs.h"
-#include "executors/proctree.h"
+#include "base/proctree.h"
 
 #define RECORD_BYTES 4096 /* more than an exit record: the free texts in it are bounded */
 #define FIRST_RETRY_MS 100

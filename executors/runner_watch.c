@@ -23,7 +23,7 @@
 #include "base/fs.h"
 #include "base/str.h"
 #include "executors/cgroup.h"
-#include "executors/proctree.h"
+#include "base/proctree.h"
 
 #define KILL_FIRST_MS 10
 #define KILL_LAST_MS 250

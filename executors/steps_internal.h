@@ -6,7 +6,7 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
-#include "executors/proctree.h"
+#include "base/proctree.h"
 #include "executors/steps.h"
 
 /* Who must be gone before a step is told as lost. */

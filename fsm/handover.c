@@ -62,6 +62,13 @@ static void go_back(struct fsm_instance *inst, const struct fsm_event *ev, struc
     fsm_open(out, HANDOVER_FX_POINT, 0, 0);
 }
 
+/* Nothing was touched, so there is nothing to undo, and no reason to restart anything. */
+static void refuse(struct fsm_instance *inst, const struct fsm_event *ev, struct fsm_out *out)
+{
+    (void)out;
+    keep_cause(inst, ev);
+}
+
 static void run_away(struct fsm_instance *inst, const struct fsm_event *ev, struct fsm_out *out)
 {
     struct handover *h = handover_of(inst);
@@ -98,7 +105,7 @@ static void doubt(struct fsm_instance *inst, const struct fsm_event *ev, struct 
 
 static const struct fsm_rule rules[] = {
     {HANDOVER_ORDERED, HANDOVER_EV_BEGIN, NULL, HANDOVER_POINTING, point, "point"},
-    {HANDOVER_ORDERED, HANDOVER_EV_FAILED, NULL, HANDOVER_REVERTING, go_back, "point back"},
+    {HANDOVER_ORDERED, HANDOVER_EV_FAILED, NULL, HANDOVER_REVERTED, refuse, "refuse"},
 
     {HANDOVER_POINTING, HANDOVER_EV_POINTED, NULL, HANDOVER_RESTARTING, restart, "restart"},
     {HANDOVER_POINTING, HANDOVER_EV_FAILED, NULL, HANDOVER_REVERTING, go_back, "point back"},

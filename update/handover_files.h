@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "fsm/fsm.h"
+#include "fsm/handover.h"
 #include "update/slots.h"
 
 #define HANDOVER_ORDER "order"       /* record kind "order" */

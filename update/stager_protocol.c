@@ -5,6 +5,7 @@
 
 #include "base/record.h"
 #include "base/str.h"
+#include "base/version.h"
 
 #define REQUEST_KIND "stage-ask"
 #define ANSWER_KIND "stage-answer"
@@ -153,7 +154,7 @@ static bool is_digest(const char *s)
 /* What comes of the network has to be what it says, before it is stored or becomes a path. */
 static int check_package(const char *target, const char *sha256, bool may_lack, struct err *err)
 {
-    if (!(may_lack && target[0] == '\0') && !slots_is_version(target))
+    if (!(may_lack && target[0] == '\0') && !version_is_valid(target))
         return err_set(err, ERR_CORRUPT, "\"target\" is not a version");
     if (!(may_lack && sha256[0] == '\0') && !is_digest(sha256))
         return err_set(err, ERR_CORRUPT, "\"sha256\" is not one");
@@ -168,7 +169,7 @@ static int check_request(const struct stager_request *q, struct err *err)
         return err_set(err, ERR_CORRUPT,
                        "a path of \"root_file\", \"update_dir\" or "
                        "\"slots_dir\" is not absolute");
-    if (!slots_is_version(q->from))
+    if (!version_is_valid(q->from))
         return err_set(err, ERR_CORRUPT, "\"from\" is not a version");
     return check_package(q->target, q->sha256, !has_package, err);
 }

@@ -57,6 +57,8 @@ START_TEST(everything_is_below_the_root)
     ck_assert_str_eq(p.state_dir, below("var/lib/ssmd"));
     ck_assert_str_eq(p.jobs_dir, below("var/lib/ssmd/jobs"));
     ck_assert_str_eq(p.journal, below("var/lib/ssmd/journal.db"));
+    ck_assert_str_eq(p.update_dir, below("var/lib/ssmd/update"));
+    ck_assert_str_eq(p.slots_dir, below("opt/ssmd"));
     ck_assert_str_eq(p.run_dir, below("run/ssmd"));
     ck_assert_str_eq(p.config, below("etc/ssmd/ssmd.json"));
 }

@@ -13,7 +13,7 @@
 
 #include "base/fs.h"
 #include "base/str.h"
-#include "executors/proctree.h"
+#include "base/proctree.h"
 #include "step_world.h"
 
 static struct world world;

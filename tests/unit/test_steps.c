@@ -15,7 +15,7 @@
 #include "base/fs.h"
 #include "base/str.h"
 #include "executors/cgroup.h"
-#include "executors/proctree.h"
+#include "base/proctree.h"
 #include "step_world.h"
 #include "tests/lib/loop_until.h"
 

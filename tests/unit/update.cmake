@@ -1,2 +1,14 @@
 # update/: slots, packages, what its programs tell each other.
 ssmd_test(NAME test_unpack LABEL unit SOURCES test_unpack.c LIBS update LibArchive::LibArchive base)
+
+# With every system call failing once.
+set(FAULT_LINK_OPTIONS "")
+foreach(call read write fsync fchmod fstat fstatat mkdir renameat symlinkat unlinkat openat)
+  list(APPEND FAULT_LINK_OPTIONS "-Wl,--wrap=${call}")
+endforeach()
+foreach(suite slots handover_files)
+  ssmd_test(NAME test_${suite} LABEL unit
+    SOURCES ${CMAKE_CURRENT_SOURCE_DIR}/test_${suite}.c ${PROJECT_SOURCE_DIR}/tests/lib/fault.c
+    LIBS update_slots)
+  target_link_options(test_${suite} PRIVATE ${FAULT_LINK_OPTIONS})
+endforeach()

@@ -1,8 +1,9 @@
 /* Processes as /proc tells of them: identity by pid and start time, and signals to whole trees.
- * Linked by the runner (libc only) and the agent. A pid is never signalled on its number alone: its
- * start time is compared after a pidfd has pinned it (without pidfds: just before). Any thread. */
-#ifndef SSMD_EXECUTORS_PROCTREE_H
-#define SSMD_EXECUTORS_PROCTREE_H
+ * Linked by the runner and the updater (libc only), and the agent. A pid is never signalled on its
+ * number alone: its start time is compared after a pidfd has pinned it (without pidfds: just
+ * before). Any thread. */
+#ifndef SSMD_BASE_PROCTREE_H
+#define SSMD_BASE_PROCTREE_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,5 +1,5 @@
 /* Processes as /proc tells of them. */
-#include "executors/proctree.h"
+#include "base/proctree.h"
 
 #include <ctype.h>
 #include <dirent.h>
