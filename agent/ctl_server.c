@@ -16,7 +16,6 @@
 #include "base/fs.h"
 #include "base/log.h"
 #include "base/str.h"
-#include "base/version.h"
 #include "schema/json.h"
 #include "schema/message.h"
 #include "schema/yaml.h"
@@ -163,7 +162,7 @@ static void answer_status(struct client *c)
     size_t i;
 
     engine_get_status(c->server->engine, &s);
-    (void)buf_printf(b, "{\"ok\":true,\"status\":{\"version\":\"%s\",\"pid\":%ld,", ssmd_version,
+    (void)buf_printf(b, "{\"ok\":true,\"status\":{\"version\":\"%s\",\"pid\":%ld,", SSMD_VERSION,
                      (long)getpid());
     add_journal(c, &s);
     c->server->add_status(c->server->ctx, b);

@@ -6,9 +6,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/update.h"
 #include "base/crashpoint.h"
 #include "base/log.h"
 #include "base/str.h"
+#include "fsm/update.h"
 #include "fsm/upload.h"
 
 /* ---- the queue ---- */
@@ -129,7 +131,10 @@ void engine_queue_event(struct engine *e, const char *job_id, uint8_t kind, int6
 
 void engine_queue_overdue(struct engine *e, struct job *job, uint8_t kind)
 {
-    struct event_item *it = new_event(job->inst.id, kind, 0, false, "it did not come in time");
+    bool is_update = job->inst.machine == &update_machine; /* its table has words of its own */
+    struct event_item *it =
+        new_event(job->inst.id, kind, 0, false,
+                  is_update ? updates_overdue_text(job) : "it did not come in time");
 
     if (it == NULL) {
         miss_event(e, job->inst.id);
@@ -444,6 +449,7 @@ void engine_turn(struct engine *e)
     for (i = 0; i < e->n_todo; i++)
         if (fsm_find_effect(&e->todo[i].job->inst, e->todo[i].effect.id) != NULL)
             engine_perform(e, e->todo[i].job, &e->todo[i].effect, false);
+    updates_after_turn(e);
     free_ended(e);
     fx_release_held(e);
     engine_arm_deadlines(e);

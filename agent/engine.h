@@ -73,6 +73,18 @@ int engine_run_local(struct engine *e, const char *name, const char *payload,
 int engine_cancel(struct engine *e, const char *job_id, engine_accepted_fn done, void *ctx,
                   struct err *err) MUST_CHECK;
 
+/* Begin an update of this agent (docs/internals/update.md); `done` as above, with the update's id.
+ * ERR_BUSY: another one is under way; ERR_STATE: what stands against it. */
+struct engine_update {
+    const char *asked; /* "" or "latest", "stable", or a version; borrowed for the call */
+    bool allow_downgrade;
+    bool is_forced;   /* though the service is out of reach */
+    bool is_by_clock; /* nobody asked */
+    int64_t wait_ms;  /* for commands to end, at most; 0: they go on meanwhile */
+};
+int engine_update(struct engine *e, const struct engine_update *u, engine_accepted_fn done,
+                  void *ctx, struct err *err) MUST_CHECK;
+
 struct engine_status {
     bool is_suspended; /* nothing is started or acknowledged */
     bool is_short;     /* of disk: nothing new is taken on; what runs goes on and is reported */

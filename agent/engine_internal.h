@@ -67,6 +67,7 @@ struct job {
     struct lane lanes[2];
     bool is_sending, is_waiting;
     struct job *wait_next;
+    struct update_watch *update; /* owned (update_internal.h); of an update, or NULL */
 };
 
 /* Something that happened, to be applied within the turn's transaction. */
@@ -118,6 +119,9 @@ struct engine {
     size_t n_waiting;
     struct message_item *waiting; /* messages whose documents need values (intake_wait.c) */
     uv_prepare_t prepare;
+    uv_timer_t update_timer, clock_timer; /* updates: looks at open ones; Agent.SelfUpdate */
+    int64_t started_boottime_ms;
+    pid_t updater_pid; /* a child to be reaped, or 0 */
     uv_timer_t lazy_timer, deadline_timer, revive_timer, retry_timer, hold_timer;
     bool is_started, is_stopping, is_suspended;
     struct job *buckets[ENGINE_BUCKETS];
@@ -295,6 +299,7 @@ DEFINE_AUTO(struct task *, task_free)
 #define STEP_OUTCOME_INVALID_INPUT "invalid_input"
 #define STEP_OUTCOME_NOT_STARTED "not_started"
 #define STEP_OUTCOME_ASKED "asked" /* done by asking the service; what it says stands in stdout */
+#define STEP_OUTCOME_UPDATED "updated"           /* an update of this agent, whatever came of it */
 #define STEP_OUTCOME_NOT_PREPARED "not_prepared" /* why stands in its stderr, and in its text */
 
 /* uploads.c: output on its way to S3 and the logs */

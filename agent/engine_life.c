@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/update.h"
 #include "base/ids.h"
 #include "base/log.h"
 #include "base/str.h"
@@ -331,6 +332,7 @@ int engine_new(const struct engine_options *o, struct engine **ret_engine, struc
     (void)uv_timer_init(e->loop, &e->revive_timer);
     (void)uv_timer_init(e->loop, &e->retry_timer);
     (void)uv_timer_init(e->loop, &e->hold_timer);
+    updates_init(e);
     e->hold_timer.data = e;
     e->hold_timer.timer_cb = fx_hold_timer;
     e->prepare.data = e->lazy_timer.data = e->deadline_timer.data = e->revive_timer.data =
@@ -384,6 +386,7 @@ int engine_start(struct engine *e, struct err *err)
         return r;
     (void)uv_prepare_start(&e->prepare, engine_on_prepare);
     e->is_started = true;
+    updates_start(e);
     if (e->is_short)
         set_links_open(e, false);
     log_info("%zu open jobs in the journal", e->n_jobs);
@@ -403,6 +406,7 @@ void engine_stop(struct engine *e)
         uv_close((uv_handle_t *)&e->revive_timer, NULL);
         uv_close((uv_handle_t *)&e->retry_timer, NULL);
         uv_close((uv_handle_t *)&e->hold_timer, NULL);
+        updates_stop(e);
     }
     drop_all(e);
     cleanup_close(e->cleanup);

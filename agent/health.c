@@ -116,14 +116,23 @@ static void submit(struct health *h, const struct ssm_instance_information *info
     failed(h, &err);
 }
 
-static void send_full(struct health *h)
+/* `ip` is the caller's room, and lives as long as what is returned. */
+static struct ssm_instance_information full_information(const struct health *h,
+                                                        const char *agent_version,
+                                                        const char *status,
+                                                        char ip[PLATFORM_IP_SIZE])
 {
-    char ip[PLATFORM_IP_SIZE] = "";
-    const struct ssm_instance_information info = {
-        .agent_version = h->config->agent_version,
+    struct err err;
+
+    if (platform_get_ip(ip, &err) < 0) {
+        log_debug("%s", err.text); /* the member is left out */
+        ip[0] = '\0';
+    }
+    return (struct ssm_instance_information){
+        .agent_version = agent_version,
         .instance_id = h->config->instance_id,
         .platform_type = PLATFORM_TYPE,
-        .agent_status = "Active",
+        .agent_status = status,
         .platform_name = h->platform->name,
         .platform_version = h->platform->version,
         .ip_address = ip,
@@ -132,11 +141,24 @@ static void send_full(struct health *h)
         .availability_zone_id = h->config->availability_zone_id,
         .connection_channel = h->channel,
     };
-    struct err err;
+}
 
-    if (platform_get_ip(ip, &err) < 0)
-        log_debug("%s", err.text); /* the member is left out */
+static void send_full(struct health *h)
+{
+    char ip[PLATFORM_IP_SIZE];
+    const struct ssm_instance_information info =
+        full_information(h, h->config->agent_version, "Active", ip);
+
     submit(h, &info);
+}
+
+int health_send_status(struct health *h, const char *agent_version, const char *status,
+                       aws_done_fn done, void *ctx, struct err *err)
+{
+    char ip[PLATFORM_IP_SIZE];
+    const struct ssm_instance_information info = full_information(h, agent_version, status, ip);
+
+    return ssm_update_instance_information(h->aws, &info, done, ctx, NULL, err);
 }
 
 static void on_computer_name(void *ctx, const char *name)

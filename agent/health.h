@@ -30,6 +30,10 @@ void health_set_channel(struct health *h, const char *channel);
 /* Report now: the network came back, credentials changed, the frequency is another. */
 void health_report_now(struct health *h);
 bool health_is_known(const struct health *h); /* the service took a report of this process */
+/* Report `status` once, beside the ordinary reports, as an agent of this version; what comes of it
+ * is told to `done` alone. */
+int health_send_status(struct health *h, const char *agent_version, const char *status,
+                       aws_done_fn done, void *ctx, struct err *err) MUST_CHECK;
 /* A call under way ends with aws_close(). Handles close with the loop's next turns. */
 void health_stop(struct health *h);
 void health_free(struct health *h); /* after the loop has run out */

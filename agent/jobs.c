@@ -1,5 +1,6 @@
 /* The table of open jobs: found by id, walked from the oldest on. */
 #include "agent/engine_internal.h"
+#include "agent/update.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -68,6 +69,7 @@ void jobs_free(struct engine *e, struct job *job)
         e->last = job->prev;
     e->n_jobs--;
     outbox_forget(e, job);
+    updates_forget(e, job);
     task_free(job->task);
     free(job->message_id);
     fsm_instance_done(&job->inst);

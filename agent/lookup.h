@@ -24,6 +24,8 @@ typedef void (*lookup_fn)(void *ctx, const char *text, size_t n, const struct er
 typedef void (*lookup_associations_fn)(void *ctx, const cJSON *associations, bool has_more,
                                        const struct err *err);
 
+typedef void (*lookup_told_fn)(void *ctx, const struct err *err);
+
 struct lookup {
     /* ssm:GetDocument. `version` may be "". */
     int (*get_document)(struct lookup *l, const char *name, const char *version, lookup_fn done,
@@ -37,6 +39,12 @@ struct lookup {
     /* ssm:ListInstanceAssociations. `done` is not called when the service ends first. */
     int (*list_associations)(struct lookup *l, lookup_associations_fn done, void *ctx,
                              struct err *err);
+    /* The service answered this process, and a channel to it works now. */
+    bool (*is_in_reach)(struct lookup *l);
+    /* ssm:UpdateInstanceInformation with this AgentStatus in place of "Active", once. `done` is not
+     * called when the service ends first. */
+    int (*tell_status)(struct lookup *l, const char *agent_version, const char *agent_status,
+                       lookup_told_fn done, void *ctx, struct err *err);
 };
 
 #endif

@@ -2,6 +2,8 @@
 #include "agent/machines.h"
 
 #include "agent/engine_internal.h"
+#include "agent/update.h"
+#include "fsm/update.h"
 #include "fsm/upload.h"
 
 /* ---- commands ---- */
@@ -76,6 +78,7 @@ static const struct machine_ops rows[] = {
     {&command_machine, command_channel, COMMAND_EV_REFUSED, command_effects, true},
     {&delivery_machine, delivery_channel, DELIVERY_EV_REFUSED, delivery_effects, true},
     {&upload_machine, no_channel, UPLOAD_EV_REFUSED, upload_effects, false},
+    {&update_machine, no_channel, UPDATE_EV_TOLD, update_effects, false},
 };
 
 const struct machine_ops *machines_find(const struct fsm_machine *m)

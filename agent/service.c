@@ -36,8 +36,9 @@ struct pending {
 struct question {
     struct question *next, *prev;
     struct service *service;
-    lookup_fn done; /* one of the two */
+    lookup_fn done; /* one of the three */
     lookup_associations_fn associations_done;
+    lookup_told_fn told;
     struct associations *associations; /* owned until the service stops */
     void *ctx;
     bool is_secure;      /* of a parameter: which kind is wanted */
@@ -345,6 +346,43 @@ static int lookup_get_parameter(struct lookup *l, const char *name, bool is_secu
     return r;
 }
 
+static void on_told(void *ctx, const struct aws_result *result)
+{
+    struct question *q = ctx;
+    lookup_told_fn told = q->told;
+    void *told_ctx = q->ctx;
+
+    free_question(q);
+    told(told_ctx, result->err);
+}
+
+static int lookup_tell_status(struct lookup *l, const char *agent_version, const char *status,
+                              lookup_told_fn done, void *ctx, struct err *err)
+{
+    struct service *s = container_of(l, struct service, lookup);
+    struct question *q = s->is_stopping ? NULL : new_question(s, ctx, err);
+    int r;
+
+    if (q == NULL)
+        return s->is_stopping ? err_set(err, ERR_STATE, "ssmd is stopping") : ERR_NOMEM;
+    q->told = done;
+    r = health_send_status(s->health, agent_version, status, on_told, q, err);
+    if (r < 0)
+        free_question(q);
+    return r;
+}
+
+/* Health alone comes too rarely to know of an outage; a channel alone may be one that never worked.
+ */
+static bool lookup_is_in_reach(struct lookup *l)
+{
+    struct service *s = container_of(l, struct service, lookup);
+
+    return !s->is_stopping && health_is_known(s->health) &&
+           (link_get_state(&s->link) == LINK_UP ||
+            link_state_of(channels_link(s->channels)) == LINK_UP);
+}
+
 static int lookup_get_credentials(struct lookup *l, const struct credentials **ret, struct err *err)
 {
     return credentials_get(container_of(l, struct service, lookup)->credentials, ret, err);
@@ -457,7 +495,9 @@ int service_new(const struct service_options *o, struct service **ret_service, s
     s->lookup = (struct lookup){.get_document = lookup_get_document,
                                 .get_parameter = lookup_get_parameter,
                                 .get_credentials = lookup_get_credentials,
-                                .list_associations = lookup_list_associations};
+                                .list_associations = lookup_list_associations,
+                                .is_in_reach = lookup_is_in_reach,
+                                .tell_status = lookup_tell_status};
     r = set_up(s, err);
     if (r < 0) { /* what was made holds on to the loop and to `s` until the process ends */
         service_stop(s);

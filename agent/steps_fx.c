@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "agent/update.h"
 #include "base/log.h"
 #include "base/str.h"
 #include "executors/reboot.h"
@@ -330,9 +331,9 @@ void fx_step_ended(void *ctx, const struct step_key *key, enum step_answer answe
 
 /* ---- start ---- */
 
-static bool is_document(const struct job *job, const struct fsm_effect *fx)
+static enum command_unit_kind kind_of(const struct job *job, const struct fsm_effect *fx)
 {
-    return command_unit_at(&job->inst, (size_t)fx->arg)->kind == COMMAND_UNIT_DOCUMENT;
+    return (enum command_unit_kind)command_unit_at(&job->inst, (size_t)fx->arg)->kind;
 }
 
 /* Where the output goes to S3, it is kept whole until then. */
@@ -444,8 +445,12 @@ void fx_spawn(struct engine *e, struct job *job, const struct fsm_effect *fx)
         (void)err_set(&err, ERR_CORRUPT, "step %" PRId64 " is not in the document", fx->arg);
         r = ERR_CORRUPT;
     }
-    if (r == 0 && unit != NULL && is_document(job, fx)) {
+    if (r == 0 && unit != NULL && kind_of(job, fx) == COMMAND_UNIT_DOCUMENT) {
         nest_spawn(e, job, fx, unit);
+        return;
+    }
+    if (r == 0 && unit != NULL && kind_of(job, fx) == COMMAND_UNIT_UPDATE) {
+        update_step_spawn(e, job, fx, unit);
         return;
     }
     if (r == 0 && unit != NULL && str_eq(plugin_of(job, unit), PLUGIN_REFRESH_ASSOCIATION)) {
@@ -492,7 +497,8 @@ void fx_probe_spawn(struct engine *e, struct job *job, const struct fsm_effect *
     struct err err;
     int r;
 
-    if (is_document(job, fx)) { /* the journal knows whether it was begun: it looks there first */
+    if (kind_of(job, fx) != COMMAND_UNIT_PROCESS) { /* the journal knows whether it was begun: it
+                                                       looks there first */
         fx_spawn(e, job, fx);
         return;
     }
@@ -582,8 +588,12 @@ void fx_stop(struct engine *e, struct job *job, const struct fsm_effect *fx)
     enum step_answer answer;
     struct err err;
 
-    if (is_document(job, fx)) {
+    if (kind_of(job, fx) == COMMAND_UNIT_DOCUMENT) {
         nest_stop(e, job, fx);
+        return;
+    }
+    if (kind_of(job, fx) == COMMAND_UNIT_UPDATE) {
+        update_step_stop(e, job, fx);
         return;
     }
     spawn = find_spawn(job, &key);

@@ -3,7 +3,6 @@
 #include <string.h>
 
 #include "base/str.h"
-#include "base/version.h"
 #include "ctl/cli_internal.h"
 #include "ctl/jsonw.h"
 #include "ctl/text.h"
@@ -223,12 +222,12 @@ int ctl_run_version(struct ctl *c, struct err *err)
     struct jsonw w;
 
     if (!c->is_json) {
-        (void)fprintf(c->out, "ssmctl %s\n", ssmd_version);
+        (void)fputs("ssmctl " SSMD_VERSION "\n", c->out);
         return CTL_OK;
     }
     ctl_begin_json(c, &w);
     jsonw_open_object(&w, NULL);
-    jsonw_str(&w, "version", ssmd_version);
+    jsonw_str(&w, "version", SSMD_VERSION);
     jsonw_close_object(&w);
     return jsonw_end(&w, err);
 }

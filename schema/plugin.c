@@ -16,7 +16,7 @@ static const struct plugin_info plugins[] = {
     {"aws:configurePackage", true, false, NULL},
     {"aws:softwareInventory", true, true,
      "aws:softwareInventory plugin can only be invoked via ssm-associate"},
-    {PLUGIN_UPDATE_AGENT, true, false, NULL},
+    {PLUGIN_UPDATE_AGENT, true, true, NULL},
     {"aws:configureDocker", true, false, NULL},
     {"aws:runDockerAction", true, false, NULL},
     {"aws:domainJoin", true, false, NULL},

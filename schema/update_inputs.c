@@ -1,24 +1,10 @@
 /* Inputs of aws:updateSsmAgent. */
 #include "schema/update_inputs.h"
 
-#include <string.h>
-
 #include "base/str.h"
+#include "base/version.h"
 
 #define MAX_TEXT_BYTES 2048u
-#define MAX_VERSION_BYTES 63u
-
-bool update_is_version(const char *text)
-{
-    size_t i, n = strlen(text);
-
-    if (n == 0 || n > MAX_VERSION_BYTES || text[n - 1] == '.')
-        return false;
-    for (i = 0; i < n; i++)
-        if (!(text[i] >= '0' && text[i] <= '9') && !(text[i] == '.' && i > 0 && text[i - 1] != '.'))
-            return false;
-    return true;
-}
 
 /* As Go's strconv.ParseBool, by which the reference reads it. */
 static bool read_bool(const char *text, bool *ret_value)
@@ -63,7 +49,7 @@ static int read_target(const cJSON *inputs, const char **ret_target, struct err 
     if (str_eq_nocase(text, "stable"))
         text = "stable";
     if (text[0] != '\0' && !str_eq(text, "latest") && !str_eq(text, "stable") &&
-        !update_is_version(text))
+        !version_is_valid(text))
         return err_set(err, ERR_INVALID,
                        "targetVersion \"%.60s\" is not understood: it must be empty, latest, "
                        "stable, or a version such as 1.2.3",

@@ -19,7 +19,4 @@ struct update_inputs {
 int update_inputs_parse(const cJSON *inputs, struct update_inputs *ret_inputs, struct err *err)
     MUST_CHECK;
 
-/* "1.2.3": digits and dots (spec 06, section 5.2), at most 63 bytes. */
-bool update_is_version(const char *text);
-
 #endif

@@ -57,4 +57,9 @@ int slots_remove_tree(int dirfd, const char *name, struct err *err) MUST_CHECK;
  * *err. */
 int slots_prune(const struct slots *s, unsigned keep, struct err *err) MUST_CHECK;
 
+static inline void slots_done_cleanup(struct slots *s)
+{
+    slots_done(s);
+}
+
 #endif
