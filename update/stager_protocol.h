@@ -50,7 +50,7 @@ enum stager_verdict { STAGER_OK, STAGER_SKIP, STAGER_FAIL };
 
 struct stager_answer {
     enum stager_verdict verdict;
-    bool is_retry_worthwhile; /* a FAIL of network or disk, not of what was found */
+    bool is_retry_worthwhile; /* a FAIL that may pass by itself, as the network's do */
     char code[64];            /* of spec 06, section 13; "" when OK */
     char text[400];           /* for people: what, to what, why, what to try */
     char target[SLOTS_VERSION_SIZE], url[1024], sha256[65];

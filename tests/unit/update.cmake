@@ -1,5 +1,6 @@
 # update/: slots, packages, what its programs tell each other.
 ssmd_test(NAME test_unpack LABEL unit SOURCES test_unpack.c LIBS update LibArchive::LibArchive base)
+ssmd_test(NAME test_stager_protocol LABEL unit SOURCES test_stager_protocol.c LIBS update base)
 
 # With every system call failing once.
 set(FAULT_LINK_OPTIONS "")
