@@ -10,8 +10,8 @@
 #include "hub/auth.h"
 #include "hub/bucket_store.h"
 #include "hub/faults.h"
-#include "hub/store.h"
 #include "hub/sealing_key.h"
+#include "hub/store.h"
 #include "schema/json.h"
 
 #define API_MAX_BODY_BYTES (1u << 20)
@@ -23,13 +23,13 @@ struct control; /* hub/control.h */
 
 /* What all calls share. */
 struct hub {
-    struct store *store;          /* owned */
-    struct bucket_store *buckets; /* owned */
-    struct faults faults;         /* test hooks; at rest without --faults */
-    struct sealing_key sealing_key;           /* for SecureStrings */
-    const char *region;           /* borrowed */
-    const char *url;              /* borrowed */
-    int64_t poll_ms;              /* how long GetMessages waits for a message */
+    struct store *store;            /* owned */
+    struct bucket_store *buckets;   /* owned */
+    struct faults faults;           /* test hooks; at rest without --faults */
+    struct sealing_key sealing_key; /* for SecureStrings */
+    const char *region;             /* borrowed */
+    const char *url;                /* borrowed */
+    int64_t poll_ms;                /* how long GetMessages waits for a message */
     int64_t date_offset_ms;
     int64_t role_token_ms;   /* how long the keys of a node's role are good */
     struct control *control; /* the server's; NULL while there is none */

@@ -43,8 +43,7 @@ const char *s3_header(const struct s3_request *q, const char *name)
 
 /* ---- its address ---- */
 
-/* Percent-decode n bytes. False: too long, or a NUL. */
-static bool decode(const char *s, size_t n, char *ret, size_t size)
+bool s3_decode(const char *s, size_t n, char *ret, size_t size)
 {
     size_t i, k = 0;
 
@@ -72,7 +71,7 @@ bool s3_query(const struct s3_request *q, const char *word, char *ret, size_t si
         if (name == k && strncmp(p, word, k) == 0) {
             const char *value = p + name + (p[name] == '=');
 
-            if (ret != NULL && !decode(value, n - (size_t)(value - p), ret, size))
+            if (ret != NULL && !s3_decode(value, n - (size_t)(value - p), ret, size))
                 ret[0] = '\0';
             return true;
         }
@@ -120,13 +119,14 @@ static void find_names(struct s3_request *q)
 
     if (host == NULL || !is_virtual_host(q, host, q->bucket, sizeof(q->bucket))) {
         n = strcspn(p, "/");
-        if (!decode(p, n, q->bucket, sizeof(q->bucket)))
+        if (!s3_decode(p, n, q->bucket, sizeof(q->bucket)))
             q->has_bad_name = true;
         p += n;
         if (*p == '/')
             p++;
     }
-    if (!decode(p, strlen(p), q->key, sizeof(q->key)))
+    if (!s3_decode(p, strlen(p), q->key, sizeof(q->key)) || !str_is_utf8(q->key, strlen(q->key)) ||
+        !str_is_utf8(q->bucket, strlen(q->bucket)))
         q->has_bad_name = true;
 }
 
@@ -146,6 +146,12 @@ static void keep(struct s3_request *q, const void *bytes, size_t n)
     q->body_err.code = r;
 }
 
+static void break_chunks(struct s3_request *q)
+{
+    if (q->body_err.code == 0)
+        (void)err_set(&q->body_err, ERR_INVALID, "The chunks of the body are broken.");
+}
+
 /* aws-chunked: "<size>[;extension]\r\n<bytes>\r\n" ... "0\r\n<trailers>\r\n". */
 static void add_chunked(struct s3_request *q, const char *p, size_t n)
 {
@@ -154,14 +160,15 @@ static void add_chunked(struct s3_request *q, const char *p, size_t n)
 
         switch ((enum chunk_state)q->chunk_state) {
         case CHUNK_SIZE:
-            if (*p == ';' || *p == '\r') {
+            if ((*p == ';' || *p == '\r') && q->chunk_digits > 0) {
                 q->chunk_state = CHUNK_EXTENSION;
-            } else if (*p != '\n') {
+            } else {
                 unsigned char digit = 0;
 
                 if (!str_unhex((char[]){'0', *p, '\0'}, &digit, 1) || q->chunk_left >> 40 != 0)
-                    (void)err_set(&q->body_err, ERR_INVALID, "The chunks of the body are broken.");
+                    break_chunks(q);
                 q->chunk_left = q->chunk_left * 16 + digit;
+                q->chunk_digits = 1;
             }
             break;
         case CHUNK_EXTENSION:
@@ -176,8 +183,12 @@ static void add_chunked(struct s3_request *q, const char *p, size_t n)
                 q->chunk_state = CHUNK_DATA_END;
             break;
         case CHUNK_DATA_END:
-            if (*p == '\n')
+            if (*p == '\n') {
                 q->chunk_state = CHUNK_SIZE;
+                q->chunk_digits = 0;
+            } else if (*p != '\r') {
+                break_chunks(q);
+            }
             break;
         case CHUNK_TRAILER: /* its checksum repeats what TLS vouches for */
             break;
@@ -214,6 +225,18 @@ static const char *s3_name_of(const char *code)
     return "AccessDenied";
 }
 
+/* A body in chunks has its last one, and as many bytes as were promised. */
+static bool is_whole(const struct s3_request *q)
+{
+    const char *promised = s3_header(q, "x-amz-decoded-content-length");
+    int64_t n, len = q->incoming.fd >= 0 ? q->incoming.size : (int64_t)q->small.len;
+
+    if (!q->is_chunked)
+        return true;
+    return q->chunk_state == CHUNK_TRAILER &&
+           (promised == NULL || (str_to_i64(promised, 0, INT64_MAX, &n) && n == len));
+}
+
 /* True: the caller may. */
 static bool check_body(struct s3_request *q, const char *claimed, struct s3_answer *a)
 {
@@ -221,6 +244,11 @@ static bool check_body(struct s3_request *q, const char *claimed, struct s3_answ
 
     if (q->body_err.code != 0) {
         s3_refuse_err(q, a, "NoSuchKey", &q->body_err);
+        return false;
+    }
+    if (!is_whole(q)) {
+        s3_refuse(q, a, 400, "IncompleteBody",
+                  "The body ends before its last chunk, or is not as long as it says.");
         return false;
     }
     if (q->incoming.fd >= 0)

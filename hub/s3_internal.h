@@ -25,6 +25,7 @@ struct s3_request {
     /* aws-chunked: where the decoder stands */
     bool is_chunked;
     int chunk_state;
+    unsigned chunk_digits; /* of the size that is being read */
     uint64_t chunk_left;
     struct err body_err; /* code 0: the body is fine so far */
     char body_sha256[SHA256_HEX_SIZE], body_md5[33], body_md5_base64[32];
@@ -45,6 +46,8 @@ struct s3_operation {
 const struct s3_operation *s3_find_operation(const struct s3_request *q);
 
 const char *s3_header(const struct s3_request *q, const char *name); /* or NULL */
+/* Percent-decode n bytes. False: too long, or a NUL. */
+bool s3_decode(const char *s, size_t n, char *ret, size_t size);
 /* The decoded value of a word of the query into ret[size]. False: it is not there. */
 bool s3_query(const struct s3_request *q, const char *word, char *ret, size_t size);
 void s3_refuse(struct s3_request *q, struct s3_answer *a, unsigned status, const char *code,

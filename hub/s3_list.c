@@ -15,23 +15,36 @@ void s3_begin_xml(struct buf *b)
     (void)buf_add_str(b, "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n"); /* buf_error() tells */
 }
 
+/* What XML cannot say, not even as a reference (other control characters, no UTF-8, U+FFFE and
+ * U+FFFF), is a U+FFFD; who needs such a key exactly asks for it percent-encoded. */
+static bool can_be_said(const char *text, size_t n)
+{
+    if (n == 1)
+        return (unsigned char)*text >= ' ' || *text == '\t' || *text == '\n' || *text == '\r';
+    return n > 1 && strncmp(text, "\xef\xbf\xbe", n) != 0 && strncmp(text, "\xef\xbf\xbf", n) != 0;
+}
+
 static void add_text(struct buf *b, const char *text)
 {
-    for (; *text != '\0'; text++) {
-        unsigned char c = (unsigned char)*text;
+    size_t left = strlen(text), n;
 
-        if (c == '<')
+    for (; left > 0; text += n, left -= n) {
+        n = str_utf8_len(text, left);
+        if (!can_be_said(text, n))
+            (void)buf_add_str(b, "\xef\xbf\xbd");
+        else if (*text == '<')
             (void)buf_add_str(b, "&lt;");
-        else if (c == '>')
+        else if (*text == '>')
             (void)buf_add_str(b, "&gt;");
-        else if (c == '&')
+        else if (*text == '&')
             (void)buf_add_str(b, "&amp;");
-        else if (c == '"')
+        else if (*text == '"')
             (void)buf_add_str(b, "&quot;");
-        else if (c < ' ')
-            (void)buf_printf(b, "&#%u;", c);
+        else if ((unsigned char)*text < ' ')
+            (void)buf_printf(b, "&#%d;", *text);
         else
-            (void)buf_add_char(b, (char)c);
+            (void)buf_add(b, text, n);
+        n = n > 0 ? n : 1;
     }
 }
 
@@ -51,12 +64,8 @@ struct page_of_objects {
     size_t max;
 };
 
-static void add_key(struct page_of_objects *p, const char *element, const char *key)
+static void add_encoded(struct page_of_objects *p, const char *element, const char *key)
 {
-    if (!p->is_encoded) {
-        s3_add_xml(p->b, element, key);
-        return;
-    }
     (void)buf_printf(p->b, "<%s>", element);
     for (; *key != '\0'; key++) {
         unsigned char c = (unsigned char)*key;
@@ -68,6 +77,14 @@ static void add_key(struct page_of_objects *p, const char *element, const char *
             (void)buf_printf(p->b, "%%%02X", c);
     }
     (void)buf_printf(p->b, "</%s>", element);
+}
+
+static void add_key(struct page_of_objects *p, const char *element, const char *key)
+{
+    if (p->is_encoded)
+        add_encoded(p, element, key);
+    else
+        s3_add_xml(p->b, element, key);
 }
 
 static void add_object(struct page_of_objects *p, const struct object_info *o)
@@ -116,7 +133,7 @@ static void add_page(struct page_of_objects *p, const struct object_info *list, 
         if (strcmp(name, p->after) <= 0 || (is_folder && str_eq(folder, last_folder)))
             continue;
         if (n_given == p->max) {
-            is_truncated = true;
+            is_truncated = p->max > 0; /* else there would be no way on */
             break;
         }
         n_given++;
@@ -135,7 +152,7 @@ static void add_page(struct page_of_objects *p, const struct object_info *list, 
         s3_add_xml(p->b, "KeyCount", text);
     s3_add_xml(p->b, "IsTruncated", is_truncated ? "true" : "false");
     if (is_truncated && p->is_v2)
-        s3_add_xml(p->b, "NextContinuationToken", last);
+        add_encoded(p, "NextContinuationToken", last);
     else if (is_truncated && p->delimiter[0] != '\0')
         add_key(p, "NextMarker", last);
 }
@@ -145,7 +162,7 @@ void s3_list_objects(struct s3_request *q, struct s3_answer *a)
     struct page_of_objects p = {.q = q, .b = &a->body, .max = MAX_KEYS};
     AUTO(free) struct object_info *list = NULL;
     struct err err = {0};
-    char text[64] = "";
+    char text[64] = "", token[3 * OBJECT_KEY_MAX + 1];
     int64_t max;
     size_t n = 0;
 
@@ -153,9 +170,12 @@ void s3_list_objects(struct s3_request *q, struct s3_answer *a)
     p.is_encoded = s3_query(q, "encoding-type", text, sizeof(text)) && str_eq(text, "url");
     (void)s3_query(q, "prefix", p.prefix, sizeof(p.prefix)); /* absent: "" */
     (void)s3_query(q, "delimiter", p.delimiter, sizeof(p.delimiter));
-    if (!s3_query(q, p.is_v2 ? "continuation-token" : "marker", p.after, sizeof(p.after)) &&
-        p.is_v2)
+    if (!p.is_v2)
+        (void)s3_query(q, "marker", p.after, sizeof(p.after));
+    else if (!s3_query(q, "continuation-token", token, sizeof(token)))
         (void)s3_query(q, "start-after", p.after, sizeof(p.after));
+    else if (!s3_decode(token, strlen(token), p.after, sizeof(p.after)))
+        p.after[0] = '\0';
     if (s3_query(q, "max-keys", text, sizeof(text)) && str_to_i64(text, 0, MAX_KEYS, &max))
         p.max = (size_t)max;
     if (object_list(q->store, q->bucket, p.prefix, &list, &n, &err) < 0) {
