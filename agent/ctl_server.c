@@ -16,6 +16,7 @@
 #include "base/fs.h"
 #include "base/log.h"
 #include "base/str.h"
+#include "base/version.h"
 #include "schema/json.h"
 #include "schema/message.h"
 #include "schema/yaml.h"
@@ -162,7 +163,7 @@ static void answer_status(struct client *c)
     size_t i;
 
     engine_get_status(c->server->engine, &s);
-    (void)buf_printf(b, "{\"ok\":true,\"status\":{\"version\":\"%s\",\"pid\":%ld,", SSMD_VERSION,
+    (void)buf_printf(b, "{\"ok\":true,\"status\":{\"version\":\"%s\",\"pid\":%ld,", ssmd_version,
                      (long)getpid());
     add_journal(c, &s);
     c->server->add_status(c->server->ctx, b);

@@ -27,6 +27,7 @@
 #include "base/fs.h"
 #include "base/log.h"
 #include "base/str.h"
+#include "base/version.h"
 
 static const char usage[] =
     "usage: ssmd [--root DIR] [--config FILE] [--log LEVELS]\n"
@@ -86,7 +87,7 @@ static int parse_options(int argc, char **argv, struct options *o, bool *ret_is_
 
     *ret_is_done = true;
     if (argc == 2 && str_eq(argv[1], "-version")) { /* scripts cut the reference's line apart */
-        (void)printf("SSM Agent version: %s.0\n", SSMD_VERSION);
+        (void)printf("SSM Agent version: %s\n", ssmd_version_four);
         return EXIT_OK;
     }
     while ((c = getopt_long(argc, argv, "", longs, NULL)) != -1) {
@@ -104,7 +105,7 @@ static int parse_options(int argc, char **argv, struct options *o, bool *ret_is_
             o->is_check = true;
             break;
         case 'v':
-            (void)printf("ssmd %s\n", SSMD_VERSION);
+            (void)printf("ssmd %s\n", ssmd_version);
             return EXIT_OK;
         case 'h':
             (void)fputs(usage, stdout);
@@ -284,7 +285,7 @@ static int serve(struct agent *a, const struct node *node, struct err *err)
     if (a->ctl != NULL)
         ctl_server_set_lookup(a->ctl, service_lookup(a->service));
     service_start(a->service);
-    log_info("ssmd %s serves %s in %s, boot %s", SSMD_VERSION, a->config.instance_id,
+    log_info("ssmd %s serves %s in %s, boot %s", ssmd_version, a->config.instance_id,
              config_signing_region(&a->config), a->boot_id);
     return 0;
 }

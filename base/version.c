@@ -5,6 +5,9 @@
 
 #define DIGITS "0123456789"
 
+const char ssmd_version[] = SSMD_VERSION;
+const char ssmd_version_four[] = SSMD_VERSION ".0";
+
 bool version_is_valid(const char *text)
 {
     const char *p = text;

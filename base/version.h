@@ -9,6 +9,11 @@
 /* Digits and single dots between them, at most VERSION_SIZE - 1 bytes: never a path. */
 bool version_is_valid(const char *text);
 
+/* Of this build. In one file, so that a build of another version compiles one file. */
+extern const char ssmd_version[];
+/* As four numbers, which the service compares and scripts cut apart. */
+extern const char ssmd_version_four[];
+
 /* Component by component, numerically, leading zeros ignored; of two that agree as far as the
  * shorter goes the longer is greater. Both must be valid. <0, 0, >0. */
 int version_compare(const char *a, const char *b);

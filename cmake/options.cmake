@@ -1,6 +1,6 @@
 # What every target of ours is compiled with. Nothing global: third-party code would suffer it too.
 add_library(project_options INTERFACE)
-target_compile_definitions(project_options INTERFACE _GNU_SOURCE SSMD_VERSION="${PROJECT_VERSION}")
+target_compile_definitions(project_options INTERFACE _GNU_SOURCE)
 target_compile_options(project_options INTERFACE
   -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Wformat=2 -Wstrict-prototypes -Wmissing-prototypes
   -Wwrite-strings -Wundef -Wvla -Wpointer-arith -Wcast-align -Wimplicit-fallthrough

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/str.h"
+#include "base/version.h"
 #include "ctl/cli_internal.h"
 #include "ctl/jsonw.h"
 #include "ctl/text.h"
@@ -222,12 +223,12 @@ int ctl_run_version(struct ctl *c, struct err *err)
     struct jsonw w;
 
     if (!c->is_json) {
-        (void)fputs("ssmctl " SSMD_VERSION "\n", c->out);
+        (void)fprintf(c->out, "ssmctl %s\n", ssmd_version);
         return CTL_OK;
     }
     ctl_begin_json(c, &w);
     jsonw_open_object(&w, NULL);
-    jsonw_str(&w, "version", SSMD_VERSION);
+    jsonw_str(&w, "version", ssmd_version);
     jsonw_close_object(&w);
     return jsonw_end(&w, err);
 }

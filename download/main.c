@@ -9,6 +9,7 @@
 
 #include "base/fs.h"
 #include "base/str.h"
+#include "base/version.h"
 #include "download/askpass.h"
 #include "download/download.h"
 
@@ -144,7 +145,7 @@ int main(int argc, char **argv)
     if (descriptor != NULL)
         return askpass(descriptor, argc > 1 ? argv[1] : "");
     if (argc == 2 && str_eq(argv[1], "--version")) {
-        (void)printf("ssmd-download %s\n", SSMD_VERSION);
+        (void)printf("ssmd-download %s\n", ssmd_version);
         return EXIT_OK;
     }
     if (argc != 2 || argv[1][0] == '-') {

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "base/fs.h"
+#include "base/version.h"
 #include "executors/cgroup.h"
 
 /* Codes that users know by another story than the one in stderr: 194 asks for a reboot, 137 is what
@@ -166,7 +167,7 @@ int main(int argc, char **argv)
     int r;
 
     if (argc == 2 && strcmp(argv[1], "--version") == 0) {
-        (void)dprintf(STDOUT_FILENO, "ssmd-runner %s, records of version %d\n", SSMD_VERSION,
+        (void)dprintf(STDOUT_FILENO, "ssmd-runner %s, records of version %d\n", ssmd_version,
                       RECORD_VERSION);
         return RUNNER_DONE;
     }

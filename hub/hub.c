@@ -14,6 +14,7 @@
 #include "base/fs.h"
 #include "base/log.h"
 #include "base/str.h"
+#include "base/version.h"
 #include "hub/document.h"
 #include "hub/listen.h"
 #include "hub/options.h"
@@ -206,7 +207,7 @@ int main(int argc, char **argv)
     int r = options_parse(argc, argv, &options, &err);
 
     if (r == 0 && (options.is_help || options.is_version)) {
-        int n = options.is_help ? fputs(options_help, stdout) : printf("ssmhub %s\n", SSMD_VERSION);
+        int n = options.is_help ? fputs(options_help, stdout) : printf("ssmhub %s\n", ssmd_version);
 
         return n < 0 || fflush(stdout) != 0 ? EXIT_SYSTEM : 0;
     }

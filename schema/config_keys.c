@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/str.h"
+#include "base/version.h"
 #include "schema/config_internal.h"
 
 #define MEMBER(member) offsetof(struct config, member), sizeof(((struct config *)0)->member)
@@ -120,7 +121,7 @@ const struct config_key config_keys[] = {
 
     TEXT("Agent", "Name", agent_name, 0, "amazon-ssm-agent",
          "in replies and User-Agent; the service knows this name"),
-    TEXT("Agent", "Version", agent_version, 0, SSMD_VERSION ".0",
+    TEXT("Agent", "Version", agent_version, 0, ssmd_version_four,
          "in replies; the service compares four numbers"),
     TEXT("Agent", "Region", region, CONFIG_REGION, "",
          "region of signatures and of AWS_SSM_REGION_NAME; of hosts if the identity names none"),

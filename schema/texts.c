@@ -5,6 +5,7 @@
 #include <signal.h>
 
 #include "base/cleanup.h"
+#include "base/version.h"
 
 void text_skipped_by_flow(struct buf *b, const char *plugin_name, const char *step_id)
 {
@@ -77,9 +78,9 @@ void text_unsupported_plugin(struct buf *b, const char *plugin_name, const char 
 void text_unimplemented_plugin(struct buf *b, const char *plugin_name, const char *step_id)
 {
     (void)buf_printf(b,
-                     "Plugin with name %s is known but not implemented in ssmd " SSMD_VERSION
-                     ". Step name: %s",
-                     plugin_name, step_id);
+                     "Plugin with name %s is known but not implemented in ssmd %s. Step "
+                     "name: %s",
+                     plugin_name, ssmd_version, step_id);
 }
 
 void text_precondition_needs_22(struct buf *b, const char *schema_version, const char *step_id)

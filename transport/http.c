@@ -13,6 +13,7 @@
 
 #define LOG_MODULE "transport"
 #include "base/log.h"
+#include "base/version.h"
 #include "transport/http_internal.h"
 
 #define MAX_IDLE_CONNECTIONS 8L
@@ -193,6 +194,7 @@ static int check_libcurl(struct err *err)
 int http_new(uv_loop_t *loop, const struct http_options *options, struct http **ret_http,
              struct err *err)
 {
+    char agent[sizeof("ssmd/") + VERSION_SIZE];
     static const struct http_options defaults;
     struct http *http;
     int r = check_libcurl(err);
@@ -218,10 +220,11 @@ int http_new(uv_loop_t *loop, const struct http_options *options, struct http **
         http_close(http);
         return r;
     }
+    (void)snprintf(agent, sizeof(agent), "ssmd/%s", ssmd_version);
     if (http->multi == NULL || copy_option(options->ca_file, &http->ca_file) < 0 ||
         copy_option(options->ca_path, &http->ca_path) < 0 ||
-        copy_option(options->user_agent != NULL ? options->user_agent : "ssmd/" SSMD_VERSION,
-                    &http->user_agent) < 0) {
+        copy_option(options->user_agent != NULL ? options->user_agent : agent, &http->user_agent) <
+            0) {
         http_close(http);
         return err_set(err, ERR_NOMEM, "start HTTP: out of memory");
     }

@@ -10,6 +10,7 @@
 
 #include "base/fs.h"
 #include "base/str.h"
+#include "base/version.h"
 #include "ctl/ctl.h"
 #include "ctl_scribe.h"
 #include "schema/json.h"
@@ -376,7 +377,9 @@ END_TEST
 START_TEST(version_and_help_may_stand_anywhere)
 {
     (void)world_run(&w, "jobs", "--version", NULL);
-    ck_assert_str_eq(w.out, "ssmctl " SSMD_VERSION "\n");
+    ck_assert(str_has_prefix(w.out, "ssmctl ") && str_has_suffix(w.out, "\n"));
+    ck_assert(strncmp(w.out + 7, ssmd_version, strlen(ssmd_version)) == 0);
+    ck_assert_uint_eq(strlen(w.out), 8 + strlen(ssmd_version));
     (void)world_run(&w, "jobs", "-h", NULL);
     ck_assert_msg(str_has_prefix(w.out, "ssmctl [--root DIR] [--json] jobs "), "%s", w.out);
     (void)world_run(&w, "-h", NULL);

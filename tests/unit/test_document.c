@@ -2,6 +2,7 @@
 #include "schema_lib.h"
 
 #include "base/str.h"
+#include "base/version.h"
 #include "schema/document.h"
 #include "schema/plugin.h"
 
@@ -230,9 +231,6 @@ static const struct {
     {DOC20("{" SH ",\"name\":\"s\",\"precondition\":{}}"), DOCUMENT_RUN, NULL},
     {DOC20("{\"action\":\"aws:psModule\",\"name\":\"s\"}"), DOCUMENT_FAIL,
      "Plugin with name aws:psModule not found. Step name: s"},
-    {DOC20("{\"action\":\"aws:domainJoin\",\"name\":\"s\"}"), DOCUMENT_FAIL,
-     "Plugin with name aws:domainJoin is known but not implemented in ssmd " SSMD_VERSION
-     ". Step name: s"},
     {DOC20("{\"action\":\"aws:softwareInventory\",\"name\":\"s\"}"), DOCUMENT_FAIL,
      "aws:softwareInventory plugin can only be invoked via ssm-associate"},
     {DOC20("{\"action\":\"aws:cloudWatch\",\"name\":\"s\"}"), DOCUMENT_FAIL,
@@ -285,6 +283,21 @@ START_TEST(a_steps_fate_is_decided_as_the_tables_say)
     else
         ck_assert_str_eq(d->plugins[0].note, fates[_i].note);
     ck_assert_uint_eq(d->plugins[0].n_units, fates[_i].disposition == DOCUMENT_RUN ? 1 : 0);
+    document_free(d);
+}
+END_TEST
+
+START_TEST(a_plugin_that_is_not_here_is_told_with_this_version)
+{
+    struct document *d = document_of(DOC20("{\"action\":\"aws:domainJoin\",\"name\":\"s\"}"));
+    char note[200];
+
+    (void)snprintf(note, sizeof(note),
+                   "Plugin with name aws:domainJoin is known but not implemented in ssmd %s. Step "
+                   "name: s",
+                   ssmd_version);
+    ck_assert_int_eq(d->plugins[0].disposition, DOCUMENT_FAIL);
+    ck_assert_str_eq(d->plugins[0].note, note);
     document_free(d);
 }
 END_TEST
@@ -446,6 +459,7 @@ static Suite *document_suite(void)
                         (int)ARRAY_LEN(bad));
     tcase_add_test(structure, without_content_there_is_an_error);
     tcase_add_loop_test(fate, a_steps_fate_is_decided_as_the_tables_say, 0, (int)ARRAY_LEN(fates));
+    tcase_add_test(fate, a_plugin_that_is_not_here_is_told_with_this_version);
     tcase_add_loop_test(fate, control_flow_is_read_from_the_inputs, 0, (int)ARRAY_LEN(flows));
     tcase_add_test(fate, only_the_last_step_can_be_the_finally_step);
     tcase_add_test(fate, the_table_of_plugins_knows_names_exactly);

@@ -13,3 +13,9 @@ foreach(suite slots handover_files)
     LIBS update_slots)
   target_link_options(test_${suite} PRIVATE ${FAULT_LINK_OPTIONS})
 endforeach()
+
+# Signed metadata, over an update source in memory.
+foreach(suite trust)
+  ssmd_test(NAME test_${suite} LABEL unit
+    SOURCES ${CMAKE_CURRENT_SOURCE_DIR}/test_${suite}.c ${CMAKE_CURRENT_SOURCE_DIR}/release_world.c LIBS update_trust)
+endforeach()
