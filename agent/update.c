@@ -10,6 +10,7 @@
 #include "agent/update_internal.h"
 #include "base/ids.h"
 #include "base/str.h"
+#include "base/version.h"
 
 #define RETRY_FIRST_MS 1000
 #define RETRY_CAP_MS 60000
@@ -234,7 +235,7 @@ void update_fill_request(const struct engine *e, struct stager_request *q)
     (void)str_copy(q->node_id, sizeof(q->node_id), c->instance_id); /* cut: as good for a draw */
     (void)str_copy(q->region, sizeof(q->region), config_signing_region(c)); /* checked: fits */
     (void)str_copy(q->ca_file, sizeof(q->ca_file), c->ca_file);
-    (void)snprintf(q->user_agent, sizeof(q->user_agent), "ssmd/%s", SSMD_VERSION);
+    (void)snprintf(q->user_agent, sizeof(q->user_agent), "ssmd/%s", ssmd_version);
 }
 
 static void run_stager(struct update_watch *w, const struct fsm_effect *fx)

@@ -9,6 +9,7 @@
 #include "agent/update_internal.h"
 #include "base/ids.h"
 #include "base/str.h"
+#include "base/version.h"
 #include "schema/update_inputs.h"
 #include "update/slots.h"
 
@@ -115,15 +116,17 @@ static int make_id(const struct update_wish *w, char ret_id[FSM_ID_SIZE], struct
 
 int update_add(struct engine *e, const struct update_wish *w, struct err *err)
 {
-    char id[FSM_ID_SIZE], from[64] = SSMD_VERSION;
+    char id[FSM_ID_SIZE], from[64];
     struct update_reason reason = {.code = ""};
     struct fsm_event ev = engine_event(e, UPDATE_EV_BEGIN, 0, NULL);
     struct fsm_instance inst;
     struct job *job = NULL;
     struct err why;
-    int refusal = update_check_begin(e, from, &why);
-    int r = make_id(w, id, err);
+    int refusal, r;
 
+    (void)str_copy(from, sizeof(from), ssmd_version); /* fits, and is replaced by the slot's */
+    refusal = update_check_begin(e, from, &why);
+    r = make_id(w, id, err);
     if (r == 0)
         r = fsm_instance_init(&inst, &update_machine, id, 0, clock_wall_ms(), err);
     if (r < 0)
