@@ -29,6 +29,10 @@
 #define SYNCHRONOUS "2" /* FULL: in WAL mode, NORMAL would not sync commits */
 #endif
 
+/* A commit writes each page that it touches, however little of it changed: some 25 to 35 for each
+ * of a command's, in tables and indexes. So pages are small. */
+#define PAGE_SIZE "1024"
+
 /* Set in this order and read back: SQLite ignores what it does not like. The cache is small because
  * rows are written once and seldom read; the log is bounded so that 1.6 MiB is what it takes. */
 static const struct {
@@ -41,7 +45,7 @@ static const struct {
     {"cache_size", "-256", "-256"}, /* KiB */
     {"mmap_size", "0", "0"},
     {"temp_store", "2", "2"}, /* memory */
-    {"wal_autocheckpoint", "400", "400"},
+    {"wal_autocheckpoint", "1600", "1600"},
     {"journal_size_limit", "1638400", "1638400"},
     {"secure_delete", "1", "1"},
     {"auto_vacuum", NULL, "2"}, /* incremental; fixed when the file was made */
@@ -104,7 +108,7 @@ static int make_ready(struct sqlite_journal *sj, struct db *db, struct err *err)
     if (r == 0 && file == JOURNAL_FILE_OURS)
         r = quick_check(sj, db, err);
     if (r == 0 && file == JOURNAL_FILE_EMPTY)
-        r = db_exec(db, "PRAGMA page_size = 4096; PRAGMA auto_vacuum = 2", err);
+        r = db_exec(db, "PRAGMA page_size = " PAGE_SIZE "; PRAGMA auto_vacuum = 2", err);
     if (r == 0)
         r = set_pragmas(db, err);
     if (r == 0)
@@ -126,8 +130,8 @@ static int connect_db(struct sqlite_journal *sj, struct err *err)
         return r;
     r = storage_remember(&sj->storage, err);
     if (r == 0)
-        r = db_open(&sj->db, sj->path, SQLITE_OPEN_READWRITE, sj->vfs[0] != '\0' ? sj->vfs : NULL,
-                    journal_sql, SQL_N, err);
+        r = db_open(&sj->db, sj->path, SQLITE_OPEN_READWRITE, sj->vfs.name, journal_sql, SQL_N,
+                    err);
     if (r == 0)
         r = make_ready(sj, &sj->db, err);
     if (r < 0)
@@ -224,6 +228,7 @@ static void close_journal(struct journal *j)
     if (sj->broken == 0 && sj->db.handle != NULL)
         (void)sqlite3_db_config(sj->db.handle, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0, &off);
     disconnect(sj);
+    joined_done(&sj->vfs);
     storage_done(&sj->storage);
     free(sj);
 }
@@ -331,18 +336,21 @@ int journal_open_sqlite(const struct journal_options *o, struct journal **ret_jo
     sj->base.ops = &sqlite_ops;
     sj->machines = o->machines != NULL ? o->machines : fsm_machines;
     if (!str_copy(sj->path, sizeof(sj->path), o->path) ||
-        !str_copy(sj->head_path, sizeof(sj->head_path), o->head_path != NULL ? o->head_path : "") ||
-        !str_copy(sj->vfs, sizeof(sj->vfs), o->vfs != NULL ? o->vfs : "")) {
+        !str_copy(sj->head_path, sizeof(sj->head_path), o->head_path != NULL ? o->head_path : "")) {
         free(sj);
         return err_set(err, ERR_LIMIT, "journal %.100s: a name is too long", o->path);
     }
-    r = storage_init(&sj->storage, sj->path, err);
+    r = joined_init(&sj->vfs, o->vfs, err);
     if (r == 0) {
-        r = connect_db(sj, err);
-        if (r < 0)
-            storage_done(&sj->storage);
+        r = storage_init(&sj->storage, sj->path, err);
+        if (r == 0) {
+            r = connect_db(sj, err);
+            if (r < 0)
+                storage_done(&sj->storage);
+        }
     }
     if (r < 0) {
+        joined_done(&sj->vfs);
         free(sj);
         return err_wrap(err, "open journal");
     }

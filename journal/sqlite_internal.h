@@ -5,6 +5,7 @@
 #include <limits.h>
 
 #include "base/sha256.h"
+#include "journal/joined_internal.h"
 #include "journal/journal.h"
 #include "journal/migrate_internal.h"
 #include "journal/sql_internal.h"
@@ -17,7 +18,7 @@ struct sqlite_journal {
     struct storage storage;
     const struct fsm_machine *const *machines;
     char path[PATH_MAX], head_path[PATH_MAX]; /* head_path "": no side file */
-    char vfs[64];                             /* "": SQLite's own */
+    struct joined_vfs vfs;                    /* what the connection writes through */
     char published[SHA256_HEX_SIZE]; /* the ledger's head in the side file, as far as we know */
     bool is_in_transaction;          /* journal_begin was called */
     bool has_begun;                  /* ... and so was SQLite's: at the first put */

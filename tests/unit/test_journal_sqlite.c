@@ -366,7 +366,40 @@ END_TEST
 
 /* ---- syncs ---- */
 
-START_TEST(every_commit_is_one_sync_and_an_empty_one_is_none)
+/* More than is joined, more than the cache, and read again in the same transaction. */
+START_TEST(a_commit_of_any_size_is_whole)
+{
+    AUTO(buf_done) struct buf got = {0};
+    struct world w;
+    size_t i, n = 1000000;
+    char *bytes = malloc(n + 1);
+    int k;
+
+    ck_assert_ptr_nonnull(bytes);
+    for (i = 0; i < n; i++)
+        bytes[i] = (char)('a' + i * 7 % 26 + i / 4096 % 2);
+    bytes[n] = '\0';
+    world_init(&w, JOURNAL_SQLITE);
+    for (k = 0; k < 2; k++) { /* the second is written over what the first left in the log */
+        OK(w.j->ops->begin(w.j, e_));
+        OK(w.j->ops->put_fact(w.j, "large", bytes, e_));
+        OK(w.j->ops->put_fact(w.j, "small", "1", e_));
+        OK(w.j->ops->put_fact(w.j, "large", bytes, e_));
+        OK(w.j->ops->commit(w.j, e_));
+        buf_init(&got, n + 1);
+        OK(w.j->ops->get_fact(w.j, "large", &got, e_));
+        ck_assert_uint_eq(got.len, n);
+        ck_assert_mem_eq(got.data, bytes, n);
+        buf_done(&got);
+        journal_close(w.j);
+        OK(world_open(&w, e_));
+    }
+    world_done(&w);
+    free(bytes);
+}
+END_TEST
+
+START_TEST(every_commit_is_one_write_and_one_sync_and_an_empty_one_is_none)
 {
     struct world w;
     struct fsm_instance inst;
@@ -383,10 +416,12 @@ START_TEST(every_commit_is_one_sync_and_an_empty_one_is_none)
         put_fact(&w, value);
         ck_assert_int_eq(count_vfs.n_syncs, 1);
         ck_assert_int_eq(count_vfs.n_wal_syncs, 1);
+        ck_assert_int_eq(count_vfs.n_writes, 1);
     }
     count_vfs_reset();
-    job_make(&w, "one", 5, &inst); /* twenty rows or so */
+    job_make(&w, "one", 5, &inst); /* twenty rows or so, in as many pages */
     ck_assert_int_eq(count_vfs.n_syncs, 1);
+    ck_assert_int_eq(count_vfs.n_writes, 1);
     count_vfs_reset();
     OK(w.j->ops->begin(w.j, e_));
     OK(w.j->ops->commit(w.j, e_));
@@ -633,7 +668,8 @@ int main(void)
     tcase_add_loop_test(m, a_machine_whose_name_cannot_be_a_table_is_refused, 0, 5);
     suite_add_tcase(s, d);
     tcase_set_timeout(d, 120);
-    tcase_add_test(d, every_commit_is_one_sync_and_an_empty_one_is_none);
+    tcase_add_test(d, a_commit_of_any_size_is_whole);
+    tcase_add_test(d, every_commit_is_one_write_and_one_sync_and_an_empty_one_is_none);
     tcase_add_loop_test(d, a_failed_commit_is_all_or_nothing_and_revive_brings_the_journal_back, 0,
                         (int)ARRAY_LEN(failures));
     tcase_add_test(d, revive_says_no_while_the_disk_is_still_failing);
