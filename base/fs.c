@@ -5,14 +5,17 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/magic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "base/str.h"
 
 #define MAX_DEPTH 64
+#define BCACHEFS_MAGIC 0xca451a4eUL /* not in every linux/magic.h */
 
 int fs_open_dir(int dirfd, const char *name, int *ret_fd, struct err *err)
 {
@@ -115,24 +118,57 @@ int fs_write_all(int fd, const void *bytes, size_t n, struct err *err)
     return 0;
 }
 
-/* Blocks of the file system; where it has no such call, zeros. */
-static int reserve(int fd, size_t room, struct err *err)
+/* Where a block that is written over goes to another place, only room that was set aside and never
+ * written to is sure. */
+static bool copies_on_write(int fd)
+{
+    struct statfs st;
+
+    if (fstatfs(fd, &st) < 0)
+        return false;
+    return (unsigned long)st.f_type == BTRFS_SUPER_MAGIC ||
+           (unsigned long)st.f_type == BCACHEFS_MAGIC;
+}
+
+/* The file ends where its bytes end; now it gets blocks up to `room`, and zeros in them: a later
+ * write there changes nothing but data. */
+static int add_room(int fd, size_t n, size_t room, struct err *err)
 {
     static const char zeros[4096];
-    size_t done;
+    int r = 0;
 
-    if (room == 0 || fallocate(fd, FALLOC_FL_KEEP_SIZE, 0, (off_t)room) == 0)
+    if (fallocate(fd, FALLOC_FL_KEEP_SIZE, 0, (off_t)room) < 0) {
+        if (errno != EOPNOTSUPP && errno != ENOSYS)
+            return err_sys(err, ERR_IO, errno, "reserve %zu bytes", room);
+    } else if (copies_on_write(fd)) {
         return 0;
-    if (errno != EOPNOTSUPP && errno != ENOSYS)
-        return err_sys(err, ERR_IO, errno, "reserve %zu bytes", room);
-    for (done = 0; done < room; done += sizeof(zeros)) {
-        size_t left = room - done;
-        int r = fs_write_all(fd, zeros, left < sizeof(zeros) ? left : sizeof(zeros), err);
-
-        if (r < 0)
-            return r;
     }
-    return lseek(fd, 0, SEEK_SET) == 0 ? 0 : err_sys(err, ERR_IO, errno, "seek");
+    for (; r == 0 && n < room; n += sizeof(zeros))
+        r = fs_write_all(fd, zeros, room - n < sizeof(zeros) ? room - n : sizeof(zeros), err);
+    return r;
+}
+
+static int create(int dirfd, const char *name)
+{
+    const int flags = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
+    int fd = openat(dirfd, name, flags, 0600);
+
+    if (fd < 0 && errno == EEXIST && unlinkat(dirfd, name, 0) == 0)
+        fd = openat(dirfd, name, flags, 0600);
+    return fd;
+}
+
+/* The name is synced with the directory, after it was given; with room (not 0), before. */
+static int name_it(int dirfd, const char *temp, const char *name, size_t room, bool is_synced,
+                   struct err *err)
+{
+    if (is_synced && room > 0 && fsync(dirfd) < 0)
+        return err_sys(err, ERR_IO, errno, "fsync of the directory");
+    if (renameat(dirfd, temp, dirfd, name) < 0)
+        return err_sys(err, ERR_IO, errno, "rename");
+    if (is_synced && room == 0 && fsync(dirfd) < 0)
+        return err_sys(err, ERR_IO, errno, "fsync of the directory");
+    return 0;
 }
 
 static int write_atomic(int dirfd, const char *name, const void *bytes, size_t n, size_t room,
@@ -144,22 +180,18 @@ static int write_atomic(int dirfd, const char *name, const void *bytes, size_t n
 
     if (snprintf(temp, sizeof(temp), ".%s.tmp", name) >= (int)sizeof(temp))
         return err_set(err, ERR_LIMIT, "file name %s: too long", name);
-    if (unlinkat(dirfd, temp, 0) < 0 && errno != ENOENT)
-        return err_sys(err, ERR_IO, errno, "remove %s", temp);
-    fd = openat(dirfd, temp, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    fd = create(dirfd, temp);
     if (fd < 0)
         return err_sys(err, ERR_IO, errno, "create %s", temp);
-    r = reserve(fd, room, err);
-    if (r == 0)
-        r = fs_write_all(fd, bytes, n, err);
+    r = fs_write_all(fd, bytes, n, err);
+    if (r == 0 && room > 0)
+        r = add_room(fd, n, room, err);
     if (r == 0 && mode != 0600 && fchmod(fd, mode) < 0)
         r = err_sys(err, ERR_IO, errno, "chmod");
     if (r == 0 && is_synced && fsync(fd) < 0)
         r = err_sys(err, ERR_IO, errno, "fsync");
-    if (r == 0 && renameat(dirfd, temp, dirfd, name) < 0)
-        r = err_sys(err, ERR_IO, errno, "rename");
-    if (r == 0 && is_synced && fsync(dirfd) < 0)
-        r = err_sys(err, ERR_IO, errno, "fsync of the directory");
+    if (r == 0)
+        r = name_it(dirfd, temp, name, room, is_synced, err);
     if (r < 0) {
         (void)unlinkat(dirfd, temp, 0); /* best effort; the next write removes it too */
         return err_wrap(err, "%s", name);

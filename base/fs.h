@@ -31,9 +31,11 @@ int fs_read_fd(int fd, const char *name, struct buf *ret_bytes, struct err *err)
 int fs_write_atomic(int dirfd, const char *name, const void *bytes, size_t n, mode_t mode,
                     bool is_synced, struct err *err) MUST_CHECK;
 
-/* As fs_write_atomic() (mode 0600, synced) in a file that has `room` bytes (not less than n) set
- * aside on the disk, so that writing up to there later needs nothing of the disk but its time. Not
- * one sync more. A reader may find zeros behind the n bytes. */
+/* As fs_write_atomic() (mode 0600, synced), with two differences. The file has `room` bytes (not
+ * less than n), zeros behind the n, set aside on the disk: writing over them later needs nothing of
+ * the disk but its time, and fdatasync() then syncs data alone. And the name is not synced: after a
+ * crash the file may be called ".<name>.tmp" still, where a reader that finds it whole must take it
+ * for <name>. That spares the file system a commit. */
 int fs_write_atomic_with_room(int dirfd, const char *name, const void *bytes, size_t n, size_t room,
                               struct err *err) MUST_CHECK;
 

@@ -18,6 +18,7 @@
 #include "base/fs.h"
 #include "base/version.h"
 #include "executors/cgroup.h"
+#include "executors/step_record.h"
 
 /* Codes that users know by another story than the one in stderr: 194 asks for a reboot, 137 is what
  * a killed last command looks like (spec 04, section 6.6). */
@@ -75,10 +76,14 @@ static int lock_directory(struct err *err)
 
 static bool has_begun(struct err *err)
 {
-    static const char *const records[] = {STEP_FILE_STARTED, STEP_FILE_EXIT, STEP_FILE_VOID};
+    static const char *const records[] = {STEP_FILE_EXIT, STEP_FILE_VOID};
     struct stat st;
     size_t i;
 
+    if (step_record_is_started(run.dirfd)) {
+        (void)err_set(err, ERR_STATE, "the step has been started: not run again");
+        return true;
+    }
     for (i = 0; i < ARRAY_LEN(records); i++) {
         /* Any answer but "it is not there" forbids a start. */
         if (fstatat(run.dirfd, records[i], &st, AT_SYMLINK_NOFOLLOW) < 0 && errno == ENOENT)
@@ -147,7 +152,9 @@ static int run_step(struct err *err)
     (void)close(TAKE_FD(out_fd)); /* the script's ends: our pipes must see their end of file */
     (void)close(TAKE_FD(err_fd));
     run_free_spec(&run);
+#ifdef __GLIBC__
     (void)malloc_trim(0); /* a large spec should not stay with us for hours */
+#endif
 
     run.started_unix_ms = clock_wall_ms();
     run.started_boottime_ms = clock_boottime_ms();

@@ -113,7 +113,8 @@ static void build_exit(const struct run *run, struct buf *b)
     record_end(b);
 }
 
-/* Into the space set aside for it, then under its name. */
+/* Into the room behind the other, then under its name. The name need not be synced: a whole record
+ * of the end is read under the old one too. */
 static int write_behind_started(int dirfd, const struct buf *b, struct err *err)
 {
     AUTO(close_fd)
@@ -124,8 +125,7 @@ static int write_behind_started(int dirfd, const struct buf *b, struct err *err)
         return err_sys(err, ERR_IO, errno, "open %s", STEP_FILE_STARTED);
     if ((r = fs_write_all(fd, b->data, b->len, err)) < 0)
         return r;
-    if (fsync(fd) < 0 || renameat(dirfd, STEP_FILE_STARTED, dirfd, STEP_FILE_EXIT) < 0 ||
-        fsync(dirfd) < 0)
+    if (fdatasync(fd) < 0 || renameat(dirfd, STEP_FILE_STARTED, dirfd, STEP_FILE_EXIT) < 0)
         return err_sys(err, ERR_IO, errno, "write %s", STEP_FILE_EXIT);
     return 0;
 }

@@ -16,8 +16,11 @@
 
 /* Files. */
 #define STEP_FILE_STARTED "started" /* record, by the runner, synced: the script may have begun */
-#define STEP_FILE_EXIT "exit"       /* record, by the runner, synced: how it ended */
-#define STEP_FILE_VOID "void"       /* record, by who holds the lock, synced: must never begin */
+/* ... and its first name: it has the other once it is synced. A whole record counts under either.
+ */
+#define STEP_FILE_STARTED_TEMP ".started.tmp"
+#define STEP_FILE_EXIT "exit" /* record, by the runner, synced: how it ended */
+#define STEP_FILE_VOID "void" /* record, by who holds the lock, synced: must never begin */
 /* record, by the agent: stop it; SIGUSR1 to the runner follows */
 #define STEP_FILE_CANCEL "cancel"
 #define STEP_FILE_STDOUT "stdout" /* these two are made at their first byte */

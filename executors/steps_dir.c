@@ -11,8 +11,8 @@
 #include <unistd.h>
 
 #include "base/fs.h"
-#include "base/record.h"
 #include "base/str.h"
+#include "executors/step_record.h"
 #include "executors/steps_internal.h"
 
 static const char *const end_names[] = {
@@ -119,26 +119,6 @@ int step_dir_write_spec(int dirfd, const struct step_spec *spec, int64_t nofile,
     return r < 0 ? r : open_spec(&b, ret_fd, err);
 }
 
-/* A record of `started` from the file's begin, of `exit` from its offset; each ends where a NUL
- * stands. */
-static int read_record(int dirfd, const char *name, const char *kind, struct record *ret_record,
-                       struct err *err)
-{
-    size_t offset = str_eq(kind, STEP_FILE_EXIT) ? STEP_EXIT_OFFSET : 0;
-    AUTO(buf_done) struct buf bytes = {0};
-    const char *text;
-    int r;
-
-    buf_init(&bytes, RECORD_MAX_BYTES);
-    r = fs_read_file(dirfd, name, &bytes, err);
-    if (r < 0)
-        return r;
-    if (offset > bytes.len)
-        offset = bytes.len; /* a torn one: nothing is there */
-    text = buf_str(&bytes) + offset;
-    return record_parse(text, strnlen(text, bytes.len - offset), kind, ret_record, err);
-}
-
 static int get_u64(const struct record *r, const char *key, uint64_t *ret, struct err *err)
 {
     int64_t v;
@@ -195,7 +175,7 @@ static int read_exit(int dirfd, const char *name, struct step_outcome *ret_outco
     AUTO(record_done) struct record r = {0};
     struct step_outcome o = {0};
     int64_t code, sig, status, was_started;
-    int rc = read_record(dirfd, name, STEP_FILE_EXIT, &r, err);
+    int rc = step_record_read(dirfd, name, STEP_FILE_EXIT, &r, err);
 
     if (rc < 0)
         return rc;
@@ -233,6 +213,14 @@ static bool has_file(int dirfd, const char *name)
     return fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 || errno != ENOENT;
 }
 
+/* Under the lock: whichever name the file has. */
+static int read_started(int dirfd, struct record *ret_record)
+{
+    return step_record_read(
+        dirfd, has_file(dirfd, STEP_FILE_STARTED) ? STEP_FILE_STARTED : STEP_FILE_STARTED_TEMP,
+        STEP_FILE_STARTED, ret_record, NULL);
+}
+
 /* All that is known about a step without an end. */
 static void describe_lost(int dirfd, const struct err *why, struct step_outcome *ret)
 {
@@ -241,7 +229,7 @@ static void describe_lost(int dirfd, const struct err *why, struct step_outcome 
 
     *ret = (struct step_outcome){.code = -1, .wait_status = -1, .was_started = 1};
     (void)str_copy(ret->text, sizeof(ret->text), why->text);
-    if (read_record(dirfd, STEP_FILE_STARTED, STEP_FILE_STARTED, &r, NULL) < 0)
+    if (read_started(dirfd, &r) < 0)
         return; /* `started` is damaged: then there is nothing to tell */
     boot_id = record_get(&r, STEP_KEY_BOOT_ID);
     (void)str_copy(ret->boot_id, sizeof(ret->boot_id), boot_id != NULL ? boot_id : "");
@@ -273,9 +261,10 @@ int step_dir_look(int dirfd, enum step_answer *ret_answer, struct step_outcome *
     }
     /* With the lock held nobody changes the records under us. */
     r = read_exit(dirfd, STEP_FILE_EXIT, &o, &why);
-    /* A runner that died, or lost its power, between writing its last record and renaming the file:
-     * the record is whole or it is none. */
-    if (r == ERR_NOT_FOUND && read_exit(dirfd, STEP_FILE_STARTED, &o, NULL) == 0)
+    /* A runner that died between writing its last record and renaming the file, or the names were
+     * lost with the power: the record is whole or it is none. */
+    if (r == ERR_NOT_FOUND && (read_exit(dirfd, STEP_FILE_STARTED, &o, NULL) == 0 ||
+                               read_exit(dirfd, STEP_FILE_STARTED_TEMP, &o, NULL) == 0))
         r = 0;
     if (r == 0) {
         *ret_answer = STEP_ENDED;
@@ -288,7 +277,7 @@ int step_dir_look(int dirfd, enum step_answer *ret_answer, struct step_outcome *
             *err = why;
         return r;
     }
-    if (has_file(dirfd, STEP_FILE_STARTED) || r != ERR_NOT_FOUND) {
+    if (r != ERR_NOT_FOUND || step_record_is_started(dirfd)) {
         answer = STEP_LOST;
         if (r == ERR_NOT_FOUND)
             (void)err_set(&why, ERR_STATE, "its runner ended without leaving an exit record");
@@ -308,7 +297,7 @@ int step_dir_holder(int dirfd, pid_t *ret_pid, uint64_t *ret_start_time, struct 
     int64_t pid, start_time;
     int rc;
 
-    if ((rc = read_record(dirfd, STEP_FILE_STARTED, STEP_FILE_STARTED, &r, err)) < 0 ||
+    if ((rc = step_record_read(dirfd, STEP_FILE_STARTED, STEP_FILE_STARTED, &r, err)) < 0 ||
         (rc = record_get_i64(&r, STEP_KEY_RUNNER_PID, &pid, err)) < 0 ||
         (rc = record_get_i64(&r, STEP_KEY_RUNNER_START_TIME, &start_time, err)) < 0)
         return rc;
@@ -327,8 +316,7 @@ void step_dir_remains(int dirfd, const char *boot_id, struct remains *ret_remain
     int64_t pid;
 
     *ret_remains = (struct remains){0};
-    if (read_record(dirfd, STEP_FILE_STARTED, STEP_FILE_STARTED, &r, NULL) < 0 ||
-        !str_eq(record_get(&r, STEP_KEY_BOOT_ID), boot_id))
+    if (read_started(dirfd, &r) < 0 || !str_eq(record_get(&r, STEP_KEY_BOOT_ID), boot_id))
         return;
     pid = record_get_i64_or(&r, STEP_KEY_PID, 0);
     ret_remains->pid = pid > 1 && pid <= INT_MAX ? (pid_t)pid : 0;

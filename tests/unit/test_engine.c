@@ -480,7 +480,7 @@ START_TEST(a_job_that_is_set_aside_has_its_runner_watched_and_the_others_go_on)
     ck_assert_int_eq(w.journal->ops->find(w.journal, CANCEL_ID, NULL, &known, &err), 0);
     ck_assert_int_eq(known, JOURNAL_UNKNOWN);
     /* Its runner dies: what it leaves behind is found and ended. */
-    buf_init(&started, 4096);
+    buf_init(&started, 65536);
     (void)snprintf(name, sizeof(name), "%s/00000000-0000-4000-8000-000000000001/0.1/started",
                    w.paths.jobs_dir);
     ck_assert_int_eq(fs_read_file(AT_FDCWD, name, &started, &err), 0);

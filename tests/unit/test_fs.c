@@ -39,10 +39,11 @@ static bool is_there(const char *name)
     return fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
-START_TEST(a_file_has_the_room_it_was_promised_and_only_its_own_bytes)
+START_TEST(a_file_has_the_room_it_was_promised_and_zeros_in_it)
 {
     AUTO(buf_done) struct buf bytes = {0};
     struct stat st;
+    size_t i;
 
     buf_init(&bytes, 64u << 10);
     ck_assert_msg(fs_write_atomic_with_room(dir_fd, "record", "begun\n", 6, ROOM, &err) == 0, "%s",
@@ -52,6 +53,8 @@ START_TEST(a_file_has_the_room_it_was_promised_and_only_its_own_bytes)
     ck_assert_int_eq(st.st_mode & 07777, 0600);
     ck_assert_int_eq(fs_read_file(dir_fd, "record", &bytes, &err), 0);
     ck_assert_str_eq(buf_str(&bytes), "begun\n");
+    for (i = 6; i < bytes.len; i++)
+        ck_assert_int_eq(bytes.data[i], 0);
     ck_assert(!is_there(".record.tmp"));
 }
 END_TEST
@@ -126,7 +129,7 @@ int main(void)
     int n_failed;
 
     tcase_add_checked_fixture(t, begin, end);
-    tcase_add_test(t, a_file_has_the_room_it_was_promised_and_only_its_own_bytes);
+    tcase_add_test(t, a_file_has_the_room_it_was_promised_and_zeros_in_it);
     tcase_add_test(t, without_the_room_nothing_is_written_and_nothing_is_left);
     tcase_add_test(t, a_name_that_cannot_be_taken_leaves_nothing_behind);
     tcase_add_loop_test(t, a_file_that_is_named_can_be_used_or_it_is_said_why_not, 0,

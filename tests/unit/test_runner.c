@@ -12,8 +12,8 @@
 #include <unistd.h>
 
 #include "base/fs.h"
-#include "base/str.h"
 #include "base/proctree.h"
+#include "base/str.h"
 #include "step_world.h"
 
 static struct world world;
@@ -480,6 +480,35 @@ START_TEST(a_record_that_is_there_even_torn_forbids_a_start)
 }
 END_TEST
 
+#define WHOLE_START "ssmd-record 1 started\npid=4711\nboot_id=" WORLD_BOOT_ID "\nend\n"
+
+START_TEST(a_whole_record_of_the_start_counts_before_its_file_has_that_name)
+{
+    struct world_step step = {.script = "echo ran"};
+
+    world_write_file(&world, &step, STEP_FILE_STARTED_TEMP, WHOLE_START);
+    world_run(&world, &step);
+    ck_assert_int_eq(world.answer, STEP_LOST);
+    ck_assert_str_eq(world.outcome.boot_id, WORLD_BOOT_ID);
+    ck_assert_int_eq(world_probe(&world, &step), STEP_LOST);
+    assert_file(&step, STEP_FILE_STDOUT, "");
+}
+END_TEST
+
+static const char *const torn_starts[] = {"", "ssmd-record 1 started\npid=47", "not a record"};
+
+START_TEST(a_torn_record_of_the_start_that_was_never_synced_forbids_nothing)
+{
+    struct world_step step = {.script = "echo ran"};
+
+    world_write_file(&world, &step, STEP_FILE_STARTED_TEMP, torn_starts[_i]);
+    ck_assert_int_eq(world_probe(&world, &step), STEP_NOT_BEGUN);
+    world_run(&world, &step);
+    ck_assert_int_eq(world.answer, STEP_ENDED);
+    assert_file(&step, STEP_FILE_STDOUT, "ran\n");
+}
+END_TEST
+
 static int run_runner(const char *dir, const char *spec)
 {
     int status, spec_pipe[2];
@@ -664,6 +693,9 @@ int main(void)
     tcase_add_test(t, ordinary_signals_do_not_end_the_runner);
     tcase_add_loop_test(t, a_record_that_is_there_even_torn_forbids_a_start, 0,
                         ARRAY_LEN(begun_files) * ARRAY_LEN(begun_texts));
+    tcase_add_test(t, a_whole_record_of_the_start_counts_before_its_file_has_that_name);
+    tcase_add_loop_test(t, a_torn_record_of_the_start_that_was_never_synced_forbids_nothing, 0,
+                        ARRAY_LEN(torn_starts));
     tcase_add_test(t, refusals_have_statuses_of_their_own);
     tcase_add_loop_test(t, a_killed_runner_leaves_a_lost_step_and_no_processes, 0,
                         ARRAY_LEN(trees));

@@ -1,4 +1,5 @@
 """What happens to a command in each scenario of kill.py, what the world does meanwhile, and what must come of it."""
+import contextlib
 import json
 import os
 import sys
@@ -346,7 +347,11 @@ def fate(run, n):
     directory = os.path.join(run.agent.jobs_dir, run.job, f"{n - 1}.1")
     if os.path.exists(os.path.join(directory, "exit")):
         return "true"
-    return "lost" if os.path.exists(os.path.join(directory, "started")) else "unbegun"
+    if os.path.exists(os.path.join(directory, "started")):
+        return "lost"
+    with contextlib.suppress(FileNotFoundError), open(os.path.join(directory, ".started.tmp"), "rb") as f:
+        return "lost" if b"\nend\n" in f.read() else "unbegun"  # whole: the script may have begun
+    return "unbegun"
 
 
 def with_fates(want, fates):
