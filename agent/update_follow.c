@@ -215,6 +215,7 @@ static void cannot_begin(struct update_watch *w, const struct fsm_effect *fx, co
 {
     char text[400];
 
+    w->is_given_up = true;
     (void)snprintf(text, sizeof(text), "ssmd-updater cannot be started, nothing was changed: %s",
                    why);
     update_queue_reason(w->e, w->job, UPDATE_EV_FAILED, fx->id, "ErrorUnexpected", text);
@@ -396,7 +397,7 @@ void update_follow(struct engine *e, struct job *job, const struct fsm_effect *f
     int r;
 
     reap(e);
-    if (w == NULL || w->is_working || e->is_stopping)
+    if (w == NULL || w->is_working || w->is_given_up || e->is_stopping)
         return;
     r = fs_open_dir(AT_FDCWD, e->paths->update_dir, &dirfd, &err);
     if (r == 0)

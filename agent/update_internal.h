@@ -24,7 +24,7 @@ struct update_watch {
     char trouble[400];   /* why the last try failed, or what is waited for; "" */
     /* the switch */
     bool is_working; /* on the thread pool */
-    bool is_ordered; /* by this process: the updater was started */
+    bool is_given_up; /* its failure is on its way */
     unsigned n_starts;
     int64_t start_at_ms; /* boot time: not before, the updater is started again */
     /* telling */

@@ -38,3 +38,8 @@ ssmd_test(NAME test_clock_watch LABEL unit SOURCES ${CMAKE_CURRENT_SOURCE_DIR}/t
 target_link_options(test_clock_watch PRIVATE
   -Wl,--wrap=timerfd_create,--wrap=timerfd_settime,--wrap=read)
 ssmd_test(NAME test_identity LABEL unit SOURCES test_identity.c LIBS agent transport schema base)
+ssmd_test(NAME test_agent_update LABEL unit TIMEOUT 300
+  SOURCES ${CMAKE_CURRENT_SOURCE_DIR}/test_agent_update.c ${CMAKE_CURRENT_SOURCE_DIR}/engine_world.c
+  LIBS agent)
+add_dependencies(test_agent_update ssmd-runner)
+set_property(TEST test_agent_update APPEND PROPERTY ENVIRONMENT "SSMD_RUNNER=$<TARGET_FILE:ssmd-runner>")
