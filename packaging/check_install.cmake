@@ -7,12 +7,12 @@ execute_process(COMMAND ${CMAKE_COMMAND} --install ${BUILD} --prefix ${PREFIX}
 
 set(files bin/ssmctl share/bash-completion/completions/ssmctl share/man/man1/ssmctl.1 share/man/man1/ssmhub.1
   share/man/man5/ssmd.json.5 share/man/man8/ssmd.8 share/man/man8/ssmd-runner.8
-  share/man/man8/ssmd-download.8
+  share/man/man8/ssmd-download.8 share/man/man8/ssmd-stager.8
   share/doc/ssmd/examples/ssmd.json lib/systemd/system/ssmd.service)
 set(programs bin/ssmctl)
 if(HAS_SSMD)
-  list(APPEND files libexec/ssmd/ssmd-runner libexec/ssmd/ssmd-download)
-  list(APPEND programs sbin/ssmd libexec/ssmd/ssmd-download)
+  list(APPEND files libexec/ssmd/ssmd-runner libexec/ssmd/ssmd-download libexec/ssmd/ssmd-stager)
+  list(APPEND programs sbin/ssmd libexec/ssmd/ssmd-download libexec/ssmd/ssmd-stager)
 endif()
 foreach(file ${files})
   if(NOT EXISTS ${PREFIX}/${file})
