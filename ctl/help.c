@@ -125,7 +125,7 @@ static void print_all(FILE *f)
                 "status.\n\n",
                 f);
     for (v = ctl_verbs; v->name != NULL; v++)
-        (void)fprintf(f, "  %-13s %s\n", v->name, v->help);
+        (void)fprintf(f, "  %-17s %s\n", v->name, v->help);
     (void)fputs("\nOptions that every verb takes:\n", f);
     print_options(ctl_global_options, f);
     (void)fputs("\n`ssmctl help VERB` tells the rest, exit codes included.\n", f);

@@ -1,6 +1,7 @@
 /* The table of verbs. What `ssmctl help` prints, what the manual page lists and what the shell
  * completes is this and nothing else. */
 #include "ctl/ctl.h"
+#include "schema/release.h"
 
 #define NO_OPTION                                                                                  \
     {                                                                                              \
@@ -39,6 +40,57 @@ static const struct ctl_option fsm_options[] = {
     NO_OPTION,
 };
 
+static const struct ctl_option root_options[] = {
+    {"root-key", '\0', "FILE", "a key (PEM, public or private) that signs roots; may be repeated"},
+    {"release-key", '\0', "FILE", "a key that signs manifests; may be repeated"},
+    {"timestamp-key", '\0', "FILE", "a key that signs timestamps; may be repeated"},
+    {"root-threshold", '\0', "N", "how many of the root keys must sign; default: more than half"},
+    {"release-threshold", '\0', "N", "how many of the release keys must sign; likewise"},
+    {"timestamp-threshold", '\0', "N", "how many of the timestamp keys must sign; likewise"},
+    {"days", '\0', "N", "how long it is valid; default 365"},
+    NO_OPTION,
+};
+
+#define VERSION_OPTIONS                                                                            \
+    {"status", '\0', "STATUS", "Active (the default), Inactive or Deprecated"},                    \
+        {"rollout", '\0', "PERCENT", "of the nodes that are offered it unasked; default 100"},     \
+        {"not-before", '\0', "TIME",                                                               \
+         "not installed before, as 2026-01-31T12:00:00Z; \"\": at once"},                          \
+        {"minimum-source", '\0', "VERSION", "the lowest version that may be updated to it"},       \
+    {                                                                                              \
+        "days", '\0', "N", "how long the manifest is valid; default 90"                            \
+    }
+
+static const struct ctl_option add_options[] = {
+    {"version", '\0', "VERSION", "the package's version, where its name does not have it"},
+    VERSION_OPTIONS,
+    NO_OPTION,
+};
+
+static const struct ctl_option set_options[] = {
+    {"floor", '\0', "VERSION", "the lowest version that anybody may install; \"\": any"},
+    {"uri-format", '\0', "FORMAT", "where packages are; default " RELEASE_DEFAULT_URI_FORMAT},
+    VERSION_OPTIONS,
+    NO_OPTION,
+};
+
+static const struct ctl_option sign_options[] = {
+    {"key", 'k', "FILE", "a private key (PEM) to sign with; may be repeated"},
+    NO_OPTION,
+};
+
+static const struct ctl_option timestamp_options[] = {
+    {"key", 'k', "FILE", "a private key (PEM) of the role timestamp; may be repeated"},
+    {"days", '\0', "N", "how long it is valid; default 7"},
+    NO_OPTION,
+};
+
+static const struct ctl_option verify_options[] = {
+    {"trust", '\0', "FILE", "the root file of a machine; default DIR/1.root.json"},
+    {"at", '\0', "TIME", "as a machine would at that time, as 2026-01-31T12:00:00Z"},
+    NO_OPTION,
+};
+
 const struct ctl_verb ctl_verbs[] = {
     {"status", "", 0, 0, NULL, ctl_run_status,
      "the agent's state, what runs, what waits to be reported, what went wrong last",
@@ -74,6 +126,40 @@ const struct ctl_verb ctl_verbs[] = {
     {"doctor", "", 0, 0, NULL, ctl_run_doctor,
      "look at everything that must be right for this node to serve, and say what to try",
      "something is wrong", "Works without ssmd, and changes nothing."},
+    {"release keygen", "FILE", 1, 1, NULL, ctl_run_release_keygen,
+     "make a key that signs releases: FILE and FILE.pub", NULL,
+     "A file that is there is left alone."},
+    {"release root",
+     "DIR [--root-key FILE]... [--release-key FILE]... [--timestamp-key FILE]... "
+     "[--root-threshold N] [--release-threshold N] [--timestamp-threshold N] [--days N]",
+     1, 1, root_options, ctl_run_release_root,
+     "draft the root of an update source: the first, or the one that follows", NULL,
+     "A role without keys keeps those it has. Give machines DIR/1.root.json."},
+    {"release add",
+     "DIR FILE [--version VERSION] [--status STATUS] [--rollout PERCENT] [--not-before TIME] "
+     "[--minimum-source VERSION] [--days N]",
+     2, 2, add_options, ctl_run_release_add,
+     "add a package file to the manifest's draft, and copy it into DIR",
+     "it is no package, or its version is published with another content",
+     "FILE is named ssmd-VERSION-linux-ARCH.tar.gz, or ssmd-linux-ARCH.tar.gz with --version."},
+    {"release set",
+     "DIR [VERSION] [--status STATUS] [--rollout PERCENT] [--not-before TIME] "
+     "[--minimum-source VERSION] [--floor VERSION] [--uri-format FORMAT] [--days N]",
+     1, 2, set_options, ctl_run_release_set,
+     "change what the manifest says of a version, or only renew it", "there is no such version",
+     NULL},
+    {"release sign", "DIR [root|manifest] -k|--key FILE", 1, 2, sign_options, ctl_run_release_sign,
+     "sign a draft; each key holder may do so in turn",
+     "there is no draft, or the key does not count for it",
+     "A root that enough have signed is published at once, a manifest by `release timestamp`."},
+    {"release timestamp", "DIR -k|--key FILE [--days N]", 1, 1, timestamp_options,
+     ctl_run_release_timestamp, "publish the manifest, or say that it is still the newest",
+     "there is no manifest", "To be called again before it expires."},
+    {"release verify", "DIR [--trust FILE] [--at TIME]", 1, 1, verify_options,
+     ctl_run_release_verify, "look at an update source as a machine would, and at its packages",
+     "a machine would not believe it", NULL},
+    {"release show", "DIR", 1, 1, NULL, ctl_run_release_show,
+     "what an update source says: keys, versions, until when", "it has no root", NULL},
     {"fsm", "[MACHINE] [--dot|--mermaid]", 0, 1, fsm_options, ctl_run_fsm,
      "draw the state machine that really runs; without MACHINE list them",
      "there is no such machine", NULL},

@@ -52,7 +52,7 @@ static int read_signatures(const cJSON *list, size_t n, struct release_envelope 
     const cJSON *item;
     size_t i;
 
-    e->signatures = calloc(n, sizeof(*e->signatures));
+    e->signatures = calloc(n + 1, sizeof(*e->signatures));
     if (e->signatures == NULL)
         return err_set(err, ERR_NOMEM, "signatures: out of memory");
     cJSON_ArrayForEach(item, list)
@@ -86,7 +86,7 @@ int release_envelope_parse(const char *bytes, size_t n, enum release_role role,
     if ((r = release_parse_json(bytes, n, max, "the envelope", &root, err)) < 0 ||
         (r = release_get_text(root, "", "payloadType", true, 100, &type, err)) < 0 ||
         (r = release_get_text(root, "", "payload", true, max, &payload, err)) < 0 ||
-        (r = release_get_list(root, "", "signatures", 1, RELEASE_MAX_SIGNATURES, &list,
+        (r = release_get_list(root, "", "signatures", 0, RELEASE_MAX_SIGNATURES, &list,
                               &n_signatures, err)) < 0)
         return r;
     if (!str_eq(type, release_payload_types[role]))

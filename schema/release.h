@@ -56,8 +56,8 @@ struct release_envelope {
     size_t n_signatures;
 };
 
-/* The whole of a file. Its payload's type must be that of `role`. On success the caller owns
- * *ret_envelope: release_envelope_done(). */
+/* The whole of a file. Its payload's type must be that of `role`; a draft has no signatures yet. On
+ * success the caller owns *ret_envelope: release_envelope_done(). */
 int release_envelope_parse(const char *bytes, size_t n, enum release_role role,
                            struct release_envelope *ret_envelope, struct err *err) MUST_CHECK;
 void release_envelope_done(struct release_envelope *e);

@@ -1,6 +1,7 @@
 /* Ed25519 keys and signatures, on OpenSSL 3. */
 #include "update/signing.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -26,6 +27,47 @@ bool signing_verify(const unsigned char public_key[RELEASE_KEY_BYTES],
 
     return pkey != NULL && ctx != NULL && EVP_DigestVerifyInit(ctx, NULL, NULL, NULL, pkey) == 1 &&
            EVP_DigestVerify(ctx, signature, RELEASE_SIGNATURE_BYTES, bytes, n) == 1;
+}
+
+static int bytes_to_sign(const struct release_envelope *e, struct buf *ret_bytes, struct err *err)
+{
+    buf_init(ret_bytes, RELEASE_MANIFEST_MAX_BYTES + 1024);
+    release_envelope_to_sign(e, ret_bytes);
+    return buf_error(ret_bytes, "what is signed", err);
+}
+
+int signing_check(const struct release_root *root, const struct release_envelope *e,
+                  int64_t *ret_n_valid, struct err *err)
+{
+    AUTO(buf_done) struct buf text = {0};
+    int64_t n_valid = 0;
+    size_t i;
+    int r = bytes_to_sign(e, &text, err);
+
+    if (r < 0)
+        return r;
+    for (i = 0; i < e->n_signatures; i++) { /* no keyid stands twice, and a keyid is one key */
+        const struct release_signature *s = &e->signatures[i];
+        const struct release_key *key = release_role_key(root, e->role, s->keyid);
+
+        if (key == NULL)
+            continue;
+        if (!signing_verify(key->public_key, s->bytes, buf_str(&text), text.len))
+            return err_set(err, ERR_AUTH,
+                           "the signature of key %.16s... does not fit: the file was changed after "
+                           "it was signed",
+                           s->keyid);
+        n_valid++;
+    }
+    if (ret_n_valid != NULL)
+        *ret_n_valid = n_valid;
+    if (n_valid < root->roles[e->role].threshold)
+        return err_set(err, ERR_AUTH,
+                       "it is signed by %" PRId64 " of the keys that root %" PRId64
+                       " gives the role %s, and must be by %" PRId64,
+                       n_valid, root->version, release_role_names[e->role],
+                       root->roles[e->role].threshold);
+    return 0;
 }
 
 static int take(EVP_PKEY *pkey, struct signing_key **ret_key, struct err *err)
@@ -154,11 +196,8 @@ int signing_sign(const struct signing_key *key, struct release_envelope *envelop
     AUTO(buf_done) struct buf text = {0};
     struct release_signature s;
     size_t n = sizeof(s.bytes);
-    int r;
+    int r = bytes_to_sign(envelope, &text, err);
 
-    buf_init(&text, RELEASE_MANIFEST_MAX_BYTES + 1024);
-    release_envelope_to_sign(envelope, &text);
-    r = buf_error(&text, "what is signed", err);
     if (r < 0)
         return r;
     if (ctx == NULL || EVP_DigestSignInit(ctx, NULL, NULL, NULL, key->pkey) != 1 ||

@@ -13,6 +13,13 @@ bool signing_verify(const unsigned char public_key[RELEASE_KEY_BYTES],
                     const unsigned char signature[RELEASE_SIGNATURE_BYTES], const void *bytes,
                     size_t n);
 
+/* As many of the keys that `root` gives the envelope's role as its threshold have signed. A
+ * signature by a key that the role does not have counts for nothing, since files are signed for an
+ * older and a newer root at once; one by a key of the role that does not fit refuses the file.
+ * ERR_AUTH; *ret_n_valid (may be NULL) is set unless a signature does not fit. ERR_NOMEM. */
+int signing_check(const struct release_root *root, const struct release_envelope *e,
+                  int64_t *ret_n_valid, struct err *err) MUST_CHECK;
+
 /* The caller owns *ret_key: signing_key_free(). ERR_SYSTEM. */
 int signing_key_make(struct signing_key **ret_key, struct err *err) MUST_CHECK;
 /* From a PEM file's text: PKCS#8, as `openssl genpkey -algorithm ed25519` writes it, not encrypted.

@@ -35,43 +35,6 @@ struct trust {
 
 /* ---- checks that every file has to pass ---- */
 
-/* As many of the role's keys as its threshold have signed. A signature by a key that the role does
- * not have counts for nothing: files are signed for an older and a newer root at once. */
-static int check_signatures(const struct release_root *root, const struct release_envelope *e,
-                            struct err *err)
-{
-    const char *role = release_role_names[e->role];
-    AUTO(buf_done) struct buf text = {0};
-    int64_t n_valid = 0;
-    size_t i;
-    int r;
-
-    buf_init(&text, RELEASE_MANIFEST_MAX_BYTES + 1024);
-    release_envelope_to_sign(e, &text);
-    r = buf_error(&text, "what is signed", err);
-    if (r < 0)
-        return r;
-    for (i = 0; i < e->n_signatures; i++) { /* no keyid stands twice, and a keyid is one key */
-        const struct release_signature *s = &e->signatures[i];
-        const struct release_key *key = release_role_key(root, e->role, s->keyid);
-
-        if (key == NULL)
-            continue;
-        if (!signing_verify(key->public_key, s->bytes, buf_str(&text), text.len))
-            return err_set(err, ERR_AUTH,
-                           "the signature of key %.16s... does not fit: the file "
-                           "was changed after it was signed",
-                           s->keyid);
-        n_valid++;
-    }
-    if (n_valid < root->roles[e->role].threshold)
-        return err_set(err, ERR_AUTH,
-                       "it is signed by %" PRId64 " of the keys that root %" PRId64
-                       " gives the role %s, and must be by %" PRId64,
-                       n_valid, root->version, role, root->roles[e->role].threshold);
-    return 0;
-}
-
 static int check_time(const struct trust *t, int64_t issued_unix_ms, int64_t expires_unix_ms,
                       struct err *err)
 {
@@ -114,9 +77,9 @@ static int read_root(const char *bytes, size_t n, const struct release_root *sig
     int r;
 
     if ((r = release_envelope_parse(bytes, n, RELEASE_ROOT, &e, err)) < 0 ||
-        (signer != NULL && (r = check_signatures(signer, &e, err)) < 0) ||
+        (signer != NULL && (r = signing_check(signer, &e, NULL, err)) < 0) ||
         (r = release_root_parse(e.payload, e.n_payload, &root, err)) < 0 ||
-        (r = check_signatures(&root, &e, err)) < 0)
+        (r = signing_check(&root, &e, NULL, err)) < 0)
         return r;
     *ret_root = root;
     return 0;
@@ -215,7 +178,7 @@ static int take_timestamp(struct trust *t, const char *bytes, size_t n, struct e
     int r;
 
     if ((r = release_envelope_parse(bytes, n, RELEASE_TIMESTAMP, &e, err)) < 0 ||
-        (r = check_signatures(&t->root, &e, err)) < 0 ||
+        (r = signing_check(&t->root, &e, NULL, err)) < 0 ||
         (r = release_timestamp_parse(e.payload, e.n_payload, &stamp, err)) < 0 ||
         (r = check_version(stamp.version, t->least_timestamp, "it", err)) < 0 ||
         (r = check_version(stamp.manifest_version, t->least_manifest, "the manifest that it names",
@@ -243,7 +206,7 @@ static int take_manifest(struct trust *t, const char *bytes, size_t n, struct er
                        "changed, or damaged; try again later",
                        n, t->timestamp.manifest_length_bytes, t->timestamp.manifest_sha256);
     if ((r = release_envelope_parse(bytes, n, RELEASE_RELEASE, &e, err)) < 0 ||
-        (r = check_signatures(&t->root, &e, err)) < 0 ||
+        (r = signing_check(&t->root, &e, NULL, err)) < 0 ||
         (r = release_manifest_parse(e.payload, e.n_payload, &m, err)) < 0 ||
         (r = check_time(t, m.issued_unix_ms, m.expires_unix_ms, err)) < 0)
         return r;

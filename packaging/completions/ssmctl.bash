@@ -47,6 +47,14 @@ _ssmctl() {
         _ssmctl_words 'jsonl'
         return
         ;;
+    --key | -k | --root-key | --release-key | --timestamp-key | --trust)
+        mapfile -t COMPREPLY < <(compgen -f -- "$cur")
+        return
+        ;;
+    --status)
+        _ssmctl_words 'Active Inactive Deprecated'
+        return
+        ;;
     --limit | -n | --step | --param | -p)
         return
         ;;
@@ -58,6 +66,21 @@ _ssmctl() {
         logs) _ssmctl_words "--follow --step --stdout --stderr $everywhere" ;;
         run) _ssmctl_words "--param --detach $everywhere" ;;
         audit) _ssmctl_words "--format $everywhere" ;;
+        release)
+            local version='--status --rollout --not-before --minimum-source --days'
+            case $second in
+            root)
+                _ssmctl_words "--root-key --release-key --timestamp-key --root-threshold --release-threshold \
+                    --timestamp-threshold --days $everywhere"
+                ;;
+            add) _ssmctl_words "--version $version $everywhere" ;;
+            set) _ssmctl_words "--floor --uri-format $version $everywhere" ;;
+            sign) _ssmctl_words "--key $everywhere" ;;
+            timestamp) _ssmctl_words "--key --days $everywhere" ;;
+            verify) _ssmctl_words "--trust --at $everywhere" ;;
+            *) _ssmctl_words "$everywhere" ;;
+            esac
+            ;;
         fsm) _ssmctl_words "--dot --mermaid $everywhere" ;;
         *) _ssmctl_words "$everywhere" ;;
         esac
@@ -65,7 +88,7 @@ _ssmctl() {
     fi
 
     case $verb in
-    '') _ssmctl_words 'status jobs show logs cancel run audit config node doctor fsm help version' ;;
+    '') _ssmctl_words 'status jobs show logs cancel run audit config node doctor release fsm help version' ;;
     show | logs) [[ -n $second ]] || _ssmctl_words "$(_ssmctl_jobs --all)" ;;
     cancel) [[ -n $second ]] || _ssmctl_words "$(_ssmctl_jobs)" ;;
     run) mapfile -t COMPREPLY < <(compgen -f -- "$cur") ;;
@@ -77,12 +100,22 @@ _ssmctl() {
             mapfile -t COMPREPLY < <(compgen -f -- "$cur")
         fi
         ;;
+    release)
+        if [[ -z $second ]]; then
+            _ssmctl_words 'keygen root add set sign timestamp verify show'
+        elif [[ $second == add || $second == keygen ]]; then
+            mapfile -t COMPREPLY < <(compgen -f -- "$cur")
+        else
+            mapfile -t COMPREPLY < <(compgen -d -- "$cur")
+        fi
+        ;;
     fsm) [[ -n $second ]] || _ssmctl_words "$(ssmctl fsm 2>/dev/null)" ;;
     help)
         case $second in
-        '') _ssmctl_words 'status jobs show logs cancel run audit config node doctor fsm help version' ;;
+        '') _ssmctl_words 'status jobs show logs cancel run audit config node doctor release fsm help version' ;;
         audit) _ssmctl_words 'verify export' ;;
         config) _ssmctl_words 'check keys' ;;
+        release) _ssmctl_words 'keygen root add set sign timestamp verify show' ;;
         esac
         ;;
     esac

@@ -42,7 +42,8 @@ def check_manual(verbs, page):
             yield f"manual page: the verb {verb['name']} is missing"
             continue
         for option in verb["options"]:
-            if not re.search(r"Fl (\\-|-)" + re.escape(option["name"]) + r"\b", block):
+            name = re.escape(option["name"]).replace(r"\-", r"\\?-")
+            if not re.search(r"Fl (\\-|-)" + name + r"\b", block):
                 yield f"manual page: {verb['name']}: the option --{option['name']} is missing"
     for name in entries:
         if name not in [verb["name"] for verb in verbs]:
