@@ -25,6 +25,7 @@
 #define MAX_CLIENTS 32 /* for one more, the oldest that asks nothing goes */
 #define DEFAULT_PATIENCE_MS 30000
 #define LOOKS_PER_PATIENCE 4
+#define MAX_WAIT_MINUTES (7 * 24 * 60)
 #define SOCKET_NAME "ctl.sock"
 
 struct ctl_server {
@@ -342,6 +343,96 @@ static int ask_run(struct client *c, const cJSON *request, struct err *err)
     return r;
 }
 
+/* ---- updates ---- */
+
+static int read_update(const cJSON *request, struct engine_update *ret, struct err *err)
+{
+    int64_t minutes = 0;
+    int r;
+
+    *ret = (struct engine_update){.allow_downgrade =
+                                      cJSON_IsTrue(json_get_exact(request, "allow_downgrade")),
+                                  .is_forced = cJSON_IsTrue(json_get_exact(request, "is_forced"))};
+    if ((r = json_get_string(request, "request", "to", VERSION_SIZE, &ret->asked, err)) < 0 ||
+        (r = json_get_i64(request, "request", "wait_minutes", &minutes, err)) < 0)
+        return r;
+    if (ret->asked == NULL)
+        ret->asked = "";
+    if (ret->asked[0] != '\0' && !str_eq(ret->asked, "latest") && !str_eq(ret->asked, "stable") &&
+        !version_is_valid(ret->asked))
+        return err_set(err, ERR_INVALID,
+                       "version \"%.64s\" is not understood: it must be latest, stable, or a "
+                       "version such as 1.2.3",
+                       ret->asked);
+    if (minutes < 0 || minutes > MAX_WAIT_MINUTES)
+        return err_set(err, ERR_INVALID, "request.wait_minutes: 0 to %d", MAX_WAIT_MINUTES);
+    ret->wait_ms = minutes * 60000;
+    return 0;
+}
+
+static int ask_update(struct client *c, const cJSON *request, struct err *err)
+{
+    struct engine_update u;
+    int r = read_update(request, &u, err);
+
+    if (r < 0)
+        return r;
+    c->is_waiting = true;
+    c->accepted_text = "the update has begun";
+    r = engine_update(c->server->engine, &u, on_accepted, c, err);
+    if (r < 0)
+        c->is_waiting = false;
+    return r;
+}
+
+static void answer_checked(struct client *c, const struct engine_checked *k)
+{
+    struct buf *b = &c->answer;
+
+    (void)buf_add_str(b, "{\"ok\":true,\"check\":{");
+    add_text(b, "current", k->from);
+    add_text(b, "target", k->target);
+    add_text(b, "url", k->url);
+    add_text(b, "code", k->code);
+    add_text(b, "text", k->text);
+    add_text(b, "obstacle", k->obstacle);
+    (void)buf_printf(b,
+                     "\"is_wanted\":%s,\"is_skipped\":%s,\"length_bytes\":%" PRId64
+                     ",\"manifest_version\":%" PRId64 "}}",
+                     k->is_wanted ? "true" : "false", k->is_skipped ? "true" : "false",
+                     k->length_bytes, k->manifest_version);
+    send_answer(c);
+}
+
+static void on_checked(void *ctx, const struct engine_checked *checked, const struct err *err)
+{
+    struct client *c = ctx;
+
+    c->is_waiting = false;
+    if (c->is_closed)
+        client_free(c);
+    else if (uv_is_closing((uv_handle_t *)&c->pipe))
+        return;
+    else if (err != NULL)
+        answer_error(c, err);
+    else
+        answer_checked(c, checked);
+}
+
+static int ask_check(struct client *c, const cJSON *request, struct err *err)
+{
+    struct engine_update u;
+    int r = read_update(request, &u, err);
+
+    if (r < 0)
+        return r;
+    c->is_waiting = true;
+    r = engine_check_update(c->server->engine, &u, on_checked, c, err);
+    if (r < 0)
+        c->is_waiting = false;
+    return r;
+}
+
 /* ---- registration ---- */
 
 static void answer_node(struct client *c, const char *node_id)
@@ -462,13 +553,18 @@ static int serve(struct client *c, const cJSON *request, struct err *err)
         return ask_cancel(c, request, err);
     if (str_eq(op, "run"))
         return ask_run(c, request, err);
+    if (str_eq(op, "update"))
+        return ask_update(c, request, err);
+    if (str_eq(op, "check_update"))
+        return ask_check(c, request, err);
     if (c->server->lookup != NULL && str_eq(op, "credentials"))
         return ask_credentials(c, err);
     if (c->server->lookup != NULL && (str_eq(op, "document") || str_eq(op, "parameter")))
         return ask_lookup(c, request, str_eq(op, "document"), err);
     if (str_eq(op, "register"))
         return ask_register(c, request, err);
-    return err_set(err, ERR_INVALID, "request.op \"%s\" is not status, cancel, run or register",
+    return err_set(err, ERR_INVALID,
+                   "request.op \"%s\" is not status, cancel, run, update or register",
                    op != NULL ? op : "");
 }
 

@@ -507,16 +507,21 @@ int engine_cancel(struct engine *e, const char *job_id, engine_accepted_fn done,
             return err_set(err, ERR_STATE, "cancel %s: it has ended already", job_id);
         return err_set(err, ERR_NOT_FOUND, "cancel %s: no such job (see: ssmctl jobs)", job_id);
     }
-    if (!job_is_command(job))
+    if (job->inst.machine == &update_machine && update_is_switching(&job->inst))
+        return err_set(err, ERR_STATE,
+                       "cancel %s: it has switched versions, and goes on or back by itself",
+                       job_id);
+    if (!job_is_command(job) && job->inst.machine != &update_machine)
         return err_set(err, ERR_STATE, "cancel %s: it is not a command", job_id);
     if (jobs_is_set_aside(e, job_id))
         return err_set(err, ERR_STATE,
                        "cancel %s: nothing of it can be journaled, so it is set aside until the "
                        "next start of ssmd",
                        job_id);
-    if (job->inst.state == COMMAND_REPORTING)
+    if (job_is_command(job) && job->inst.state == COMMAND_REPORTING)
         return err_set(err, ERR_STATE, "cancel %s: it has ended and waits to be reported", job_id);
-    it = new_event(job_id, COMMAND_EV_CANCEL, 0, false, NULL);
+    it = new_event(job_id, job_is_command(job) ? COMMAND_EV_CANCEL : UPDATE_EV_CANCEL, 0, false,
+                   NULL);
     if (it == NULL)
         return err_set(err, ERR_NOMEM, "cancel %s: out of memory", job_id);
     it->done = done;

@@ -85,6 +85,20 @@ struct engine_update {
 int engine_update(struct engine *e, const struct engine_update *u, engine_accepted_fn done,
                   void *ctx, struct err *err) MUST_CHECK;
 
+/* What such an update would do now: nothing is changed. One at a time: ERR_BUSY. ERR_STATE: this
+ * machine cannot be updated so, or has no update source. */
+struct engine_checked {
+    const char *from, *target, *url; /* borrowed for the call, like the next; "": not known */
+    const char *code, *text;         /* why not, or why there is nothing to do */
+    const char *obstacle;            /* what stands against it at the moment */
+    bool is_wanted, is_skipped;
+    int64_t length_bytes, manifest_version;
+};
+typedef void (*engine_checked_fn)(void *ctx, const struct engine_checked *checked,
+                                  const struct err *err);
+int engine_check_update(struct engine *e, const struct engine_update *u, engine_checked_fn done,
+                        void *ctx, struct err *err) MUST_CHECK;
+
 struct engine_status {
     bool is_suspended; /* nothing is started or acknowledged */
     bool is_short;     /* of disk: nothing new is taken on; what runs goes on and is reported */

@@ -442,6 +442,7 @@ void updates_init(struct engine *e)
 
 void updates_stop(struct engine *e)
 {
+    updates_drop_check(e);
     uv_close((uv_handle_t *)&e->update_timer, NULL);
     uv_close((uv_handle_t *)&e->clock_timer, NULL);
 }

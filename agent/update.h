@@ -10,6 +10,7 @@ extern const struct effect_ops update_effects[]; /* of the machine's row (machin
 void updates_init(struct engine *e);
 void updates_start(struct engine *e); /* after the first load */
 void updates_stop(struct engine *e);
+void updates_drop_check(struct engine *e); /* who asked what an update would do hears so */
 /* After a turn: what no open effect needs any more is ended. */
 void updates_after_turn(struct engine *e);
 void updates_forget(struct engine *e, struct job *job); /* it is about to be freed */

@@ -81,6 +81,7 @@ int ctl_run_show(struct ctl *c, struct err *err);
 int ctl_run_logs(struct ctl *c, struct err *err);
 int ctl_run_cancel(struct ctl *c, struct err *err);
 int ctl_run_run(struct ctl *c, struct err *err);
+int ctl_run_update(struct ctl *c, struct err *err);
 int ctl_run_audit_verify(struct ctl *c, struct err *err);
 int ctl_run_audit_export(struct ctl *c, struct err *err);
 int ctl_run_config_check(struct ctl *c, struct err *err);

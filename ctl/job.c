@@ -6,6 +6,7 @@
 #include "base/str.h"
 #include "fsm/delivery.h"
 #include "fsm/registration.h"
+#include "fsm/update.h"
 
 bool job_is_command(const struct reader_instance *i)
 {
@@ -23,14 +24,27 @@ static const struct registration *registration(const struct reader_instance *i)
                                                                     : NULL;
 }
 
+bool job_is_update(const struct reader_instance *i)
+{
+    return i->is_loaded && i->inst.machine == &update_machine;
+}
+
 bool job_is_over(const struct reader_instance *i)
 {
     return i->ended_unix_ms != 0 || (job_is_command(i) && i->inst.state == COMMAND_REPORTING);
 }
 
+/* A step's update is part of its job. */
+bool job_is_part(const struct reader_instance *i)
+{
+    return (job_is_command(i) && command_is_nested(&i->inst)) ||
+           (job_is_update(i) && update_of(&i->inst)->parent_id[0] != '\0');
+}
+
 bool job_has_failed(const struct reader_instance *i)
 {
-    return job_is_command(i) && job_is_over(i) && !str_eq(i->status, "Success");
+    return (job_is_command(i) || (job_is_update(i) && !job_is_part(i))) && job_is_over(i) &&
+           !str_eq(i->status, "Success");
 }
 
 const char *job_document(const struct reader_instance *i)
@@ -39,6 +53,10 @@ const char *job_document(const struct reader_instance *i)
         return command_of(&i->inst)->document_name;
     if (registration(i) != NULL)
         return registration(i)->node_id;
+    if (job_is_update(i)) /* to which version, as far as it is known */
+        return update_of(&i->inst)->to_version[0] != '\0' ? update_of(&i->inst)->to_version
+               : update_of(&i->inst)->asked[0] != '\0'    ? update_of(&i->inst)->asked
+                                                          : "latest";
     return is_delivery(i) ? delivery_of(&i->inst)->kind : "";
 }
 
@@ -55,6 +73,8 @@ const char *job_text(const struct reader_instance *i)
         return command_of(&i->inst)->text;
     if (registration(i) != NULL)
         return registration(i)->text;
+    if (job_is_update(i))
+        return update_of(&i->inst)->text;
     return is_delivery(i) ? delivery_of(&i->inst)->text : "";
 }
 
@@ -92,7 +112,7 @@ void job_table_add(struct table *t, const struct reader_instance *i, int64_t now
     table_cell(t, "%s", i->status[0] != '\0' ? i->status : "-");
     add_progress(t, i);
     table_cell(t, "%s", at);
-    table_cell(t, "%s", job_document(i));
+    table_cell(t, "%s%s", job_is_update(i) ? "update to " : "", job_document(i));
 }
 
 void job_write_members(struct jsonw *w, const struct reader_instance *i)

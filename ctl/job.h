@@ -12,11 +12,14 @@
 
 /* Deliveries are jobs to the journal, not to an operator: `jobs` lists them only with --all. */
 bool job_is_command(const struct reader_instance *i);
+bool job_is_update(const struct reader_instance *i);
+/* It belongs to a step of another job, with which it is shown. */
+bool job_is_part(const struct reader_instance *i);
 /* Nothing of it will run any more, whether or not the service knows the result yet. */
 bool job_is_over(const struct reader_instance *i);
 /* Over, and not with Success. */
 bool job_has_failed(const struct reader_instance *i);
-/* The document's name; for a delivery what it was about. */
+/* The document's name; for a delivery what it was about, for an update its version. */
 const char *job_document(const struct reader_instance *i);
 const char *job_channel(const struct reader_instance *i);
 /* A step has its final status. */

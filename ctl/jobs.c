@@ -20,7 +20,7 @@ static int add(void *ctx, const struct reader_instance *i, struct err *err)
     struct listing *l = ctx;
 
     (void)err;
-    if (!l->is_all && i->is_loaded && (!job_is_command(i) || command_is_nested(&i->inst)))
+    if (!l->is_all && i->is_loaded && ((!job_is_command(i) && !job_is_update(i)) || job_is_part(i)))
         return 0; /* `show` has nested documents with the job that they belong to */
     if (l->n == l->limit)
         return 0;

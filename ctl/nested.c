@@ -5,6 +5,7 @@
 
 #include "base/str.h"
 #include "ctl/job.h"
+#include "fsm/update.h"
 
 struct walk {
     struct reader *reader;
@@ -16,7 +17,8 @@ struct walk {
 static int show_one(const struct walk *walk, const struct reader_instance *job, size_t unit,
                     int64_t attempt, struct err *err);
 
-/* Every attempt of every step that ran a document. One that was not fetched made no job. */
+/* Every attempt of every step that ran a document or an update. One that was not fetched made no
+ * job. */
 static int show_all(const struct walk *walk, const struct reader_instance *job, struct err *err)
 {
     size_t i;
@@ -28,7 +30,7 @@ static int show_all(const struct walk *walk, const struct reader_instance *job, 
         const struct command_unit *u = command_unit_at(&job->inst, i);
         int64_t attempt;
 
-        for (attempt = 1; u->kind == COMMAND_UNIT_DOCUMENT && attempt <= u->attempt && r == 0;
+        for (attempt = 1; u->kind != COMMAND_UNIT_PROCESS && attempt <= u->attempt && r == 0;
              attempt++)
             r = show_one(walk, job, i, attempt, err);
     }
@@ -38,7 +40,8 @@ static int show_all(const struct walk *walk, const struct reader_instance *job, 
 static int print_one(const struct walk *walk, const struct reader_instance *nested,
                      const struct reader_instance *job, size_t unit, struct err *err)
 {
-    (void)fprintf(walk->f, "\nDocument of step %zu of ", unit);
+    (void)fprintf(walk->f, "\n%s of step %zu of ", job_is_update(nested) ? "Update" : "Document",
+                  unit);
     text_put(walk->f, job->id);
     (void)fputs(": ", walk->f);
     text_put(walk->f, job_document(nested));
@@ -46,7 +49,9 @@ static int print_one(const struct walk *walk, const struct reader_instance *nest
     text_put(walk->f, nested->id);
     (void)fprintf(walk->f, ", %s%s%s\n", nested->state, nested->status[0] != '\0' ? ", " : "",
                   nested->status);
-    return nested->is_loaded ? job_print_steps(nested, walk->now_unix_ms, walk->f, err) : 0;
+    return nested->is_loaded && job_is_command(nested)
+               ? job_print_steps(nested, walk->now_unix_ms, walk->f, err)
+               : 0;
 }
 
 static void write_one(const struct walk *walk, const struct reader_instance *nested, size_t unit,
@@ -55,7 +60,9 @@ static void write_one(const struct walk *walk, const struct reader_instance *nes
     struct jsonw *w = walk->w;
 
     jsonw_open_object(w, NULL);
-    jsonw_str(w, "parent", command_of(&nested->inst)->parent_id);
+    jsonw_str(w, "parent",
+              job_is_update(nested) ? update_of(&nested->inst)->parent_id
+                                    : command_of(&nested->inst)->parent_id);
     jsonw_i64(w, "parent_step", (int64_t)unit);
     jsonw_i64(w, "parent_attempt", attempt);
     job_write_members(w, nested);
@@ -73,7 +80,9 @@ static int show_one(const struct walk *walk, const struct reader_instance *job, 
     struct err why;
     int r;
 
-    if (!command_child_id(job->id, (int64_t)unit, attempt, id))
+    if (!(command_unit_at(&job->inst, unit)->kind == COMMAND_UNIT_UPDATE
+              ? update_child_id(job->id, (int64_t)unit, attempt, id)
+              : command_child_id(job->id, (int64_t)unit, attempt, id)))
         return 0;
     r = reader_get(walk->reader, id, &nested, &why);
     if (r == ERR_NOT_FOUND)

@@ -23,7 +23,8 @@ struct part {
 
 static bool runs(const struct reader_instance *i)
 {
-    return i->ended_unix_ms == 0 && !job_is_over(i) && (job_is_command(i) || !i->is_loaded);
+    return i->ended_unix_ms == 0 && !job_is_over(i) &&
+           (job_is_command(i) || !i->is_loaded || (job_is_update(i) && !job_is_part(i)));
 }
 
 static bool waits_to_be_reported(const struct reader_instance *i)

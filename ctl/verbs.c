@@ -29,6 +29,17 @@ static const struct ctl_option run_options[] = {
     NO_OPTION,
 };
 
+static const struct ctl_option update_options[] = {
+    {"to", '\0', "VERSION", "to this version, or stable; default latest"},
+    {"check", '\0', NULL, "only say what is there, and why not"},
+    {"dry-run", '\0', NULL, "only say what would be done"},
+    {"allow-downgrade", '\0', NULL, "to an older version too"},
+    {"when-idle", '\0', "MINUTES", "wait for commands to end, at most so long"},
+    {"force", '\0', NULL, "though the service is out of reach"},
+    {"detach", 'd', NULL, "print the update's id and do not wait for it"},
+    NO_OPTION,
+};
+
 static const struct ctl_option export_options[] = {
     {"format", '\0', "FORMAT", "jsonl: one JSON object a line (the default); html: a page"},
     NO_OPTION,
@@ -109,6 +120,14 @@ const struct ctl_verb ctl_verbs[] = {
      "the document was refused, or its result is not Success",
      "FILE is a command document in JSON or YAML; - reads it from standard input.\n"
      "An interrupt (Ctrl-C) ends the following, not the job: `ssmctl cancel JOB` does that."},
+    {"update",
+     "[--to VERSION] [--check] [--dry-run] [--allow-downgrade] [--when-idle MINUTES] [--force] "
+     "[-d|--detach]",
+     0, 0, update_options, ctl_run_update, "update ssmd, and follow it until the new version stays",
+     "it failed or was rolled back; with --check or --dry-run: it would not be installed",
+     "An interrupt (Ctrl-C) ends the following, not the update: `ssmctl cancel` does that, before "
+     "it\n"
+     "has switched."},
     {"audit verify", "", 0, 0, NULL, ctl_run_audit_verify,
      "check the journal's chains of hashes and name the first row that does not fit",
      "the journal was changed, or is damaged", NULL},

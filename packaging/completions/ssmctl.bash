@@ -55,7 +55,7 @@ _ssmctl() {
         _ssmctl_words 'Active Inactive Deprecated'
         return
         ;;
-    --limit | -n | --step | --param | -p)
+    --limit | -n | --step | --param | -p | --to | --when-idle)
         return
         ;;
     esac
@@ -65,6 +65,9 @@ _ssmctl() {
         jobs) _ssmctl_words "--all --state --limit $everywhere" ;;
         logs) _ssmctl_words "--follow --step --stdout --stderr $everywhere" ;;
         run) _ssmctl_words "--param --detach $everywhere" ;;
+        update)
+            _ssmctl_words "--to --check --dry-run --allow-downgrade --when-idle --force --detach $everywhere"
+            ;;
         audit) _ssmctl_words "--format $everywhere" ;;
         release)
             local version='--status --rollout --not-before --minimum-source --days'
@@ -88,7 +91,7 @@ _ssmctl() {
     fi
 
     case $verb in
-    '') _ssmctl_words 'status jobs show logs cancel run audit config node doctor release fsm help version' ;;
+    '') _ssmctl_words 'status jobs show logs cancel run update audit config node doctor release fsm help version' ;;
     show | logs) [[ -n $second ]] || _ssmctl_words "$(_ssmctl_jobs --all)" ;;
     cancel) [[ -n $second ]] || _ssmctl_words "$(_ssmctl_jobs)" ;;
     run) mapfile -t COMPREPLY < <(compgen -f -- "$cur") ;;
@@ -112,7 +115,7 @@ _ssmctl() {
     fsm) [[ -n $second ]] || _ssmctl_words "$(ssmctl fsm 2>/dev/null)" ;;
     help)
         case $second in
-        '') _ssmctl_words 'status jobs show logs cancel run audit config node doctor release fsm help version' ;;
+        '') _ssmctl_words 'status jobs show logs cancel run update audit config node doctor release fsm help version' ;;
         audit) _ssmctl_words 'verify export' ;;
         config) _ssmctl_words 'check keys' ;;
         release) _ssmctl_words 'keygen root add set sign timestamp verify show' ;;
