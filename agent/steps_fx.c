@@ -287,7 +287,8 @@ void fx_step_ended(void *ctx, const struct step_key *key, enum step_answer answe
     }
     switch (answer) {
     case STEP_NOT_BEGUN:
-        if (job->start_effect != fx->id && is_removed(e, job, fx, key)) {
+        if ((job->start_effect != fx->id || job->inst.state == COMMAND_STOPPING) &&
+            is_removed(e, job, fx, key)) {
             if (steps_kill_orphans(e->steps, key) > 0)
                 log_warning("%s: step %d ran on without its directory: killed", key->job_id,
                             key->step);
@@ -296,6 +297,10 @@ void fx_step_ended(void *ctx, const struct step_key *key, enum step_answer answe
                 (void)str_copy(it->text, sizeof(it->text),
                                "its directory was removed, and with it all evidence");
             break;
+        }
+        if (job->inst.state == COMMAND_STOPPING) { /* told to stop, its runner died on its way */
+            fx_stop(e, job, fx);                   /* makes it void */
+            return;
         }
         if (job->start_effect != fx->id || job->n_start_tries == 0) { /* an earlier process's */
             fx_spawn(e, job, fx);
@@ -608,8 +613,7 @@ void fx_stop(struct engine *e, struct job *job, const struct fsm_effect *fx)
     }
     if (answer == STEP_VOID) /* nobody may be watching a step that never began */
         engine_queue_event(e, job->inst.id, COMMAND_EV_VOID, 0, false, NULL);
-    else if (answer != STEP_RUNNING && steps_attach(e->steps, &key, &err) < 0 &&
-             err.code != ERR_EXISTS)
+    else if (steps_attach(e->steps, &key, &err) < 0 && err.code != ERR_EXISTS)
         log_error("%s: step %d: %s", job->inst.id, key.step, err.text); /* else its end is told */
 }
 

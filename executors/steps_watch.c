@@ -320,6 +320,9 @@ static void look(struct watched *w, int64_t now)
     } else if (answer != STEP_LOST) {
         if (answer == STEP_NOT_BEGUN)
             explain(w, o.text, sizeof(o.text));
+        /* Who is told may start it now, or make it void: neither works against our own lock. */
+        if (lock_fd >= 0)
+            (void)close(TAKE_FD(lock_fd)); /* nothing was written */
         tell(w, answer, &o);
     }
 }

@@ -274,6 +274,45 @@ START_TEST(a_cancel_of_a_step_whose_directory_was_removed_kills_it_and_says_what
 }
 END_TEST
 
+/* A runner that takes the lock, and dies before it has begun when it is told to stop. */
+static void put_dying_runner(void)
+{
+    static const char script[] = "#!/bin/sh\n"
+                                 "exec 9<\"$1\" && flock -n 9 && echo there >>%s/mark\n"
+                                 "until [ -e \"$1\"/cancel ]; do sleep 0.02; done\n"
+                                 "kill -9 $$\n";
+    char text[512];
+    struct err err;
+    int n, dirfd;
+
+    engine_world_crash(&w);
+    n = snprintf(text, sizeof(text), script, w.dir);
+    ck_assert_int_eq(fs_open_dir(AT_FDCWD, w.dir, &dirfd, &err), 0);
+    ck_assert_int_eq(fs_write_atomic(dirfd, "runner", text, (size_t)n, 0700, false, &err), 0);
+    (void)close(dirfd);
+    (void)snprintf(w.config.runner_path, sizeof(w.config.runner_path), "%s/runner", w.dir);
+    engine_world_start(&w, "boot-1");
+}
+
+START_TEST(a_runner_that_dies_before_it_began_when_it_is_told_to_stop_leaves_a_cancelled_step)
+{
+    struct err err;
+
+    put_dying_runner();
+    (void)engine_world_send(&w, 1, 1, "exit 0");
+    engine_world_until(&w, is_marked);
+    if (_i == 1) {
+        engine_world_crash(&w);
+        engine_world_start(&w, "boot-1");
+    }
+    ck_assert_int_eq(
+        engine_cancel(w.engine, "00000000-0000-4000-8000-000000000001", NULL, NULL, &err), 0);
+    engine_world_until(&w, has_ended);
+    ck_assert_uint_eq(engine_world_count(&w, "reply", "Cancelled"), 1);
+    ck_assert_ptr_null(strstr(w.told[w.n_told - 1].payload, "137")); /* it had not begun */
+}
+END_TEST
+
 START_TEST(an_answer_that_could_not_even_be_begun_is_tried_again)
 {
     w.n_unbegun = 3;
@@ -791,6 +830,9 @@ int main(void)
     tcase_add_test(t, a_deadline_is_over_for_the_step_that_had_it_and_no_other);
     tcase_add_test(t, a_step_that_runs_on_after_its_deadline_is_stopped);
     tcase_add_test(t, a_step_whose_directory_was_removed_is_lost_and_not_run_again);
+    tcase_add_loop_test(
+        t, a_runner_that_dies_before_it_began_when_it_is_told_to_stop_leaves_a_cancelled_step, 0,
+        2);
     tcase_add_loop_test(
         t, a_cancel_of_a_step_whose_directory_was_removed_kills_it_and_says_what_is_known, 0, 2);
     tcase_add_test(t, a_command_that_was_not_begun_before_a_loss_of_power_is_run);
