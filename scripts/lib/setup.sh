@@ -8,7 +8,7 @@
     libsqlite3-dev libcjson-dev libmicrohttpd-dev libpcre2-dev libwslay-dev libexpat1-dev libyaml-dev libarchive-dev)
   TRY_PACKAGES=('?awscli')
   TEST_PACKAGES=(check clang clang-format clang-tidy cppcheck llvm python3 python3-botocore python3-aiohttp python3-cryptography '?awscli' nginx-light
-    openssl curl git procps iproute2 sqlite3 man-db shellcheck ccache)
+    openssl curl git procps iproute2 sqlite3 man-db shellcheck spin ccache)
 }
 
 say() { printf '%s\n' "$*"; }
