@@ -73,6 +73,25 @@ static void add_finding(void *ctx, const struct config_finding *f)
     r->n_warnings += f->severity == CONFIG_WARNING;
 }
 
+static void name_no_helpers(struct config *config)
+{
+    config->runner_path[0] = config->download_path[0] = config->stager_path[0] = '\0';
+}
+
+/* With the same defaults as ssmd, which looks for its helpers beside itself. */
+static void init_as_ssmd(struct config *config)
+{
+    char path[PATH_MAX], real[PATH_MAX], *slash;
+    bool is_known = ctl_find_ssmd(path, sizeof(path)) && realpath(path, real) != NULL;
+
+    slash = is_known ? strrchr(real, '/') : NULL;
+    if (slash != NULL)
+        *slash = '\0';
+    config_init(config, is_known ? real : "");
+    if (!is_known)
+        name_no_helpers(config);
+}
+
 /* ERR_NOT_FOUND: there is no such file. */
 static int check_file(const char *path, struct report *report, struct err *err)
 {
@@ -87,10 +106,7 @@ static int check_file(const char *path, struct report *report, struct err *err)
     r = fs_read_file(AT_FDCWD, realpath(path, real) != NULL ? real : path, &text, err);
     if (r < 0)
         return r;
-    config_init(config, "");
-    config->runner_path[0] = '\0'; /* where ssmd looks for them is not known here */
-    config->download_path[0] = '\0';
-    config->stager_path[0] = '\0';
+    init_as_ssmd(config);
     r = config_parse(config, buf_str(&text), text.len, path, add_finding, report, err);
     if (r < 0)
         return r;
@@ -262,8 +278,6 @@ int ctl_run_config_keys(struct ctl *c, struct err *err)
     if (defaults == NULL)
         return err_set(err, ERR_NOMEM, "keys: out of memory");
     config_init(defaults, "");
-    defaults->runner_path[0] = '\0';
-    defaults->download_path[0] = '\0';
-    defaults->stager_path[0] = '\0';
+    name_no_helpers(defaults);
     return c->is_json ? write_keys(c, defaults, err) : print_keys(c, defaults, err);
 }

@@ -72,6 +72,9 @@ int ctl_value_i64(const struct ctl *c, const char *option, int64_t min, int64_t 
 struct jsonw;
 void ctl_begin_json(struct ctl *c, struct jsonw *w);
 
+/* ssmd, beside this program, where packages and where a build put it. False: it is not there. */
+bool ctl_find_ssmd(char *ret_path, size_t size);
+
 /* Two different things may not be asked for at once. ERR_USAGE names both. */
 int ctl_not_both(const struct ctl *c, const char *a, const char *b, struct err *err) MUST_CHECK;
 

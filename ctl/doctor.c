@@ -10,8 +10,7 @@
 #include "base/str.h"
 #include "ctl/ctl.h"
 
-/* Beside this program, where packages and where a build put it. */
-static const char *find_ssmd(char *path, size_t size)
+bool ctl_find_ssmd(char *ret_path, size_t size)
 {
     static const char *const places[] = {"/ssmd", "/../sbin/ssmd", "/../agent/ssmd"};
     char dir[PATH_MAX];
@@ -24,15 +23,16 @@ static const char *find_ssmd(char *path, size_t size)
     if (slash != NULL)
         *slash = '\0';
     for (i = 0; i < ARRAY_LEN(places); i++)
-        if (snprintf(path, size, "%s%s", dir, places[i]) < (int)size && access(path, X_OK) == 0)
-            return path;
-    return "ssmd"; /* by PATH */
+        if (snprintf(ret_path, size, "%s%s", dir, places[i]) < (int)size &&
+            access(ret_path, X_OK) == 0)
+            return true;
+    return false;
 }
 
 int ctl_run_doctor(struct ctl *c, struct err *err)
 {
     char path[PATH_MAX], words[][16] = {"doctor", "--root", "--json"}, root[PATH_MAX];
-    const char *program = find_ssmd(path, sizeof(path));
+    const char *program = ctl_find_ssmd(path, sizeof(path)) ? path : "ssmd"; /* by PATH */
     char name[] = "ssmd";
     char *argv[8] = {name, words[0]};
     size_t n = 2;
