@@ -1,25 +1,15 @@
-/* Connections, bodies, answers, and requests that wait. What a call does is dispatch.c's business.
- */
+/* Connections, bodies, and requests that wait. What a call does is dispatch.c's business. */
 #define LOG_MODULE "server"
-#include "hub/server.h"
+#include "hub/server_internal.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <inttypes.h>
-#include <microhttpd.h>
 #include <poll.h>
+#include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <time.h>
 
 #include "base/clock.h"
-#include "base/ids.h"
 #include "base/log.h"
 #include "base/str.h"
-#include "hub/auth.h"
-#include "hub/control.h"
-#include "hub/s3.h"
-#include "transport/ws_codec.h"
 
 #define MAX_HEADERS 100
 #define MAX_CONNECTIONS 1000
@@ -27,140 +17,14 @@
 #define MAX_SLEEP_MS 60000
 #define TLS_PRIORITIES "NORMAL:-VERS-TLS1.0:-VERS-TLS1.1"
 
-struct request {
-    struct server *server; /* borrowed */
-    struct MHD_Connection *connection;
-    struct request *previous, *next; /* in server->waiting */
-    struct buf body;                 /* owned */
-    char *target;                    /* owned; as it came, not decoded */
-    struct s3_request *s3;           /* owned; NULL: not one of S3's */
-    const struct api_entry *entry;   /* NULL for the test calls and for S3 */
-    struct auth_caller caller;       /* once it was checked */
-    char path[192];
-    char accept[WS_ACCEPT_SIZE]; /* of an upgrade */
-    char operation[64];          /* for the log and for fault rules */
-    char note[96];
-    char id[UUID_SIZE];
-    int64_t started_us;
-    int64_t wake_ms;  /* while waiting */
-    int64_t until_ms; /* of a poll: the last look */
-    bool is_begun;
-    bool is_too_large;
-    bool is_checked;  /* signature and faults were looked at */
-    bool is_poll;     /* waits for a message rather than for the time alone */
-    bool is_lost;     /* do the call, but do not answer */
-    bool is_waiting;  /* suspended, and in server->waiting */
-    bool is_finished; /* an answer is on its way */
-};
-
-struct server {
-    struct server_config config;
-    struct MHD_Daemon *daemon; /* owned */
-    struct request *waiting;   /* suspended requests; owned by libmicrohttpd's connections */
-    struct control *control;   /* owned */
-    bool is_stopping;
-};
-
-static int64_t hub_now_ms(const struct hub *hub)
+int64_t server_now_ms(const struct hub *hub)
 {
     return clock_wall_ms() + hub->date_offset_ms;
 }
 
-/* ---- answers ---- */
-
-static void log_call(const struct request *request, unsigned status, const char *error_code)
-{
-    int64_t us = clock_monotonic_us() - request->started_us;
-
-    log_info("%s %u %s%s%" PRId64 ".%03dms %s", request->operation, status, error_code,
-             error_code[0] != '\0' ? " " : "", us / 1000, (int)(us % 1000), request->note);
-}
-
-/* libmicrohttpd leaves the date to us, because ours can be shifted. */
-static void add_date(struct MHD_Response *response, int64_t now_ms)
-{
-    time_t now = (time_t)(now_ms / 1000);
-    char text[64];
-    struct tm tm;
-
-    if (gmtime_r(&now, &tm) != NULL &&
-        strftime(text, sizeof(text), "%a, %d %b %Y %H:%M:%S GMT", &tm) > 0)
-        (void)MHD_add_response_header(response, "Date",
-                                      text); /* an answer without it is still one */
-}
-
-/* Takes the bytes of `body`. */
-static enum MHD_Result answer_as(struct request *request, unsigned status, const char *type,
-                                 struct buf *body)
-{
-    struct MHD_Response *response;
-    enum MHD_Result result;
-    size_t n = body->len;
-    char *bytes = buf_take(body);
-
-    if (bytes == NULL)
-        return MHD_NO;
-    response = MHD_create_response_from_buffer(n, bytes, MHD_RESPMEM_MUST_FREE);
-    if (response == NULL) {
-        free(bytes);
-        return MHD_NO;
-    }
-    /* A header that memory is too short for is left out; the answer still says what it says. */
-    (void)MHD_add_response_header(response, "Content-Type", type);
-    (void)MHD_add_response_header(response, "x-amzn-RequestId", request->id);
-    add_date(response, hub_now_ms(request->server->config.hub));
-    result = MHD_queue_response(request->connection, status, response);
-    MHD_destroy_response(response);
-    request->is_finished = true;
-    return result;
-}
-
-static enum MHD_Result answer(struct request *request, unsigned status, struct buf *body)
-{
-    return answer_as(request, status, "application/x-amz-json-1.1", body);
-}
-
-static bool is_control(const struct request *request)
-{
-    return str_has_prefix(request->path, CONTROL_PATH);
-}
-
-static enum MHD_Result answer_error(struct request *request, unsigned status,
-                                    const char *error_code, const char *message)
-{
-    AUTO(buf_done) struct buf body = {0};
-
-    buf_init(&body, 65536);
-    if (is_control(request)) { /* ssmmessages speaks XML; a text with markup is left out */
-        (void)buf_printf(&body, "<%s><Message>%s</Message></%s>", error_code,
-                         strpbrk(message, "<&") == NULL ? message : "", error_code);
-        log_call(request, status, error_code);
-        return answer_as(request, status, "application/xml", &body);
-    }
-    (void)buf_add_str(&body, "{\"__type\":"); /* failures stick, and give an empty body */
-    (void)buf_add_json_str(&body, error_code, strlen(error_code));
-    (void)buf_add_str(&body, ",\"message\":");
-    (void)buf_add_json_str(&body, message, strlen(message));
-    (void)buf_add_char(&body, '}');
-    log_call(request, status, error_code);
-    return answer(request, status, &body);
-}
-
-static enum MHD_Result reset_connection(struct request *request)
-{
-    const union MHD_ConnectionInfo *info =
-        MHD_get_connection_info(request->connection, MHD_CONNECTION_INFO_CONNECTION_FD);
-    const struct linger now = {.l_onoff = 1, .l_linger = 0};
-
-    if (info != NULL) /* without it the peer sees an end instead of a reset */
-        (void)setsockopt(info->connect_fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
-    log_info("%s reset on request %s", request->operation, request->note);
-    return MHD_NO;
-}
-
 /* ---- waiting ---- */
 
-static void wait_until(struct request *request, int64_t wake_ms)
+void request_wait_until(struct request *request, int64_t wake_ms)
 {
     struct server *server = request->server;
 
@@ -247,8 +111,7 @@ static enum MHD_Result collect_header(void *ctx, enum MHD_ValueKind kind, const 
     return MHD_YES;
 }
 
-/* Whether the caller may, and whether this call is one to spoil. True: go on. */
-static bool admit(struct request *request, const char *method, enum MHD_Result *ret_result)
+bool request_admit(struct request *request, const char *method, enum MHD_Result *ret_result)
 {
     struct server *server = request->server;
     struct hub *hub = server->config.hub;
@@ -270,22 +133,22 @@ static bool admit(struct request *request, const char *method, enum MHD_Result *
                                           .n_headers = headers.n,
                                           .body = buf_str(&request->body),
                                           .n = request->body.len,
-                                          .now_ms = hub_now_ms(hub)},
+                                          .now_ms = server_now_ms(hub)},
                    &request->caller, &error_code, &err);
     if (r < 0) {
-        *ret_result = answer_error(request, r == ERR_AUTH ? 400 : 500, error_code, err.text);
+        *ret_result = request_refuse(request, r == ERR_AUTH ? 400 : 500, error_code, err.text);
         return false;
     }
     if (faults_take(&hub->faults, request->operation,
                     BIT(FAULT_ERROR) | BIT(FAULT_FORGET) | BIT(FAULT_RESET), &fault)) {
-        *ret_result = fault.kind == FAULT_RESET
-                          ? reset_connection(request)
-                          : answer_error(request, fault.status, fault.code, "A fault on request.");
+        *ret_result = fault.kind == FAULT_RESET ? request_reset(request)
+                                                : request_refuse(request, fault.status, fault.code,
+                                                                 "A fault on request.");
         return false;
     }
     request->is_lost = faults_take(&hub->faults, request->operation, BIT(FAULT_LOSE), &fault);
     if (faults_take(&hub->faults, request->operation, BIT(FAULT_DELAY), &fault)) {
-        wait_until(request, hub_now_ms(hub) + fault.delay_ms);
+        request_wait_until(request, server_now_ms(hub) + fault.delay_ms);
         *ret_result = MHD_YES;
         return false;
     }
@@ -297,20 +160,20 @@ static enum MHD_Result finish_call(struct request *request, struct call *call, i
 {
     (void)str_copy(request->note, sizeof(request->note), call->note); /* for the log */
     if (r == ERR_REFUSED)
-        return answer_error(request, api_http_status(call->error_code), call->error_code,
-                            err->text);
+        return request_refuse(request, api_http_status(call->error_code), call->error_code,
+                              err->text);
     if (r < 0) {
         bool is_mds = str_eq(request->entry != NULL ? request->entry->service : "", "ec2messages");
 
         log_error("%s: %s", request->operation, err->text);
-        return answer_error(request, 500,
-                            is_mds ? "InternalServerException" : "InternalServerError",
-                            "The hub could not do this; its log says why.");
+        return request_refuse(request, 500,
+                              is_mds ? "InternalServerException" : "InternalServerError",
+                              "The hub could not do this; its log says why.");
     }
     if (request->is_lost)
-        return reset_connection(request);
-    log_call(request, 200, "");
-    return answer(request, 200, call->out);
+        return request_reset(request);
+    request_log(request, 200, "");
+    return request_answer(request, 200, call->out);
 }
 
 static enum MHD_Result run_operation(struct request *request)
@@ -319,7 +182,7 @@ static enum MHD_Result run_operation(struct request *request)
     struct hub *hub = server->config.hub;
     AUTO(buf_done) struct buf out = {0};
     struct call call = {
-        .hub = hub, .out = &out, .now_ms = hub_now_ms(hub), .caller = &request->caller};
+        .hub = hub, .out = &out, .now_ms = server_now_ms(hub), .caller = &request->caller};
     struct err err;
     int r;
 
@@ -332,7 +195,8 @@ static enum MHD_Result run_operation(struct request *request)
     r = api_run(&call, request->entry, buf_str(&request->body), request->body.len, &err);
     if (r == 0 && call.wait_ms != 0) {
         request->is_poll = true;
-        wait_until(request, call.wait_ms < request->until_ms ? call.wait_ms : request->until_ms);
+        request_wait_until(request,
+                           call.wait_ms < request->until_ms ? call.wait_ms : request->until_ms);
         return MHD_YES;
     }
     return finish_call(request, &call, r, &err);
@@ -343,7 +207,7 @@ static enum MHD_Result run_test_call(struct request *request, bool is_post)
     struct hub *hub = request->server->config.hub;
     AUTO(buf_done) struct buf out = {0};
     AUTO(cJSON_Delete) cJSON *in = NULL;
-    struct call call = {.hub = hub, .out = &out, .now_ms = hub_now_ms(hub)};
+    struct call call = {.hub = hub, .out = &out, .now_ms = server_now_ms(hub)};
     struct err err;
     int r = 0;
 
@@ -357,105 +221,10 @@ static enum MHD_Result run_test_call(struct request *request, bool is_post)
     if (r == 0)
         r = buf_error(&out, "answer", &err);
     if (r == ERR_NOT_FOUND)
-        return answer_error(request, 404, "UnknownOperationException", err.text);
+        return request_refuse(request, 404, "UnknownOperationException", err.text);
     if (r < 0 && err_class_of(r) == ERR_CLASS_PERMANENT && r != ERR_REFUSED)
-        return answer_error(request, 400, "ValidationException", err.text);
+        return request_refuse(request, 400, "ValidationException", err.text);
     return finish_call(request, &call, r, &err);
-}
-
-/* ---- control channels ---- */
-
-static enum MHD_Result give_token(struct request *request, const char *instance_id)
-{
-    AUTO(buf_done) struct buf body = {0};
-    char token[CONTROL_TOKEN_SIZE];
-
-    buf_init(&body, 1024);
-    control_make_token(request->server->config.hub->control, instance_id, token);
-    (void)buf_printf(&body,
-                     "<CreateControlChannelResponse><MessageSchemaVersion>1.0"
-                     "</MessageSchemaVersion><TokenValue>%s</TokenValue>"
-                     "</CreateControlChannelResponse>",
-                     token);
-    log_call(request, MHD_HTTP_CREATED, "");
-    return answer_as(request, MHD_HTTP_CREATED, "application/xml", &body);
-}
-
-static void close_upgraded(void *ctx)
-{
-    (void)MHD_upgrade_action(ctx, MHD_UPGRADE_ACTION_CLOSE); /* its end; nothing can be done */
-}
-
-static void on_upgraded(void *ctx, struct MHD_Connection *connection, void *request_ctx,
-                        const char *extra, size_t n_extra, MHD_socket fd,
-                        struct MHD_UpgradeResponseHandle *handle)
-{
-    struct server *server = ctx;
-    const struct request *request = request_ctx;
-    const struct control_socket socket = {.fd = fd, .close = close_upgraded, .ctx = handle};
-    int flags = fcntl(fd, F_GETFL);
-
-    (void)connection; /* its socket is ours now */
-    if (flags >= 0)
-        (void)fcntl(fd, F_SETFL, flags | O_NONBLOCK); /* as libmicrohttpd leaves it already */
-    control_add(server->config.hub->control, request->path + strlen(CONTROL_PATH), &socket, extra,
-                n_extra);
-}
-
-static enum MHD_Result upgrade(struct request *request)
-{
-    struct MHD_Connection *connection = request->connection;
-    const char *key = MHD_lookup_connection_value(connection, MHD_HEADER_KIND, "Sec-WebSocket-Key");
-    const char *to = MHD_lookup_connection_value(connection, MHD_HEADER_KIND, "Upgrade");
-    struct MHD_Response *response;
-    enum MHD_Result result;
-    struct err err;
-
-    if (key == NULL || to == NULL || !str_eq_nocase(to, "websocket") ||
-        ws_accept_of_key(key, request->accept, &err) < 0)
-        return answer_error(request, 400, "BadRequestException",
-                            "This path wants the upgrade to a websocket.");
-    response = MHD_create_response_for_upgrade(on_upgraded, request->server);
-    if (response == NULL)
-        return MHD_NO;
-    if (MHD_add_response_header(response, "Upgrade", "websocket") != MHD_YES ||
-        MHD_add_response_header(response, "Sec-WebSocket-Accept", request->accept) != MHD_YES) {
-        MHD_destroy_response(response);
-        return MHD_NO;
-    }
-    log_call(request, MHD_HTTP_SWITCHING_PROTOCOLS, "");
-    result = MHD_queue_response(connection, MHD_HTTP_SWITCHING_PROTOCOLS, response);
-    MHD_destroy_response(response);
-    request->is_finished = true;
-    return result;
-}
-
-static enum MHD_Result serve_control(struct request *request, const char *method)
-{
-    static const struct api_entry create = {
-        .name = "CreateControlChannel", .service = "ssmmessages", .auth = AUTH_SIGNED};
-    static const struct api_entry open = {
-        .name = "OpenControlChannel", .service = "ssmmessages", .auth = AUTH_SIGNED};
-    const char *instance_id = request->path + strlen(CONTROL_PATH);
-    bool is_post = str_eq(method, "POST");
-    enum MHD_Result result;
-
-    if (!is_post && !str_eq(method, "GET"))
-        return answer_error(request, 405, "BadRequestException", "POST and GET are possible here.");
-    request->entry = is_post ? &create : &open;
-    (void)str_copy(request->operation, sizeof(request->operation), request->entry->name);
-    (void)str_copy(request->note, sizeof(request->note), instance_id); /* for the log; cut */
-    if (!str_is_safe_name(instance_id, 128))
-        return answer_error(request, 400, "BadRequestException", "This is no instance id.");
-    if (request->is_checked)
-        return is_post ? give_token(request, instance_id) : upgrade(request);
-    request->is_checked = true;
-    if (!admit(request, method, &result))
-        return result;
-    if (request->server->config.hub->denies_control)
-        return answer_error(request, 400, "AccessDeniedException",
-                            "This hub was started with --no-control-channel.");
-    return is_post ? give_token(request, instance_id) : upgrade(request);
 }
 
 static enum MHD_Result serve(struct request *request, const char *method)
@@ -464,110 +233,27 @@ static enum MHD_Result serve(struct request *request, const char *method)
         MHD_lookup_connection_value(request->connection, MHD_HEADER_KIND, "X-Amz-Target");
     enum MHD_Result result;
 
-    if (is_control(request))
-        return serve_control(request, method);
+    if (request_is_control(request))
+        return request_serve_control(request, method);
     if (request->is_checked)
         return run_operation(request);
     if (request->is_too_large)
-        return answer_error(request, 413, "RequestEntityTooLarge", "The request is too large.");
+        return request_refuse(request, 413, "RequestEntityTooLarge", "The request is too large.");
     if (str_has_prefix(request->path, "/_") && request->server->config.hub->has_faults &&
         (str_eq(method, "POST") || str_eq(method, "GET")))
         return run_test_call(request, str_eq(method, "POST"));
     if (!str_eq(request->path, "/") || !str_eq(method, "POST"))
-        return answer_error(request, 404, "UnknownOperationException",
-                            "This hub takes POST / with X-Amz-Target.");
+        return request_refuse(request, 404, "UnknownOperationException",
+                              "This hub takes POST / with X-Amz-Target.");
     (void)str_copy(request->operation, sizeof(request->operation),
                    target != NULL ? target : "(no X-Amz-Target)"); /* for the log */
     request->entry = api_find(target);
     if (request->entry == NULL)
-        return answer_error(request, 400, "UnknownOperationException",
-                            "This hub does not know the operation in X-Amz-Target.");
+        return request_refuse(request, 400, "UnknownOperationException",
+                              "This hub does not know the operation in X-Amz-Target.");
     (void)str_copy(request->operation, sizeof(request->operation), request->entry->name);
     request->is_checked = true;
-    return admit(request, method, &result) ? run_operation(request) : result;
-}
-
-/* ---- S3 ---- */
-
-/* The body that an answer to a HEAD does not have. */
-static ssize_t no_body(void *ctx, uint64_t at, char *bytes, size_t size)
-{
-    (void)ctx;
-    (void)at;
-    (void)bytes;
-    (void)size;
-    return MHD_CONTENT_READER_END_OF_STREAM;
-}
-
-/* Takes what `a` owns. */
-static enum MHD_Result answer_s3(struct request *request, struct s3_answer *a, bool is_head)
-{
-    struct MHD_Response *response = NULL;
-    enum MHD_Result result;
-    size_t i, n = a->body.len;
-    bool has_xml = n > 0;
-    int fd = TAKE_FD(a->fd);
-
-    if (is_head && fd >= 0) { /* the length of what is not sent */
-        (void)close(fd);      /* only read from */
-        response = MHD_create_response_from_callback((uint64_t)a->len, 4096, no_body, NULL, NULL);
-    } else if (fd >= 0 && a->status < 300) {
-        response =
-            MHD_create_response_from_fd_at_offset64((uint64_t)a->len, fd, (uint64_t)a->offset);
-        if (response == NULL)
-            (void)close(fd);
-    } else {
-        char *bytes = n > 0 ? buf_take(&a->body) : NULL;
-
-        close_fd_cleanup(&fd);
-        response = MHD_create_response_from_buffer(n, bytes, MHD_RESPMEM_MUST_FREE);
-        if (response == NULL)
-            free(bytes);
-    }
-    if (response == NULL)
-        return MHD_NO;
-    if (has_xml)
-        (void)MHD_add_response_header(response, "Content-Type",
-                                      "application/xml"); /* as answer() */
-    for (i = 0; i < a->n_headers; i++)
-        (void)MHD_add_response_header(response, a->headers[i][0], a->headers[i][1]);
-    add_date(response, hub_now_ms(request->server->config.hub));
-    log_call(request, a->status, a->error_code);
-    result = MHD_queue_response(request->connection, a->status, response);
-    MHD_destroy_response(response);
-    request->is_finished = true;
-    return result;
-}
-
-static enum MHD_Result serve_s3(struct request *request, const char *method)
-{
-    struct hub *hub = request->server->config.hub;
-    bool is_head = str_eq(method, "HEAD");
-    struct s3_answer a;
-    struct fault_rule fault;
-    enum MHD_Result result;
-
-    if (!request->is_checked) {
-        request->is_checked = true;
-        if (faults_take(&hub->faults, request->operation, BIT(FAULT_ERROR) | BIT(FAULT_FORGET),
-                        &fault)) {
-            s3_request_refuse(request->s3, fault.status, fault.code, "A fault on request.", &a);
-            result = answer_s3(request, &a, is_head);
-            s3_answer_done(&a);
-            return result;
-        }
-        request->is_lost = faults_take(&hub->faults, request->operation, BIT(FAULT_LOSE), &fault);
-        if (faults_take(&hub->faults, request->operation, BIT(FAULT_RESET), &fault))
-            return reset_connection(request);
-        if (faults_take(&hub->faults, request->operation, BIT(FAULT_DELAY), &fault)) {
-            wait_until(request, hub_now_ms(hub) + fault.delay_ms);
-            return MHD_YES;
-        }
-    }
-    s3_request_run(request->s3, hub_now_ms(hub), &a);
-    result = request->is_lost ? reset_connection(request) : answer_s3(request, &a, is_head);
-    s3_answer_done(&a);
-    return result;
+    return request_admit(request, method, &result) ? run_operation(request) : result;
 }
 
 /* The head is here: S3's bodies go to disk as they come. False: the connection is to be closed. */
@@ -648,13 +334,13 @@ static enum MHD_Result on_request(void *ctx, struct MHD_Connection *connection, 
     }
     if (*upload_size > 0) {
         if (!add_piece(request, upload, *upload_size))
-            return reset_connection(request);
+            return request_reset(request);
         *upload_size = 0;
         return MHD_YES;
     }
     if (request->is_finished)
         return MHD_YES;
-    return request->s3 != NULL ? serve_s3(request, method) : serve(request, method);
+    return request->s3 != NULL ? request_serve_s3(request, method) : serve(request, method);
 }
 
 static void on_request_end(void *ctx, struct MHD_Connection *connection, void **request_ctx,
@@ -718,7 +404,7 @@ int server_new(const struct server_config *config, struct server **ret_server, s
 /* How long poll() may sleep: until a waiting request is due or libmicrohttpd wants to run. */
 static int sleep_ms(const struct server *server, int64_t soonest_ms)
 {
-    int64_t ms = soonest_ms - hub_now_ms(server->config.hub);
+    int64_t ms = soonest_ms - server_now_ms(server->config.hub);
     MHD_UNSIGNED_LONG_LONG wanted;
 
     if (soonest_ms == INT64_MAX || ms > MAX_SLEEP_MS)
@@ -741,8 +427,8 @@ int server_run(struct server *server, int signal_fd, struct err *err)
         return err_set(err, ERR_SYSTEM, "HTTP server: libmicrohttpd has no epoll descriptor");
     fds[1].fd = info->epoll_fd;
     for (;;) {
-        int64_t due_ms = control_send_due(server->control, hub_now_ms(hub));
-        int64_t soonest_ms = wake_due(server, hub_now_ms(hub), hub->is_woken);
+        int64_t due_ms = control_send_due(server->control, server_now_ms(hub));
+        int64_t soonest_ms = wake_due(server, server_now_ms(hub), hub->is_woken);
 
         hub->is_woken = false;
         if (due_ms < soonest_ms)
