@@ -1,22 +1,13 @@
 /* What the command machine decides: for a story of events, the effects in their order and the
  * statuses and codes at its end (spec 03, sections 7, 9, 12; spec 04, section 4). */
-#include <check.h>
+#include "command_story.h"
+
 #include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/str.h"
-#include "fsm/command.h"
 
-#define MAX_UNITS 4
-
-/* ck_assert marks its place with a system call, which a million steps cannot afford. */
-#define REQUIRE(condition, ...)                                                                    \
-    do {                                                                                           \
-        if (!(condition))                                                                          \
-            ck_abort_msg(__VA_ARGS__);                                                             \
-    } while (0)
 #define EXIT COMMAND_FLOW_EXIT_ON_FAILURE
 #define SUCCEED COMMAND_FLOW_SUCCEED_ON_FAILURE
 #define STOP_ON_SUCCESS COMMAND_FLOW_EXIT_ON_SUCCESS
@@ -25,22 +16,6 @@
 #define SKIP COMMAND_PLAN_SKIP
 
 #define TRIES(n) ((n) << 8)
-
-/* Events are words: their names, or xN for a step that exited with code N, `killed` for one that
- * was stopped. A '~' before a word: it is ignored here. */
-struct story {
-    const char *name;
-    struct {
-        int plugin, plan, flow; /* the flow with TRIES() in it */
-    } units[MAX_UNITS];
-    size_t n_units;
-    int64_t max_reboots; /* 0: the default */
-    const char *events;
-    const char *effects; /* opened, in order */
-    const char *units_end;
-    const char *status; /* of the document */
-    const char *state;
-};
 
 #define HEAD "reply(-1) acknowledge spawn(0.1) "
 
@@ -434,118 +409,6 @@ static const struct story stories[] = {
      "done"},
 };
 
-static void init(struct fsm_instance *inst, const struct story *s)
-{
-    struct err err;
-    size_t i;
-
-    REQUIRE(fsm_instance_init(inst, &command_machine, "c", s->n_units, 1, &err) == 0, "%s",
-            err.text);
-    command_of(inst)->max_reboots =
-        s->max_reboots != 0 ? s->max_reboots : COMMAND_DEFAULT_MAX_REBOOTS;
-    for (i = 0; i < s->n_units; i++) {
-        struct command_unit *u = command_unit_at(inst, i);
-
-        u->plugin = s->units[i].plugin;
-        u->plan = s->units[i].plan;
-        u->flow = s->units[i].flow & 0xff;
-        u->max_tries = s->units[i].flow >> 8;
-        u->limit_ms = 1000;
-        command_of(inst)->n_plugins = u->plugin + 1;
-    }
-}
-
-/* The open effect whose completion this event is, or 0. */
-static int64_t completed(const struct fsm_instance *inst, uint8_t event)
-{
-    static const int kinds[COMMAND_N_EVENTS] = {
-        [COMMAND_EV_EXITED] = COMMAND_FX_SPAWN,    [COMMAND_EV_LOST] = COMMAND_FX_SPAWN,
-        [COMMAND_EV_VOID] = COMMAND_FX_SPAWN,      [COMMAND_EV_BOOTED] = COMMAND_FX_REBOOT,
-        [COMMAND_EV_REPORTED] = COMMAND_FX_REPORT, [COMMAND_EV_REFUSED] = COMMAND_FX_REPORT};
-    const struct fsm_effect *fx = NULL;
-
-    if (kinds[event] != 0)
-        fx = fsm_find_effect_kind(inst, (uint8_t)kinds[event]);
-    return fx != NULL ? fx->id : 0;
-}
-
-static bool is_row_taken[64]; /* by any story or walk of this process */
-
-static void note_row(const struct fsm_instance *inst, const struct fsm_event *ev)
-{
-    size_t i;
-
-    for (i = 0; i < command_machine.n_rules; i++) {
-        const struct fsm_rule *r = &command_machine.rules[i];
-
-        if (r->from == inst->state && r->on == ev->kind && (r->when == NULL || r->when(inst, ev))) {
-            is_row_taken[i] = true;
-            return;
-        }
-    }
-}
-
-/* Send one word of a story. */
-static enum fsm_verdict send(struct fsm_instance *inst, struct fsm_out *out, const char *word,
-                             struct buf *effects)
-{
-    static int64_t next_id = 1;
-    struct command_result result = {.status = "Failed", .outcome = "exited", .ended_unix_ms = 77};
-    struct fsm_event ev = {.at_unix_ms = 50, .boot_id = "boot"};
-    enum fsm_verdict v;
-    size_t i;
-
-    if (word[0] == 'x' && word[1] != '\0') {
-        REQUIRE(str_to_i64(word + 1, 0, 255, &result.code), "%s", word);
-        if (result.code == 194)
-            result.status = "SuccessAndReboot";
-        else if (result.code == 0 || result.code == 168)
-            result.status = "Success";
-        word = "exited";
-        ev.detail = &result;
-    } else if (str_eq(word, "killed")) {
-        result.code = COMMAND_CODE_STOPPED;
-        result.status = command_of(inst)->stop == COMMAND_STOP_CANCEL ? "Cancelled" : "TimedOut";
-        word = "exited";
-        ev.detail = &result;
-    } else if (str_eq(word, "unkilled")) { /* as above, and some of its processes are still there */
-        result.code = COMMAND_CODE_STOPPED;
-        result.status = command_of(inst)->stop == COMMAND_STOP_CANCEL ? "Cancelled" : "TimedOut";
-        result.n_unkilled = 2;
-        word = "exited";
-        ev.detail = &result;
-    } else if (str_eq(word, "voided")) {
-        word = command_machine.events[COMMAND_EV_VOID];
-    }
-    i = (size_t)fsm_event_by_name(&command_machine, word);
-    REQUIRE(i < COMMAND_N_EVENTS, "no event is named %s", word);
-    ev.kind = (uint8_t)i;
-    ev.effect_id = completed(inst, ev.kind);
-    note_row(inst, &ev);
-    v = fsm_step(inst, &ev, out);
-    if (v != FSM_MOVED)
-        return v;
-    for (i = 0; i < out->n_opens; i++) {
-        const struct fsm_effect *fx = &out->opens[i];
-        const char *name = command_machine.effects[fx->kind].name;
-
-        out->opens[i].id = next_id++;
-        if (effects->len > 0)
-            REQUIRE(buf_add_char(effects, ' ') == 0, "out of memory");
-        if (fx->kind == COMMAND_FX_REPLY)
-            (void)buf_printf(effects, "%s(%" PRId64 ")", name, fx->arg);
-        else if (fx->kind == COMMAND_FX_SPAWN || fx->kind == COMMAND_FX_STOP)
-            (void)buf_printf(effects, "%s(%" PRId64 ".%" PRId64 ")", name, fx->arg, fx->arg2);
-        else
-            (void)buf_add_str(effects, name);
-    }
-    REQUIRE(fsm_adopt(inst, out) == 0, "out of memory");
-    if (command_machine.states[inst->state].overdue != FSM_NO_EVENT)
-        REQUIRE(out->deadline_ms > 0 || out->deadline_ms == FSM_KEEP_DEADLINE, "%s has no deadline",
-                fsm_state_name(inst));
-    return v;
-}
-
 START_TEST(each_story_has_its_effects_and_its_end)
 {
     const struct story *s = &stories[_i];
@@ -557,11 +420,11 @@ START_TEST(each_story_has_its_effects_and_its_end)
 
     buf_init(&effects, 4096);
     buf_init(&units, 4096);
-    init(&inst, s);
+    story_init(&inst, s);
     ck_assert(str_copy(events, sizeof(events), s->events));
     for (word = strtok_r(events, " ", &rest); word != NULL; word = strtok_r(NULL, " ", &rest)) {
         bool is_ignored = word[0] == '~';
-        enum fsm_verdict v = send(&inst, &out, word + is_ignored, &effects);
+        enum fsm_verdict v = story_send(&inst, &out, word + is_ignored, &effects);
 
         ck_assert_msg(v == (is_ignored ? FSM_IGNORED : FSM_MOVED), "%s: %s in %s: verdict %d",
                       s->name, word, fsm_state_name(&inst), (int)v);
@@ -596,15 +459,15 @@ START_TEST(the_sixteenth_request_for_a_reboot_is_one_too_many)
     int i;
 
     buf_init(&effects, 65536);
-    init(&inst, &s);
-    ck_assert_int_eq(send(&inst, &out, "accepted", &effects), FSM_MOVED);
-    ck_assert_int_eq(send(&inst, &out, "start", &effects), FSM_MOVED);
+    story_init(&inst, &s);
+    ck_assert_int_eq(story_send(&inst, &out, "accepted", &effects), FSM_MOVED);
+    ck_assert_int_eq(story_send(&inst, &out, "start", &effects), FSM_MOVED);
     for (i = 0; i < COMMAND_DEFAULT_MAX_REBOOTS; i++) {
-        ck_assert_int_eq(send(&inst, &out, "x194", &effects), FSM_MOVED);
+        ck_assert_int_eq(story_send(&inst, &out, "x194", &effects), FSM_MOVED);
         ck_assert_str_eq(fsm_state_name(&inst), "rebooting");
-        ck_assert_int_eq(send(&inst, &out, "booted", &effects), FSM_MOVED);
+        ck_assert_int_eq(story_send(&inst, &out, "booted", &effects), FSM_MOVED);
     }
-    ck_assert_int_eq(send(&inst, &out, "x194", &effects), FSM_MOVED);
+    ck_assert_int_eq(story_send(&inst, &out, "x194", &effects), FSM_MOVED);
     ck_assert_str_eq(fsm_state_name(&inst), "reporting");
     ck_assert_int_eq(command_unit_at(&inst, 0)->note, COMMAND_NOTE_REBOOT_CAP);
     ck_assert_int_eq(command_unit_at(&inst, 0)->attempt, COMMAND_DEFAULT_MAX_REBOOTS + 1);
@@ -621,136 +484,13 @@ START_TEST(processes_that_outlive_their_kill_are_told)
     struct fsm_out out = {0};
 
     buf_init(&effects, 65536);
-    init(&inst, &s);
-    ck_assert_int_eq(send(&inst, &out, "accepted", &effects), FSM_MOVED);
-    ck_assert_int_eq(send(&inst, &out, "start", &effects), FSM_MOVED);
-    ck_assert_int_eq(send(&inst, &out, "cancel", &effects), FSM_MOVED);
-    ck_assert_int_eq(send(&inst, &out, "unkilled", &effects), FSM_MOVED);
+    story_init(&inst, &s);
+    ck_assert_int_eq(story_send(&inst, &out, "accepted", &effects), FSM_MOVED);
+    ck_assert_int_eq(story_send(&inst, &out, "start", &effects), FSM_MOVED);
+    ck_assert_int_eq(story_send(&inst, &out, "cancel", &effects), FSM_MOVED);
+    ck_assert_int_eq(story_send(&inst, &out, "unkilled", &effects), FSM_MOVED);
     ck_assert_str_eq(command_unit_at(&inst, 0)->status, "Cancelled");
     ck_assert_int_eq(command_unit_at(&inst, 0)->note, COMMAND_NOTE_UNSTOPPABLE);
-    fsm_instance_done(&inst);
-    fsm_out_done(&out);
-}
-END_TEST
-
-/* ---- random walks ---- */
-
-#define WALK_STEPS 1000000
-
-static uint64_t random_state;
-
-static uint32_t random_below(uint32_t n)
-{
-    random_state = random_state * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
-    return (uint32_t)(random_state >> 33) % n;
-}
-
-static void assert_sound(const struct fsm_instance *inst)
-{
-    static const char *const statuses[] = {"",       "InProgress", "Success",   "SuccessAndReboot",
-                                           "Failed", "TimedOut",   "Cancelled", "Skipped"};
-    const struct command *c = command_of(inst);
-    size_t i, k, n_spawned = 0, n_reports = 0;
-
-    REQUIRE(c->unit >= 0, "unit");
-    REQUIRE(c->unit <= (int64_t)inst->n_children, "c->unit is %" PRId64, c->unit);
-    REQUIRE(c->reboot_tries <= 2, "c->reboot_tries is %" PRId64, c->reboot_tries);
-    for (i = 0; i < inst->n_children; i++) {
-        const struct command_unit *u = command_unit_at(inst, i);
-
-        for (k = 0; k < ARRAY_LEN(statuses) && !str_eq(u->status, statuses[k]); k++)
-            ;
-        REQUIRE(k < ARRAY_LEN(statuses), "status %s", u->status);
-        REQUIRE(u->reboots <= c->max_reboots, "u->reboots is %" PRId64, u->reboots);
-        REQUIRE(u->failures == 0 || u->failures < u->max_tries, "u->failures is %" PRId64,
-                u->failures);
-        REQUIRE(u->attempt <= c->max_reboots + u->failures + 1, "u->attempt is %" PRId64,
-                u->attempt);
-        if (inst->state == COMMAND_REPORTING && c->n_plugins > 0)
-            REQUIRE(u->status[0] != '\0' && !str_eq(u->status, "InProgress") &&
-                        !str_eq(u->status, "SuccessAndReboot"),
-                    "reporting step %zu as '%s'", i, u->status);
-    }
-    for (i = 0; i < inst->n_effects; i++) {
-        n_spawned += inst->effects[i].kind == COMMAND_FX_SPAWN;
-        n_reports += inst->effects[i].kind == COMMAND_FX_REPORT;
-    }
-    REQUIRE(n_spawned == (inst->state == COMMAND_RUNNING || inst->state == COMMAND_STOPPING),
-            "%s has %zu of n_spawned", fsm_state_name(inst), n_spawned);
-    REQUIRE(n_reports == (inst->state == COMMAND_REPORTING), "%s has %zu of n_reports",
-            fsm_state_name(inst), n_reports);
-    if (fsm_is_terminal(inst))
-        REQUIRE(inst->n_effects == 0, "ended with effects open");
-}
-
-static void make_random_story(struct story *s)
-{
-    size_t i;
-
-    *s = (struct story){.name = "random", .n_units = 1 + random_below(MAX_UNITS)};
-    s->max_reboots = 1 + random_below(3);
-    for (i = 0; i < s->n_units; i++) {
-        s->units[i].plugin = i == 0 ? 0 : s->units[i - 1].plugin + (random_below(3) > 0 ? 1 : 0);
-        s->units[i].plan = random_below(5) == 0 ? (int)random_below(3) : COMMAND_PLAN_RUN;
-        s->units[i].flow = random_below(3) == 0 ? (int)random_below(16) : 0;
-        s->units[i].flow |= random_below(3) == 0 ? TRIES((int)random_below(4)) : 0;
-    }
-}
-
-START_TEST(a_million_random_events_break_nothing_and_take_every_row)
-{
-    static const char *const words[] = {
-        "accepted", "rejected", "start",   "x0",      "x1",     "x168",   "x169",
-        "x194",     "killed",   "lost",    "voided",  "booted", "cancel", "timeout",
-        "overdue",  "reported", "refused", "runaway", "x194",   "booted", "begun"};
-    const char *seed = getenv("SSMD_SEED");
-    AUTO(buf_done) struct buf effects;
-    struct fsm_instance inst = {0};
-    struct fsm_out out = {0};
-    struct story s;
-    int64_t value = 20240504, step, n_walks = 0;
-    size_t i;
-
-    if (seed != NULL)
-        ck_assert_msg(str_to_i64(seed, 0, INT64_MAX, &value), "SSMD_SEED is no number: %s", seed);
-    printf("random walks: SSMD_SEED=%" PRId64 "\n", value);
-    random_state = (uint64_t)value;
-    ck_assert_uint_le(command_machine.n_rules, ARRAY_LEN(is_row_taken));
-    memset(is_row_taken, 0, sizeof(is_row_taken)); /* the walks alone take every row */
-    buf_init(&effects, 1 << 20);
-    for (step = 0; step < WALK_STEPS; step++) {
-        const char *word = words[random_below(ARRAY_LEN(words))];
-        enum fsm_verdict v;
-
-        if (inst.machine == NULL || fsm_is_terminal(&inst)) {
-            fsm_instance_done(&inst);
-            make_random_story(&s);
-            init(&inst, &s);
-            n_walks++;
-        }
-        if (str_eq(word, "runaway") && random_below(20) > 0)
-            continue;
-        buf_clear(&effects);
-        v = send(&inst, &out, word, &effects);
-        REQUIRE(v == FSM_MOVED || v == FSM_IGNORED, "%s on %s: verdict %d at step %" PRId64,
-                fsm_state_name(&inst), word, (int)v, step);
-        assert_sound(&inst);
-    }
-    /* Whatever happened, it can be driven to its end. */
-    for (i = 0; i < 200 && !fsm_is_terminal(&inst); i++) {
-        static const char *const onward[] = {"accepted", "start",   "cancel",
-                                             "killed",   "overdue", "reported"};
-
-        (void)send(&inst, &out, onward[i % ARRAY_LEN(onward)], &effects);
-    }
-    ck_assert(fsm_is_terminal(&inst));
-    ck_assert_int_gt(n_walks, 1000);
-    for (i = 0; i < command_machine.n_rules; i++) {
-        const struct fsm_rule *r = &command_machine.rules[i];
-
-        ck_assert_msg(is_row_taken[i], "row %zu, %s on %s, was not taken", i,
-                      command_machine.states[r->from].name, command_machine.events[r->on]);
-    }
     fsm_instance_done(&inst);
     fsm_out_done(&out);
 }
@@ -759,7 +499,7 @@ END_TEST
 int main(void)
 {
     Suite *suite = suite_create("command");
-    TCase *decisions = tcase_create("decisions"), *walks = tcase_create("walks");
+    TCase *decisions = tcase_create("decisions");
     SRunner *runner = srunner_create(suite);
     int n_failed;
 
@@ -767,10 +507,7 @@ int main(void)
                         (int)ARRAY_LEN(stories));
     tcase_add_test(decisions, the_sixteenth_request_for_a_reboot_is_one_too_many);
     tcase_add_test(decisions, processes_that_outlive_their_kill_are_told);
-    tcase_set_timeout(walks, 300); /* sanitizers on a busy machine */
-    tcase_add_test(walks, a_million_random_events_break_nothing_and_take_every_row);
     suite_add_tcase(suite, decisions);
-    suite_add_tcase(suite, walks);
     srunner_run_all(runner, CK_ENV);
     n_failed = srunner_ntests_failed(runner);
     srunner_free(runner);
