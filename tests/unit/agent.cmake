@@ -4,6 +4,11 @@ ssmd_test(NAME test_engine LABEL unit TIMEOUT 300
   LIBS agent SQLite::SQLite3)
 add_dependencies(test_engine ssmd-runner)
 set_property(TEST test_engine APPEND PROPERTY ENVIRONMENT "SSMD_RUNNER=$<TARGET_FILE:ssmd-runner>")
+ssmd_test(NAME test_engine_faults LABEL unit TIMEOUT 300
+  SOURCES ${CMAKE_CURRENT_SOURCE_DIR}/test_engine_faults.c ${CMAKE_CURRENT_SOURCE_DIR}/engine_world.c
+  LIBS agent SQLite::SQLite3)
+add_dependencies(test_engine_faults ssmd-runner)
+set_property(TEST test_engine_faults APPEND PROPERTY ENVIRONMENT "SSMD_RUNNER=$<TARGET_FILE:ssmd-runner>")
 ssmd_test(NAME test_engine_room LABEL unit TIMEOUT 300
   SOURCES ${CMAKE_CURRENT_SOURCE_DIR}/test_engine_room.c ${CMAKE_CURRENT_SOURCE_DIR}/engine_world.c
   LIBS agent SQLite::SQLite3)

@@ -311,3 +311,46 @@ const char *engine_world_file(struct engine_world *w, const char *name)
     (void)snprintf(text, sizeof(text), "%s", buf_str(&b));
     return text;
 }
+
+const char *engine_world_marking(const struct engine_world *w, const char *rest)
+{
+    static char script[640];
+
+    (void)snprintf(script, sizeof(script), "echo ran >> %s/mark; %s", w->dir, rest);
+    return script;
+}
+
+const char *engine_world_waiting(const struct engine_world *w, const char *rest)
+{
+    char loop[400];
+
+    (void)snprintf(loop, sizeof(loop), "while [ -d %s ] && [ ! -e %s/go ]; do sleep 0.05; done; %s",
+                   w->dir, w->dir, rest);
+    return engine_world_marking(w, loop);
+}
+
+void engine_world_go(const struct engine_world *w)
+{
+    char name[128];
+    FILE *f;
+
+    (void)snprintf(name, sizeof(name), "%s/go", w->dir);
+    f = fopen(name, "w");
+    ck_assert_ptr_nonnull(f);
+    (void)fclose(f);
+}
+
+size_t engine_world_n_marks(struct engine_world *w)
+{
+    const char *text = engine_world_file(w, "mark");
+    size_t n = 0;
+
+    for (; *text != '\0'; text++)
+        n += *text == '\n';
+    return n;
+}
+
+bool engine_world_is_marked(struct engine_world *w)
+{
+    return engine_world_n_marks(w) > 0;
+}

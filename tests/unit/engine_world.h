@@ -59,6 +59,14 @@ void engine_world_receive(struct engine_world *w, const char *topic, const char 
 void engine_world_until(struct engine_world *w, bool (*holds)(struct engine_world *w));
 void engine_world_turns(struct engine_world *w, int n); /* n rounds of the loop, without blocking */
 
+/* A script that writes a line into the world's file "mark" and then does the rest; and one that
+ * waits in between, for engine_world_go() or the end of the world. Static buffers. */
+const char *engine_world_marking(const struct engine_world *w, const char *rest);
+const char *engine_world_waiting(const struct engine_world *w, const char *rest);
+void engine_world_go(const struct engine_world *w);
+size_t engine_world_n_marks(struct engine_world *w);
+bool engine_world_is_marked(struct engine_world *w);
+
 size_t engine_world_count(const struct engine_world *w, const char *what, const char *status);
 bool engine_world_is_idle(struct engine_world *w); /* no open jobs */
 int64_t engine_world_commits(struct engine_world *w);

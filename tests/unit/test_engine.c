@@ -1,12 +1,11 @@
-/* The interpreter: commits per command and per turn, order of answers, duplicates, restarts, a
- * journal that fails. */
+/* The interpreter: commits per command and per turn, order of answers, duplicates, restarts,
+ * reboots. What goes wrong with the journal: test_engine_faults.c. */
+#include "engine_sql.h"
 #include "engine_world.h"
 
 #include <check.h>
-#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
-#include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,16 +20,6 @@
 
 static struct engine_world w;
 
-static bool has_ended(struct engine_world *world)
-{
-    return engine_world_is_idle(world);
-}
-
-static bool is_marked(struct engine_world *world)
-{
-    return engine_world_file(world, "mark")[0] != '\0';
-}
-
 static void begin(void)
 {
     engine_world_init(&w, NULL, NULL);
@@ -39,45 +28,6 @@ static void begin(void)
 static void end(void)
 {
     engine_world_done(&w);
-}
-
-/* A script that writes a line into the world's file "mark" and then does the rest. */
-static const char *marking(const char *rest)
-{
-    static char script[640];
-
-    (void)snprintf(script, sizeof(script), "echo ran >> %s/mark; %s", w.dir, rest);
-    return script;
-}
-
-/* A script that marks, waits for go() or the end of the world, and does the rest. */
-static const char *waiting(const char *rest)
-{
-    char loop[400];
-
-    (void)snprintf(loop, sizeof(loop), "while [ -d %s ] && [ ! -e %s/go ]; do sleep 0.05; done; %s",
-                   w.dir, w.dir, rest);
-    return marking(loop);
-}
-
-static void go(void)
-{
-    char name[128];
-    FILE *f;
-
-    (void)snprintf(name, sizeof(name), "%s/go", w.dir);
-    f = fopen(name, "w");
-    ck_assert_ptr_nonnull(f);
-    (void)fclose(f);
-}
-
-static size_t n_lines(const char *text)
-{
-    size_t n = 0;
-
-    for (; *text != '\0'; text++)
-        n += *text == '\n';
-    return n;
 }
 
 START_TEST(a_one_step_command_costs_three_synced_commits)
@@ -91,7 +41,7 @@ START_TEST(a_one_step_command_costs_three_synced_commits)
     count_vfs_reset();
     before = engine_world_commits(&w);
     (void)engine_world_send(&w, 1, 1, "exit 0");
-    engine_world_until(&w, has_ended);
+    engine_world_until(&w, engine_world_is_idle);
     ck_assert_int_le(engine_world_commits(&w) - before, 3);
     ck_assert_int_ge(count_vfs.n_wal_syncs, engine_world_commits(&w) - before);
     ck_assert_int_le(count_vfs.n_wal_syncs, 6); /* one more each time the log begins anew */
@@ -105,10 +55,10 @@ START_TEST(a_command_whose_answers_fail_at_first_costs_no_more)
     engine_world_turns(&w, 3);
     before = engine_world_commits(&w);
     (void)err_set(&w.answer, ERR_SERVER, "the service failed");
-    (void)engine_world_send(&w, 1, 1, marking("exit 0"));
-    engine_world_until(&w, is_marked);
+    (void)engine_world_send(&w, 1, 1, engine_world_marking(&w, "exit 0"));
+    engine_world_until(&w, engine_world_is_marked);
     w.answer = (struct err){0};
-    engine_world_until(&w, has_ended);
+    engine_world_until(&w, engine_world_is_idle);
     ck_assert_int_le(engine_world_commits(&w) - before, 6);
     ck_assert_uint_eq(engine_world_count(&w, "reply", "Success"), 1);
 }
@@ -126,7 +76,7 @@ START_TEST(messages_that_come_together_cost_one_commit)
         (void)engine_world_send(&w, i, 1, "exit 0");
     engine_world_turns(&w, 1);
     ck_assert_int_eq(engine_world_commits(&w) - before, 1);
-    engine_world_until(&w, has_ended);
+    engine_world_until(&w, engine_world_is_idle);
     ck_assert_uint_eq(engine_world_count(&w, "reply", "Success"), 50);
 }
 END_TEST
@@ -138,7 +88,7 @@ START_TEST(answers_go_out_in_the_order_of_the_protocol)
     size_t i;
 
     (void)engine_world_send(&w, 1, 2, "exit 5");
-    engine_world_until(&w, has_ended);
+    engine_world_until(&w, engine_world_is_idle);
     ck_assert_uint_eq(w.n_told, ARRAY_LEN(expected));
     for (i = 0; i < ARRAY_LEN(expected); i++) {
         char told[64];
@@ -151,11 +101,11 @@ END_TEST
 
 START_TEST(a_repeated_message_starts_nothing_and_is_answered)
 {
-    (void)engine_world_send(&w, 1, 1, marking("exit 0"));
-    engine_world_until(&w, has_ended);
-    (void)engine_world_send(&w, 1, 1, marking("exit 0"));
+    (void)engine_world_send(&w, 1, 1, engine_world_marking(&w, "exit 0"));
+    engine_world_until(&w, engine_world_is_idle);
+    (void)engine_world_send(&w, 1, 1, engine_world_marking(&w, "exit 0"));
     engine_world_turns(&w, 20);
-    ck_assert_uint_eq(n_lines(engine_world_file(&w, "mark")), 1);
+    ck_assert_uint_eq(engine_world_n_marks(&w), 1);
     ck_assert_uint_eq(engine_world_count(&w, "acknowledge", NULL), 2);
     ck_assert_uint_eq(engine_world_count(&w, "reply", "Success"), 2);
     ck_assert_str_eq(w.told[w.n_told - 1].status, "Success"); /* the stored one, with its id */
@@ -168,7 +118,7 @@ START_TEST(a_document_that_is_refused_is_reported_and_never_acknowledged)
     const char *id = "aws.ssm.00000000-0000-4000-8000-000000000009.mi-0123456789abcdef0";
 
     engine_world_receive(&w, "aws.ssm.sendCommand", id, "this is not json");
-    engine_world_until(&w, has_ended);
+    engine_world_until(&w, engine_world_is_idle);
     ck_assert_uint_eq(w.n_told, 1);
     ck_assert_str_eq(w.told[0].status, "Failed");
     engine_world_receive(&w, "aws.ssm.sendCommand", id, "this is not json");
@@ -200,7 +150,7 @@ START_TEST(a_refusal_is_told_in_full)
     ck_assert_int_eq(buf_error(&payload, "payload", NULL), 0);
     engine_world_receive(&w, "aws.ssm.sendCommand",
                          "aws.ssm.00000000-0000-4000-8000-000000000009.mi-x", buf_str(&payload));
-    engine_world_until(&w, has_ended);
+    engine_world_until(&w, engine_world_is_idle);
     ck_assert_uint_eq(w.n_told, 1);
     ck_assert_int_eq(reply_parse(w.told[0].payload, strlen(w.told[0].payload), &reply, NULL), 0);
     ck_assert_str_eq(reply.document_status, "Failed");
@@ -213,7 +163,7 @@ START_TEST(an_unknown_topic_is_failed)
 {
     engine_world_receive(&w, "aws.ssm.other", "aws.ssm.00000000-0000-4000-8000-000000000010.mi-x",
                          "{}");
-    engine_world_until(&w, has_ended);
+    engine_world_until(&w, engine_world_is_idle);
     ck_assert_uint_eq(engine_world_count(&w, "fail", NULL), 1);
     ck_assert_uint_eq(w.n_told, 1);
 }
@@ -222,12 +172,12 @@ END_TEST
 START_TEST(a_restart_under_a_script_reports_its_true_end)
 {
 
-    (void)engine_world_send(&w, 1, 1, waiting("exit 9"));
-    engine_world_until(&w, is_marked);
+    (void)engine_world_send(&w, 1, 1, engine_world_waiting(&w, "exit 9"));
+    engine_world_until(&w, engine_world_is_marked);
     engine_world_restart(&w, "boot-1");
-    go();
-    engine_world_until(&w, has_ended);
-    ck_assert_uint_eq(n_lines(engine_world_file(&w, "mark")), 1);
+    engine_world_go(&w);
+    engine_world_until(&w, engine_world_is_idle);
+    ck_assert_uint_eq(engine_world_n_marks(&w), 1);
     ck_assert_uint_eq(engine_world_count(&w, "reply", "Failed"), 1);
     ck_assert_ptr_nonnull(strstr(w.told[w.n_told - 1].payload, "\"code\":9"));
 }
@@ -242,13 +192,13 @@ START_TEST(a_step_whose_directory_was_removed_is_lost_and_not_run_again)
 {
     struct err err;
 
-    (void)engine_world_send(&w, 1, 1, waiting("exit 0"));
-    engine_world_until(&w, is_marked);
+    (void)engine_world_send(&w, 1, 1, engine_world_waiting(&w, "exit 0"));
+    engine_world_until(&w, engine_world_is_marked);
     engine_world_crash(&w);
     ck_assert_int_eq(fs_remove_tree(AT_FDCWD, w.paths.jobs_dir, &err), 0);
     engine_world_start(&w, "boot-1");
-    engine_world_until(&w, has_ended);
-    ck_assert_uint_eq(n_lines(engine_world_file(&w, "mark")), 1);
+    engine_world_until(&w, engine_world_is_idle);
+    ck_assert_uint_eq(engine_world_n_marks(&w), 1);
     ck_assert_ptr_nonnull(strstr(w.told[w.n_told - 1].payload, "\"code\":1000"));
     ck_assert_ptr_nonnull(strstr(w.told[w.n_told - 1].payload, "directory was removed"));
     engine_world_until(&w, has_no_processes); /* they were sent SIGKILL before */
@@ -259,8 +209,8 @@ START_TEST(a_cancel_of_a_step_whose_directory_was_removed_kills_it_and_says_what
 {
     struct err err;
 
-    (void)engine_world_send(&w, 1, 1, waiting("exit 0"));
-    engine_world_until(&w, is_marked);
+    (void)engine_world_send(&w, 1, 1, engine_world_waiting(&w, "exit 0"));
+    engine_world_until(&w, engine_world_is_marked);
     if (_i == 1) {
         engine_world_crash(&w);
         engine_world_start(&w, "boot-1");
@@ -268,7 +218,7 @@ START_TEST(a_cancel_of_a_step_whose_directory_was_removed_kills_it_and_says_what
     ck_assert_int_eq(fs_remove_tree(AT_FDCWD, w.paths.jobs_dir, &err), 0);
     ck_assert_int_eq(
         engine_cancel(w.engine, "00000000-0000-4000-8000-000000000001", NULL, NULL, &err), 0);
-    engine_world_until(&w, has_ended);
+    engine_world_until(&w, engine_world_is_idle);
     ck_assert_ptr_nonnull(strstr(w.told[w.n_told - 1].payload, "\"code\":1000"));
     engine_world_until(&w, has_no_processes);
 }
@@ -316,11 +266,11 @@ END_TEST
 START_TEST(an_answer_that_could_not_even_be_begun_is_tried_again)
 {
     w.n_unbegun = 3;
-    (void)engine_world_send(&w, 1, 1, marking("exit 0"));
-    engine_world_until(&w, has_ended);
+    (void)engine_world_send(&w, 1, 1, engine_world_marking(&w, "exit 0"));
+    engine_world_until(&w, engine_world_is_idle);
     ck_assert_uint_eq(w.n_unbegun, 0);
     ck_assert_uint_eq(engine_world_count(&w, "reply", "Success"), 1);
-    ck_assert_uint_eq(n_lines(engine_world_file(&w, "mark")), 1);
+    ck_assert_uint_eq(engine_world_n_marks(&w), 1);
 }
 END_TEST
 
@@ -329,42 +279,32 @@ START_TEST(a_command_that_was_not_begun_before_a_loss_of_power_is_run)
     struct err err;
 
     w.config.command_workers = 0; /* accepted, and not started */
-    (void)engine_world_send(&w, 1, 1, marking("exit 0"));
+    (void)engine_world_send(&w, 1, 1, engine_world_marking(&w, "exit 0"));
     engine_world_turns(&w, 3);
     engine_world_crash(&w);
     ck_assert_int_eq(fs_remove_tree(AT_FDCWD, w.paths.jobs_dir, &err), 0);
     w.config.command_workers = 5;
     engine_world_start(&w, "boot-2");
-    engine_world_until(&w, has_ended);
-    ck_assert_uint_eq(n_lines(engine_world_file(&w, "mark")), 1);
+    engine_world_until(&w, engine_world_is_idle);
+    ck_assert_uint_eq(engine_world_n_marks(&w), 1);
     ck_assert_uint_eq(engine_world_count(&w, "reply", "Success"), 1);
 }
 END_TEST
-
-/* In another process's place, while the engine is down. */
-static void change_journal(const char *sql)
-{
-    sqlite3 *db;
-
-    ck_assert_int_eq(sqlite3_open(w.paths.journal, &db), SQLITE_OK);
-    ck_assert_msg(sqlite3_exec(db, sql, NULL, NULL, NULL) == SQLITE_OK, "%s", sqlite3_errmsg(db));
-    ck_assert_int_eq(sqlite3_close(db), SQLITE_OK);
-}
 
 #define ALL_IS_OVERDUE "UPDATE instance SET deadline_boottime_ms = 1 WHERE deadline_after_ms > 0"
 
 START_TEST(a_step_that_ended_while_nobody_looked_takes_its_deadline_with_it)
 {
-    (void)engine_world_send(&w, 1, 2, waiting("exit 0"));
-    engine_world_until(&w, is_marked);
+    (void)engine_world_send(&w, 1, 2, engine_world_waiting(&w, "exit 0"));
+    engine_world_until(&w, engine_world_is_marked);
     engine_world_crash(&w);
-    go();
+    engine_world_go(&w);
     while (engine_world_processes(&w) > 0)
         ;
-    change_journal(ALL_IS_OVERDUE);
+    engine_change_journal(&w, ALL_IS_OVERDUE);
     engine_world_start(&w, "boot-1");
-    engine_world_until(&w, has_ended);
-    ck_assert_uint_eq(n_lines(engine_world_file(&w, "mark")), 2);
+    engine_world_until(&w, engine_world_is_idle);
+    ck_assert_uint_eq(engine_world_n_marks(&w), 2);
     ck_assert_uint_eq(engine_world_count(&w, "reply", "Success"), 1);
 }
 END_TEST
@@ -374,17 +314,17 @@ START_TEST(a_deadline_is_over_for_the_step_that_had_it_and_no_other)
 {
     struct job *job;
 
-    (void)engine_world_send(&w, 1, 2, waiting("exit 0"));
-    engine_world_until(&w, is_marked);
+    (void)engine_world_send(&w, 1, 2, engine_world_waiting(&w, "exit 0"));
+    engine_world_until(&w, engine_world_is_marked);
     job = w.engine->first;
-    go();
+    engine_world_go(&w);
     /* the turn is the next round's */
     LOOP_UNTIL(&w.loop, w.engine->n_urgent > 0);
     job->inst.deadline.boottime_ms = 1;
     engine_on_deadline(&w.engine->deadline_timer);
     ck_assert_uint_eq(w.engine->n_urgent, 2);
-    engine_world_until(&w, has_ended);
-    ck_assert_uint_eq(n_lines(engine_world_file(&w, "mark")), 2);
+    engine_world_until(&w, engine_world_is_idle);
+    ck_assert_uint_eq(engine_world_n_marks(&w), 2);
     ck_assert_uint_eq(engine_world_count(&w, "reply", "Success"), 1);
 }
 END_TEST
@@ -396,12 +336,12 @@ static bool has_told_of_time(struct engine_world *world)
 
 START_TEST(a_step_that_runs_on_after_its_deadline_is_stopped)
 {
-    (void)engine_world_send(&w, 1, 1, waiting("exit 0"));
-    engine_world_until(&w, is_marked);
+    (void)engine_world_send(&w, 1, 1, engine_world_waiting(&w, "exit 0"));
+    engine_world_until(&w, engine_world_is_marked);
     w.engine->first->inst.deadline.boottime_ms = 1;
     engine_arm_deadlines(w.engine);
     engine_world_until(&w, has_told_of_time);
-    engine_world_until(&w, has_ended);
+    engine_world_until(&w, engine_world_is_idle);
 }
 END_TEST
 
@@ -415,63 +355,12 @@ START_TEST(a_result_passes_an_acknowledgement_that_is_never_taken)
     (void)err_set(&w.acknowledge_answer, ERR_AUTH, "AccessDeniedException");
     (void)engine_world_send(&w, 1, 1, "exit 0");
     engine_world_until(&w, has_terminal);
-    engine_world_until(&w, has_ended);
+    engine_world_until(&w, engine_world_is_idle);
     ck_assert_uint_ge(engine_world_count(&w, "acknowledge", NULL), 3);
 }
 END_TEST
 
-START_TEST(a_job_whose_document_cannot_be_read_any_more_is_reported_with_the_reason)
-{
-    size_t i, n = 0;
-
-    (void)engine_world_send(&w, 1, 1, waiting("exit 0"));
-    engine_world_until(&w, is_marked);
-    engine_world_crash(&w);
-    change_journal("UPDATE inbox SET payload = CAST('not json' AS BLOB)");
-    engine_world_start(&w, "boot-1");
-    go();
-    (void)engine_world_send(&w, 2, 1, "exit 0");
-    engine_world_until(&w, has_terminal); /* the others go on */
-    engine_world_until(&w, has_ended);
-    ck_assert(w.is_open);
-    for (i = 0; i < w.n_told; i++)
-        if (str_eq(w.told[i].status, "Failed")) {
-            n++;
-            ck_assert_ptr_nonnull(strstr(w.told[i].payload, "its document"));
-            ck_assert_ptr_nonnull(strstr(w.told[i].payload, "0: Success (0)"));
-        }
-    ck_assert_uint_eq(n, 1);
-}
-END_TEST
-
-START_TEST(so_is_one_that_was_to_begin_and_to_send_its_output_elsewhere)
-{
-    w.config.command_workers = 0;
-    engine_world_receive(
-        &w, "aws.ssm.sendCommand.us.east.1.1",
-        "aws.ssm.00000000-0000-4000-8000-000000000001.mi-0123456789abcdef0",
-        "{\"DocumentName\":\"T\",\"CommandId\":\"x\",\"OutputS3BucketName\":\"bucket\","
-        "\"DocumentContent\":{\"schemaVersion\":\"2.2\",\"mainSteps\":[{\"action\":"
-        "\"aws:runShellScript\",\"name\":\"s\",\"inputs\":{\"runCommand\":[\"true\"]}}]}}");
-    engine_world_turns(&w, 3);
-    engine_world_crash(&w);
-    change_journal("UPDATE inbox SET payload = CAST('not json' AS BLOB)");
-    w.config.command_workers = 5;
-    engine_world_start(&w, "boot-1");
-    engine_world_until(&w, has_ended);
-    ck_assert_uint_eq(engine_world_count(&w, "reply", "Failed"), 1);
-    ck_assert_ptr_nonnull(strstr(w.told[w.n_told - 1].payload, "its document"));
-}
-END_TEST
-
 #define CANCEL_ID "aws.ssm.00000000-0000-4000-8000-000000000077.mi-0123456789abcdef0"
-
-static bool has_one_job(struct engine_world *world)
-{
-    struct journal_counts c;
-
-    return world->journal->ops->counts(world->journal, &c, NULL) == 0 && c.n_open == 1;
-}
 
 static const char *cancel_order(int number)
 {
@@ -483,76 +372,6 @@ static const char *cancel_order(int number)
                    number);
     return order;
 }
-
-/* Its rows take nothing more: what a damaged journal may do to one job. */
-START_TEST(a_job_that_is_set_aside_has_its_runner_watched_and_the_others_go_on)
-{
-    AUTO(buf_done) struct buf started = {0};
-    enum journal_known known;
-    const char *runner;
-    size_t n_told;
-    char name[PATH_MAX + 100];
-    struct err err;
-
-    (void)engine_world_send(&w, 1, 1, waiting("exit 0"));
-    engine_world_until(&w, is_marked);
-    engine_world_crash(&w);
-    change_journal("CREATE TRIGGER broken BEFORE INSERT ON transition WHEN NEW.instance_id LIKE "
-                   "'%000000000001' BEGIN SELECT RAISE(ABORT, 'broken'); END");
-    engine_world_start(&w, "boot-1");
-    ck_assert_int_eq(
-        engine_cancel(w.engine, "00000000-0000-4000-8000-000000000001", NULL, NULL, &err), 0);
-    (void)engine_world_send(&w, 2, 1, "exit 0");
-    LOOP_UNTIL(&w.loop, !w.is_open);
-    LOOP_UNTIL(&w.loop, w.is_open);
-    (void)engine_world_send(&w, 2, 1, "exit 0"); /* its delivery went with the turn that failed */
-    engine_world_until(&w, has_terminal);
-    engine_world_until(&w, has_one_job);
-    /* An order to cancel it is neither lost nor acknowledged: it is offered again. */
-    ck_assert_int_eq(
-        engine_cancel(w.engine, "00000000-0000-4000-8000-000000000001", NULL, NULL, &err),
-        ERR_STATE);
-    n_told = w.n_told;
-    engine_world_receive(&w, "aws.ssm.cancelCommand.x", CANCEL_ID, cancel_order(1));
-    engine_world_turns(&w, 20);
-    ck_assert_uint_eq(w.n_told, n_told);
-    ck_assert_int_eq(w.journal->ops->find(w.journal, CANCEL_ID, NULL, &known, &err), 0);
-    ck_assert_int_eq(known, JOURNAL_UNKNOWN);
-    /* Its runner dies: what it leaves behind is found and ended. */
-    buf_init(&started, 65536);
-    (void)snprintf(name, sizeof(name), "%s/00000000-0000-4000-8000-000000000001/0.1/started",
-                   w.paths.jobs_dir);
-    ck_assert_int_eq(fs_read_file(AT_FDCWD, name, &started, &err), 0);
-    runner = strstr(buf_str(&started), "\nrunner_pid=");
-    ck_assert_ptr_nonnull(runner);
-    ck_assert_int_eq(kill((pid_t)strtol(strchr(runner, '=') + 1, NULL, 10), SIGKILL), 0);
-    engine_world_until(&w, has_no_processes);
-}
-END_TEST
-
-static bool has_failed_one(struct engine_world *world)
-{
-    return engine_world_count(world, "fail", NULL) > 0 || world->n_rejected > 0;
-}
-
-/* On ec2messages it is failed, on the control channel its acknowledgement says it. */
-START_TEST(a_message_that_cannot_be_journaled_is_failed_when_it_comes_again)
-{
-    w.link.has_verdicts = _i != 0;
-    engine_world_crash(&w);
-    change_journal("CREATE TRIGGER broken BEFORE INSERT ON inbox WHEN NEW.instance_id LIKE "
-                   "'%000000000001' BEGIN SELECT RAISE(ABORT, 'broken'); END");
-    engine_world_start(&w, "boot-1");
-    (void)engine_world_send(&w, 1, 1, "exit 0");
-    LOOP_UNTIL(&w.loop, !w.is_open);
-    LOOP_UNTIL(&w.loop, w.is_open);
-    (void)engine_world_send(&w, 1, 1, "exit 0");
-    (void)engine_world_send(&w, 2, 1, "exit 0");
-    engine_world_until(&w, has_failed_one);
-    engine_world_until(&w, has_terminal);
-    ck_assert(w.is_open);
-}
-END_TEST
 
 /* 16 is the least that the service's model allows, 1,024 the most that an envelope may have. */
 START_TEST(a_message_id_of_any_length_is_kept_and_answered)
@@ -569,7 +388,7 @@ START_TEST(a_message_id_of_any_length_is_kept_and_answered)
                          "[\"true\"]}}]}}");
     engine_world_restart(&w, "boot-1"); /* read back, too */
     engine_world_until(&w, has_terminal);
-    engine_world_until(&w, has_ended);
+    engine_world_until(&w, engine_world_is_idle);
     ck_assert_str_eq(w.told[w.n_told - 1].message_id, id);
     ck_assert_uint_eq(engine_world_count(&w, "acknowledge", NULL), 1);
 }
@@ -585,7 +404,7 @@ START_TEST(a_reply_that_is_not_taken_is_sent_again_with_its_id)
     first = w.n_told;
     ck_assert_uint_ge(first, 1);
     w.answer = (struct err){0};
-    engine_world_until(&w, has_ended);
+    engine_world_until(&w, engine_world_is_idle);
     ck_assert_str_eq(w.told[first].reply_id, w.told[first - 1].reply_id);
     ck_assert_uint_eq(engine_world_count(&w, "reply", "Success"), 1);
 }
@@ -595,7 +414,7 @@ START_TEST(a_reply_that_is_refused_for_good_ends_the_command)
 {
     (void)engine_world_send(&w, 1, 1, "exit 0");
     (void)err_set(&w.answer, ERR_REFUSED, "InvalidMessageIdException");
-    engine_world_until(&w, has_ended);
+    engine_world_until(&w, engine_world_is_idle);
     ck_assert_uint_eq(engine_world_count(&w, "reply", "Success"), 1);
 }
 END_TEST
@@ -613,12 +432,12 @@ START_TEST(nothing_is_started_while_a_reboot_is_awaited)
                    w.dir, w.dir);
     (void)engine_world_send(&w, 1, 1, script);
     engine_world_until(&w, has_asked_for_reboot);
-    (void)engine_world_send(&w, 2, 1, marking("exit 0"));
+    (void)engine_world_send(&w, 2, 1, engine_world_marking(&w, "exit 0"));
     engine_world_turns(&w, 50);
     ck_assert_str_eq(engine_world_file(&w, "mark"), "");
     engine_world_restart(&w, "boot-2");
-    engine_world_until(&w, has_ended);
-    ck_assert_uint_eq(n_lines(engine_world_file(&w, "mark")), 1);
+    engine_world_until(&w, engine_world_is_idle);
+    ck_assert_uint_eq(engine_world_n_marks(&w), 1);
     ck_assert_uint_eq(engine_world_count(&w, "reply", "Success"), 2);
 }
 END_TEST
@@ -647,12 +466,12 @@ START_TEST(a_reboot_has_its_first_asker_as_owner_and_none_when_it_is_given_up)
     char script[300], fact[100];
     int i;
 
-    (void)engine_world_send(&w, 1, 1, waiting("exit 194"));
+    (void)engine_world_send(&w, 1, 1, engine_world_waiting(&w, "exit 194"));
     (void)snprintf(script, sizeof(script), "until [ -e %s/mark ]; do sleep 0.05; done; exit 194",
                    w.dir);
     (void)engine_world_send(&w, 2, 1, script);
     engine_world_until(&w, has_asked_for_reboot); /* the later command is the first to ask */
-    go();
+    engine_world_go(&w);
     engine_world_until(&w, has_asked_for_two);
     for (i = 0; i < 4; i++) { /* asked again, and given up */
         (void)snprintf(fact, sizeof(fact), "boot-1 %s", askers[i / 2]);
@@ -660,113 +479,26 @@ START_TEST(a_reboot_has_its_first_asker_as_owner_and_none_when_it_is_given_up)
         engine_queue_event(w.engine, askers[i / 2], COMMAND_EV_OVERDUE, 0, false, NULL);
         engine_world_turns(&w, 2);
     }
-    engine_world_until(&w, has_ended);
+    engine_world_until(&w, engine_world_is_idle);
     ck_assert_str_eq(reboot_fact(), ""); /* a crash later in this boot is nobody's reboot */
 }
 END_TEST
 
 START_TEST(a_cancel_order_is_answered_and_stops_its_command)
 {
-    (void)engine_world_send(&w, 1, 2, marking("while :; do sleep 0.1; done"));
-    engine_world_until(&w, is_marked);
+    (void)engine_world_send(&w, 1, 2, engine_world_marking(&w, "while :; do sleep 0.1; done"));
+    engine_world_until(&w, engine_world_is_marked);
     engine_world_receive(&w, "aws.ssm.cancelCommand.x", CANCEL_ID, cancel_order(1));
-    engine_world_until(&w, has_ended);
+    engine_world_until(&w, engine_world_is_idle);
     ck_assert_uint_eq(engine_world_count(&w, "reply", "Cancelled"), 1);
     ck_assert_uint_eq(engine_world_count(&w, "acknowledge", NULL), 2);
-    ck_assert_uint_eq(n_lines(engine_world_file(&w, "mark")), 1);
+    ck_assert_uint_eq(engine_world_n_marks(&w), 1);
 }
 END_TEST
 
 /* Every begin, put and commit fails once, in turn: nothing is acknowledged or started that is not
  * in the journal, and the command ends all the same when the journal can be written again and the
  * service delivers again. */
-START_TEST(a_journal_that_fails_stops_the_transition)
-{
-    struct journal_fault fault = {.at = _i + 1, .repeat = 1, .code = ERR_FULL};
-    int round;
-
-    engine_world_init(&w, NULL, &fault);
-    fault.n_calls = 0;
-    (void)engine_world_send(&w, 1, 1, marking("exit 4"));
-    for (round = 0; round < 200 && engine_world_is_idle(&w); round++)
-        engine_world_turns(&w, 1);
-    if (engine_world_is_idle(
-            &w)) { /* the receipt itself failed: as the service would, deliver again */
-        ck_assert_uint_eq(w.n_told, 0);
-        LOOP_UNTIL(&w.loop, w.is_open);
-        (void)engine_world_send(&w, 1, 1, marking("exit 4"));
-        engine_world_turns(&w, 2);
-    }
-    engine_world_until(&w, has_ended);
-    ck_assert_uint_eq(n_lines(engine_world_file(&w, "mark")), 1);
-    ck_assert_uint_eq(engine_world_count(&w, "reply", "Failed") > 0, true);
-    ck_assert_ptr_nonnull(strstr(w.told[w.n_told - 1].payload, "\"code\":4"));
-    engine_world_done(&w);
-}
-END_TEST
-
-static struct engine_status status(void)
-{
-    struct engine_status s;
-
-    engine_get_status(w.engine, &s);
-    return s;
-}
-
-static bool is_at_work(struct engine_world *world)
-{
-    struct engine_status s;
-
-    engine_get_status(world->engine, &s);
-    return !s.is_suspended;
-}
-
-static bool is_open(struct engine_world *world)
-{
-    return world->is_open;
-}
-
-static bool has_told_code(struct engine_world *world)
-{
-    return engine_world_count(world, "reply", "Failed") == 1;
-}
-
-/* The journal gave its reserve up, so that what runs can record its end. */
-START_TEST(the_reserve_is_not_spent_on_new_work)
-{
-    struct journal_fault fault = {.code = ERR_FULL};
-    struct err err;
-    int i;
-
-    engine_world_init(&w, NULL, &fault);
-    w.config.command_workers = 1;
-    (void)engine_world_send(&w, 1, 1, waiting("exit 4"));
-    (void)engine_world_send(&w, 2, 1, marking("exit 0"));
-    engine_world_until(&w, is_marked);
-    fault.has_no_room = true;
-    fault.at = fault.n_calls + 1;
-    fault.repeat = 1;
-    go();
-    LOOP_UNTIL(&w.loop, !w.is_open);
-    engine_world_until(&w, is_at_work);
-    engine_world_until(&w, has_told_code); /* what ran is recorded and reported */
-    for (i = 0; i < 20; i++)
-        engine_world_turns(&w, 5);
-    ck_assert(!w.is_open);
-    ck_assert(status().is_short);
-    ck_assert_uint_eq(n_lines(engine_world_file(&w, "mark")), 1); /* what waited waits */
-    ck_assert_int_eq(engine_run_local(w.engine, "x", "{}", NULL, NULL, &err), ERR_STATE);
-    ck_assert_ptr_nonnull(strstr(err.text, "disk"));
-    engine_world_restart(&w, "boot-1");
-    ck_assert(status().is_short); /* asked at a start, too */
-    fault.has_no_room = false;
-    engine_world_until(&w, is_open);
-    engine_world_until(&w, has_ended);
-    ck_assert_uint_eq(n_lines(engine_world_file(&w, "mark")), 2);
-    engine_world_done(&w);
-}
-END_TEST
-
 /* Recovery and performing go by the row alone: no effect may be without its function. */
 START_TEST(each_machine_has_its_row_or_a_keeper_of_its_own)
 {
@@ -792,30 +524,14 @@ START_TEST(each_machine_has_its_row_or_a_keeper_of_its_own)
 }
 END_TEST
 
-START_TEST(a_shortage_of_descriptors_is_not_blamed_on_the_journal)
-{
-    struct err err;
-
-    (void)err_sys(&err, ERR_IO, EMFILE, "output of step 1");
-    engine_suspend(w.engine, &err);
-    ck_assert_ptr_nonnull(strstr(status().journal_text, "out of memory or descriptors: output of"));
-    ck_assert_ptr_null(strstr(status().journal_text, "journal"));
-    ck_assert_int_eq(engine_run_local(w.engine, "x", "{}", NULL, NULL, &err), ERR_STATE);
-    ck_assert_ptr_null(strstr(err.text, "journal"));
-    engine_world_until(&w, is_open);
-    ck_assert_str_eq(status().journal_text, "");
-}
-END_TEST
-
 int main(void)
 {
     Suite *s = suite_create("engine");
-    TCase *t = tcase_create("turns"), *f = tcase_create("faults");
+    TCase *t = tcase_create("turns");
     SRunner *sr;
     int n_failed, n_machines = 0;
 
     tcase_set_timeout(t, 120);
-    tcase_set_timeout(f, 120);
     tcase_add_checked_fixture(t, begin, end);
     tcase_add_test(t, a_one_step_command_costs_three_synced_commits);
     tcase_add_test(t, a_command_whose_answers_fail_at_first_costs_no_more);
@@ -837,10 +553,6 @@ int main(void)
         t, a_cancel_of_a_step_whose_directory_was_removed_kills_it_and_says_what_is_known, 0, 2);
     tcase_add_test(t, a_command_that_was_not_begun_before_a_loss_of_power_is_run);
     tcase_add_test(t, a_result_passes_an_acknowledgement_that_is_never_taken);
-    tcase_add_test(t, a_job_whose_document_cannot_be_read_any_more_is_reported_with_the_reason);
-    tcase_add_test(t, so_is_one_that_was_to_begin_and_to_send_its_output_elsewhere);
-    tcase_add_test(t, a_job_that_is_set_aside_has_its_runner_watched_and_the_others_go_on);
-    tcase_add_loop_test(t, a_message_that_cannot_be_journaled_is_failed_when_it_comes_again, 0, 2);
     tcase_add_loop_test(t, a_message_id_of_any_length_is_kept_and_answered, 0, 5);
     tcase_add_test(t, a_reply_that_is_not_taken_is_sent_again_with_its_id);
     tcase_add_test(t, an_answer_that_could_not_even_be_begun_is_tried_again);
@@ -851,11 +563,7 @@ int main(void)
     while (fsm_machines[n_machines] != NULL)
         n_machines++;
     tcase_add_loop_test(t, each_machine_has_its_row_or_a_keeper_of_its_own, 0, n_machines);
-    tcase_add_test(t, a_shortage_of_descriptors_is_not_blamed_on_the_journal);
     suite_add_tcase(s, t);
-    tcase_add_test(f, the_reserve_is_not_spent_on_new_work);
-    tcase_add_loop_test(f, a_journal_that_fails_stops_the_transition, 0, 24);
-    suite_add_tcase(s, f);
     sr = srunner_create(s);
     srunner_run_all(sr, CK_ENV);
     n_failed = srunner_ntests_failed(sr);

@@ -53,34 +53,6 @@ static void end(void)
     engine_world_done(&w);
 }
 
-static const char *marking(const char *rest)
-{
-    static char script[640];
-
-    (void)snprintf(script, sizeof(script), "echo ran >> %s/mark; %s", w.dir, rest);
-    return script;
-}
-
-static size_t n_runs(void)
-{
-    const char *text = engine_world_file(&w, "mark");
-    size_t n = 0;
-
-    for (; *text != '\0'; text++)
-        n += *text == '\n';
-    return n;
-}
-
-static bool has_ended(struct engine_world *world)
-{
-    return engine_world_is_idle(world);
-}
-
-static bool is_marked(struct engine_world *world)
-{
-    return engine_world_file(world, "mark")[0] != '\0';
-}
-
 static bool has_one_success(struct engine_world *world)
 {
     return engine_world_count(world, "reply", "Success") == 1;
@@ -103,15 +75,15 @@ START_TEST(a_start_without_room_is_run_once_when_there_is_room_after_a_crash)
 {
     room.name = FIRST_JOB;
     room.error = errors[_i];
-    (void)engine_world_send(&w, 1, 1, marking("exit 0"));
+    (void)engine_world_send(&w, 1, 1, engine_world_marking(&w, "exit 0"));
     engine_world_turns(&w, 5);
     ck_assert_uint_ge(room.n_refused, 1);
     ck_assert(w.is_open); /* the engine goes on */
     engine_world_crash(&w);
     room.name = NULL;
     engine_world_start(&w, "boot-1");
-    engine_world_until(&w, has_ended);
-    ck_assert_uint_eq(n_runs(), 1);
+    engine_world_until(&w, engine_world_is_idle);
+    ck_assert_uint_eq(engine_world_n_marks(&w), 1);
     ck_assert_uint_eq(engine_world_count(&w, "reply", "Success"), 1);
     expect_no_fact();
 }
@@ -133,7 +105,7 @@ START_TEST(a_step_that_begins_after_a_long_outage_has_all_of_its_time)
 
     room.name = FIRST_JOB;
     room.error = ENOSPC;
-    (void)engine_world_send(&w, 1, 1, marking("exit 0"));
+    (void)engine_world_send(&w, 1, 1, engine_world_marking(&w, "exit 0"));
     engine_world_turns(&w, 5);
     ck_assert_uint_ge(room.n_refused, 1);
     engine_world_crash(&w);
@@ -143,8 +115,8 @@ START_TEST(a_step_that_begins_after_a_long_outage_has_all_of_its_time)
         sqlite3_exec(db, "UPDATE instance SET deadline_boottime_ms = 1", NULL, NULL, NULL),
         SQLITE_OK);
     engine_world_start(&w, "boot-1");
-    engine_world_until(&w, has_ended);
-    ck_assert_uint_eq(n_runs(), 1);
+    engine_world_until(&w, engine_world_is_idle);
+    ck_assert_uint_eq(engine_world_n_marks(&w), 1);
     ck_assert_uint_eq(engine_world_count(&w, "reply", "Success"), 1);
     ck_assert_int_eq(
         sqlite3_exec(db, "SELECT 1 FROM transition WHERE event = 'begun'", n_rows, &n, NULL),
@@ -158,13 +130,13 @@ START_TEST(a_start_without_room_holds_no_other_command_up)
 {
     room.name = FIRST_JOB;
     room.error = ENOSPC;
-    (void)engine_world_send(&w, 1, 1, marking("exit 0"));
+    (void)engine_world_send(&w, 1, 1, engine_world_marking(&w, "exit 0"));
     (void)engine_world_send(&w, 2, 1, "exit 0");
     engine_world_until(&w, has_one_success);
-    ck_assert_uint_eq(n_runs(), 0);
+    ck_assert_uint_eq(engine_world_n_marks(&w), 0);
     room.name = NULL; /* tried again by the engine itself */
-    engine_world_until(&w, has_ended);
-    ck_assert_uint_eq(n_runs(), 1);
+    engine_world_until(&w, engine_world_is_idle);
+    ck_assert_uint_eq(engine_world_n_marks(&w), 1);
     ck_assert_uint_eq(engine_world_count(&w, "reply", "Success"), 2);
     expect_no_fact();
 }
@@ -174,14 +146,14 @@ START_TEST(a_second_step_without_room_is_run_after_a_crash)
 {
     room.name = "1.1";
     room.error = ENOSPC;
-    (void)engine_world_send(&w, 1, 2, marking("exit 0"));
-    engine_world_until(&w, is_marked);
+    (void)engine_world_send(&w, 1, 2, engine_world_marking(&w, "exit 0"));
+    engine_world_until(&w, engine_world_is_marked);
     LOOP_UNTIL(&w.loop, room.n_refused > 0);
     engine_world_crash(&w);
     room.name = NULL;
     engine_world_start(&w, "boot-1");
-    engine_world_until(&w, has_ended);
-    ck_assert_uint_eq(n_runs(), 2);
+    engine_world_until(&w, engine_world_is_idle);
+    ck_assert_uint_eq(engine_world_n_marks(&w), 2);
     expect_no_fact();
 }
 END_TEST
@@ -194,16 +166,16 @@ START_TEST(a_step_that_found_room_later_is_not_run_again_without_its_directory)
     (void)snprintf(script, sizeof(script), "while [ -d %s ]; do sleep 0.05; done", w.dir);
     room.name = FIRST_JOB;
     room.error = ENOSPC;
-    (void)engine_world_send(&w, 1, 1, marking(script));
+    (void)engine_world_send(&w, 1, 1, engine_world_marking(&w, script));
     engine_world_turns(&w, 5);
     ck_assert_uint_ge(room.n_refused, 1);
     room.name = NULL;
-    engine_world_until(&w, is_marked);
+    engine_world_until(&w, engine_world_is_marked);
     engine_world_crash(&w);
     ck_assert_int_eq(fs_remove_tree(AT_FDCWD, w.paths.jobs_dir, &err), 0);
     engine_world_start(&w, "boot-1");
-    engine_world_until(&w, has_ended);
-    ck_assert_uint_eq(n_runs(), 1);
+    engine_world_until(&w, engine_world_is_idle);
+    ck_assert_uint_eq(engine_world_n_marks(&w), 1);
     ck_assert_ptr_nonnull(strstr(w.told[w.n_told - 1].payload, "\"code\":1000"));
 }
 END_TEST
@@ -214,12 +186,12 @@ START_TEST(a_step_that_waits_for_room_can_be_cancelled)
 
     room.name = FIRST_JOB;
     room.error = ENOSPC;
-    (void)engine_world_send(&w, 1, 1, marking("exit 0"));
+    (void)engine_world_send(&w, 1, 1, engine_world_marking(&w, "exit 0"));
     engine_world_turns(&w, 5);
     room.name = NULL;
     ck_assert_int_eq(engine_cancel(w.engine, FIRST_JOB, NULL, NULL, &err), 0);
-    engine_world_until(&w, has_ended);
-    ck_assert_uint_eq(n_runs(), 0);
+    engine_world_until(&w, engine_world_is_idle);
+    ck_assert_uint_eq(engine_world_n_marks(&w), 0);
     ck_assert_uint_eq(engine_world_count(&w, "reply", "Cancelled"), 1);
     expect_no_fact();
 }
