@@ -250,14 +250,14 @@ START_TEST(a_runner_that_dies_before_it_began_when_it_is_told_to_stop_leaves_a_c
 
     put_dying_runner();
     (void)engine_world_send(&w, 1, 1, "exit 0");
-    engine_world_until(&w, is_marked);
+    engine_world_until(&w, engine_world_is_marked);
     if (_i == 1) {
         engine_world_crash(&w);
         engine_world_start(&w, "boot-1");
     }
     ck_assert_int_eq(
         engine_cancel(w.engine, "00000000-0000-4000-8000-000000000001", NULL, NULL, &err), 0);
-    engine_world_until(&w, has_ended);
+    engine_world_until(&w, engine_world_is_idle);
     ck_assert_uint_eq(engine_world_count(&w, "reply", "Cancelled"), 1);
     ck_assert_ptr_null(strstr(w.told[w.n_told - 1].payload, "137")); /* it had not begun */
 }
