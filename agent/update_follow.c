@@ -102,7 +102,7 @@ static int start_updater(struct work *w, struct err *err)
     AUTO(free) char **env = secret_clean_environment();
     AUTO(slots_done) struct slots slots = {.dir_fd = -1, .versions_fd = -1};
     char version[SLOTS_VERSION_SIZE], program[PATH_MAX];
-    char option[] = "--root", verb[] = "run";
+    char option[] = "--root", verb[] = "switch";
     char *argv[] = {program, option, w->root, verb, NULL};
     int r;
 
@@ -295,6 +295,7 @@ static void fill_order(const struct engine *e, const struct job *job, struct han
     (void)str_copy(o->from, sizeof(o->from), u->from_version);
     (void)str_copy(o->to, sizeof(o->to), u->to_version);
     (void)str_copy(o->pid_file, sizeof(o->pid_file), e->paths->pid_file);
+    (void)str_copy(o->boot_id_file, sizeof(o->boot_id_file), e->config->boot_id_file);
     own_unit(o->unit, sizeof(o->unit));
 }
 

@@ -60,7 +60,7 @@ int proc_open_pidfd(pid_t pid)
 #endif
 }
 
-static int send_by_pidfd(int pidfd, int sig)
+int proc_signal_pidfd(int pidfd, int sig)
 {
 #ifdef SYS_pidfd_send_signal
     return (int)syscall(SYS_pidfd_send_signal, pidfd, sig, NULL, 0);
@@ -79,7 +79,7 @@ int proc_signal(pid_t pid, uint64_t start_time, int sig, struct err *err)
 
     if (!proc_is_alive(pid, start_time))
         return err_set(err, ERR_NOT_FOUND, "signal process %ld: it is gone", (long)pid);
-    r = pidfd >= 0 ? send_by_pidfd(pidfd, sig) : -1;
+    r = pidfd >= 0 ? proc_signal_pidfd(pidfd, sig) : -1;
     if (pidfd < 0 || (r < 0 && errno == ENOSYS))
         r = kill(pid, sig);
     if (r < 0)

@@ -32,6 +32,8 @@ bool proc_is_alive(pid_t pid, uint64_t start_time);
 
 /* pidfd_open(2), or -1 with errno (ENOSYS before Linux 5.3). Close-on-exec. */
 int proc_open_pidfd(pid_t pid);
+/* As kill(2), to what the pidfd is of: -1 with errno. */
+int proc_signal_pidfd(int pidfd, int sig);
 /* Signal exactly this process. ERR_NOT_FOUND: it is gone; ERR_SYSTEM. */
 int proc_signal(pid_t pid, uint64_t start_time, int sig, struct err *err) MUST_CHECK;
 

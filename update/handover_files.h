@@ -29,6 +29,7 @@ struct handover_order {
     char pid_file[PATH_MAX]; /* of the agent; locked while it runs */
     char unit[128];          /* of the service manager, to be restarted; "": end the process, who
                                 supervises it starts it again */
+    char boot_id_file[PATH_MAX]; /* as the agent is configured; "": the kernel's */
 };
 
 /* What the agent on probation has reached; `what` it still lacks is said in words for people. */

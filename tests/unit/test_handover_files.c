@@ -30,6 +30,7 @@ static const struct handover_order some_order = {
     .is_service_away = true,
     .pid_file = "/run/a file\nwith 100% of it/ssmd.pid",
     .unit = "ssmd.service",
+    .boot_id_file = "/tmp/boot-id",
 };
 
 static const struct handover_health some_health = {
@@ -80,6 +81,7 @@ START_TEST(an_order_comes_back_as_it_was)
     ck_assert(o.is_service_away);
     ck_assert_str_eq(o.pid_file, some_order.pid_file);
     ck_assert_str_eq(o.unit, "ssmd.service");
+    ck_assert_str_eq(o.boot_id_file, "/tmp/boot-id");
 }
 END_TEST
 

@@ -1,0 +1,130 @@
+#!/usr/bin/python3
+"""ssmd-updater with real processes: a switch to each kind of new version, under its supervisor or without one, and
+what becomes of a machine on which pieces are missing."""
+import os
+import signal
+
+from harness import Suite, check, equal, wait_for
+from updating import NEW, OLD, Machine
+
+SUITE = Suite("the updater and the versions that it switches between", jobs=4)
+
+
+def wrong_machine(path):
+    """An ELF header that says it is for another processor."""
+    with open(path, "r+b") as f:
+        f.seek(18)
+        f.write(b"\xf3\x00")
+
+
+def without_library(path):
+    """The name of a library that nobody has."""
+    with open(path, "r+b") as f:
+        content = f.read()
+        at = content.index(b"libc.so.6\0")
+        f.seek(at)
+        f.write(b"libq.so.6\0")
+
+
+# What the new version does, and what is said of it afterwards.
+BAD = {
+    "crashes at start": ("crash", "version 0.2.0 was started 4 times and did not stay: it exited with status 3", {}),
+    "is killed at start": ("abort", "did not stay: it was ended by signal 6", {}),
+    "hangs before it says anything": ("hang", "did not prove itself within 2 s: it has said nothing of itself", {"deadline_ms": 2000}),
+    "cannot open its journal": ("no-journal", "within 2 s: it has not opened its journal", {"deadline_ms": 2000}),
+    "does not find its steps": ("no-steps", "it has not found all running steps", {"deadline_ms": 2000}),
+    "never reaches the service": ("no-service", "it has not reached the service: connect: no route to host",
+                                  {"deadline_ms": 2000}),
+    "is another version than it should be": ("lie", "version 9.9.9 runs where version 0.2.0 was to run", {}),
+    "eats memory": ("eat", "of memory; its limit is 64 MiB", {"proving_ms": 5000, "max_rss_bytes": 64 << 20}),
+    "ignores the request to stop": ("deaf no-service", "it has not reached the service", {"deadline_ms": 1000}),
+}
+
+
+def is_rolled_back(world, behaviour, cause, order):
+    machine = Machine(world, behaviour, **order)
+    machine.supervise()
+    machine.wait_agent()
+    machine.write_order()
+    machine.expect("reverted", cause)
+    check((NEW, "begins") in [entry[:2] for entry in machine.story], "the new version was never started")
+    machine.stop()
+
+
+for name, (words, said, more) in BAD.items():
+    SUITE.add(f"a version that {name} is rolled back", is_rolled_back, words, said, more)
+
+
+@SUITE.case
+def a_version_that_is_good_is_proven(world):
+    machine = Machine(world)
+    machine.supervise()
+    machine.wait_agent()
+    machine.write_order()
+    machine.expect("committed")
+    equal("who ran", [entry[:2] for entry in machine.story],
+          [(OLD, "begins"), (OLD, "ends"), (NEW, "begins")])
+    machine.stop()
+
+
+@SUITE.case
+def a_version_for_another_processor_is_rolled_back(world):
+    machine = Machine(world)
+    machine.stage("0.3.0", "", wrong_machine)
+    machine.supervise()
+    machine.wait_agent()
+    machine.write_order(to="0.3.0")
+    machine.expect("reverted", "version 0.3.0 was started 4 times and did not stay: it could not be executed: "
+                               "Exec format error")
+
+
+@SUITE.case
+def a_version_whose_library_is_missing_is_rolled_back(world):
+    machine = Machine(world)
+    machine.stage("0.3.0", "", without_library)
+    machine.supervise()
+    machine.wait_agent()
+    machine.write_order(to="0.3.0")
+    machine.expect("reverted", "a library that it needs is missing")
+
+
+@SUITE.case
+def a_version_that_was_changed_after_it_was_sealed_is_never_started(world):
+    machine = Machine(world)
+    with open(os.path.join(machine.slots, "versions", NEW, "bin/ssmd"), "ab") as f:
+        f.write(b"x")
+    machine.supervise()
+    machine.wait_agent()
+    machine.write_order()
+    machine.expect("reverted", "version 0.2.0: bin/ssmd was changed")
+    equal("who ran", {entry[0] for entry in machine.story}, {OLD})
+    equal("starts", len(machine.story), 1)
+
+
+@SUITE.case
+def an_outage_that_was_there_before_lengthens_the_proving(world):
+    machine = Machine(world, "no-service", deadline_ms=500, is_service_away=1)
+    machine.supervise()
+    machine.wait_agent()
+    machine.write_order()
+    machine.wait_agent(NEW)
+    wait_for("three deadlines to pass", lambda: int(machine.read_record("progress").get("n_transitions", 0)) >= 6)
+    equal("the state", machine.state_name, "proving")
+    equal("current", machine.link("current"), NEW)
+
+
+@SUITE.case
+def an_outage_excuses_no_journal(world):
+    machine = Machine(world, "no-journal no-service", deadline_ms=500, is_service_away=1)
+    machine.supervise()
+    machine.wait_agent()
+    machine.write_order()
+    machine.expect("reverted", "it has not opened its journal")
+
+
+def main():
+    raise SystemExit(SUITE.main())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,172 @@
+/* The agent, seen from outside: who holds its lock, how often it was started, how it ended. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/crashpoint.h"
+#include "base/fs.h"
+#include "base/record.h"
+#include "base/str.h"
+#include "update/updater_internal.h"
+
+#define MAX_PID 4194304
+#define MAX_STARTS_COUNTED 1000 /* bytes of a file that nobody reads beyond four */
+
+/* /proc/locks: "1: FLOCK  ADVISORY  WRITE 4711 08:01:131 0 EOF". Asked by pid and inode: the device
+ * is not the file's on every file system, and trying the lock would keep others from it. */
+static bool holds_lock(pid_t pid, ino_t inode)
+{
+    AUTO(fclose) FILE *f = fopen("/proc/locks", "re");
+    char line[256];
+
+    while (f != NULL && fgets(line, sizeof(line), f) != NULL) {
+        long holder;
+        unsigned long number;
+
+        /* NOLINTNEXTLINE(cert-err34-c): the kernel's numbers fit their types */
+        if (sscanf(line, "%*s FLOCK %*s WRITE %ld %*[^:]:%*[^:]:%lu", &holder, &number) == 2 &&
+            holder == (long)pid && number == (unsigned long)inode)
+            return true;
+    }
+    return false;
+}
+
+int agent_lock_holder(int dirfd, const char *path, struct proc *ret_holder, struct err *err)
+{
+    AUTO(close_fd) int fd = openat(dirfd, path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    struct proc p = {0};
+    struct stat st;
+    char text[24];
+    int64_t pid;
+    ssize_t n;
+
+    if (fd < 0 || fstat(fd, &st) < 0)
+        return err_sys(err, ERR_IO, errno, "%s", path);
+    n = read(fd, text, sizeof(text) - 1);
+    if (n < 0)
+        return err_sys(err, ERR_IO, errno, "read %s", path);
+    text[n] = '\0';
+    text[strcspn(text, "\n")] = '\0';
+    if (!str_to_i64(text, 1, MAX_PID, &pid) || !holds_lock((pid_t)pid, st.st_ino) ||
+        proc_read((pid_t)pid, &p, NULL) < 0)
+        return err_set(err, ERR_NOT_FOUND, "nobody holds the lock of %s", path);
+    *ret_holder = p;
+    return 0;
+}
+
+int64_t agent_rss_bytes(pid_t pid)
+{
+    char path[32];
+    long long pages = 0;
+
+    (void)snprintf(path, sizeof(path), "/proc/%ld/statm", (long)pid);
+    AUTO(fclose) FILE *f = fopen(path, "re");
+
+    /* NOLINTNEXTLINE(cert-err34-c): the kernel's numbers fit their types */
+    if (f == NULL || fscanf(f, "%*s %lld", &pages) != 1)
+        return 0;
+    return (int64_t)pages * sysconf(_SC_PAGESIZE);
+}
+
+int64_t agent_age_ms(const struct proc *p)
+{
+    return clock_boottime_ms() - (int64_t)(p->start_time * 1000 / (uint64_t)sysconf(_SC_CLK_TCK));
+}
+
+/* ---- starts ---- */
+
+int64_t agent_count_starts(const struct updater *u)
+{
+    struct stat st;
+
+    return fstatat(u->update_fd, HANDOVER_STARTS, &st, AT_SYMLINK_NOFOLLOW) == 0 ? st.st_size : 0;
+}
+
+static int open_starts(const struct updater *u, int *ret_fd, struct err *err)
+{
+    int fd = openat(u->update_fd, HANDOVER_STARTS,
+                    O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW | O_CLOEXEC, 0600);
+
+    if (fd < 0)
+        return err_sys(err, ERR_IO, errno, "open %s", HANDOVER_STARTS);
+    *ret_fd = fd;
+    return 0;
+}
+
+int agent_reset_starts(const struct updater *u, struct err *err)
+{
+    AUTO(close_fd) int fd = -1;
+    int r = open_starts(u, &fd, err);
+
+    if (r < 0)
+        return r;
+    /* In place: the guard may be adding to it at this moment. */
+    if (ftruncate(fd, 0) < 0 || fsync(fd) < 0 || fsync(u->update_fd) < 0)
+        return err_sys(err, ERR_IO, errno, "begin the count of starts");
+    return 0;
+}
+
+int agent_add_start(const struct updater *u, struct err *err)
+{
+    AUTO(close_fd) int fd = -1;
+    int r;
+
+    if (agent_count_starts(u) >= MAX_STARTS_COUNTED)
+        return 0;
+    if ((r = open_starts(u, &fd, err)) < 0 || (r = fs_write_all(fd, ".", 1, err)) < 0)
+        return r;
+    crashpoint("guard.counted");
+    return fsync(fd) == 0 ? 0 : err_sys(err, ERR_IO, errno, "sync %s", HANDOVER_STARTS);
+}
+
+/* ---- ends ---- */
+
+void agent_note_end(const struct updater *u, const char *how, const char *status)
+{
+    AUTO(buf_done) struct buf b = {0};
+
+    buf_init(&b, 1024);
+    record_begin(&b, UPDATER_ENDED);
+    record_add_i64(&b, "after_starts", agent_count_starts(u));
+    record_add(&b, "how", how);
+    record_add(&b, "status", status);
+    record_end(&b);
+    if (buf_error(&b, UPDATER_ENDED, NULL) < 0 ||
+        fs_write_atomic(u->update_fd, UPDATER_ENDED, b.data, b.len, 0600, false, NULL) < 0) {
+        /* it is for a text only, and costs that text */
+    }
+}
+
+void agent_describe_end(const struct updater *u, char *ret_text, size_t size)
+{
+    AUTO(buf_done) struct buf bytes = {0};
+    AUTO(record_done) struct record r = {0};
+    const char *how, *status;
+
+    ret_text[0] = '\0';
+    buf_init(&bytes, 1024);
+    if (fs_read_file(u->update_fd, UPDATER_ENDED, &bytes, NULL) < 0 ||
+        record_parse(buf_str(&bytes), bytes.len, UPDATER_ENDED, &r, NULL) < 0)
+        return;
+    how = record_get(&r, "how");
+    status = record_get(&r, "status");
+    /* Before the first start it was the version before that ended, as it was told to. */
+    if (how == NULL || status == NULL || record_get_i64_or(&r, "after_starts", 1) == 0)
+        return;
+    if (str_eq(how, "exited") && str_eq(status, "127"))
+        (void)snprintf(ret_text, size,
+                       "it exited with status 127: a library that it needs is missing");
+    else if (str_eq(how, "exited") && str_eq(status, "203"))
+        (void)snprintf(ret_text, size,
+                       "it could not be executed: made for another machine, or damaged");
+    else if (str_eq(how, "exec"))
+        (void)snprintf(ret_text, size, "it could not be executed: %.80s", status);
+    else if (str_eq(how, "exited"))
+        (void)snprintf(ret_text, size, "it exited with status %.20s", status);
+    else
+        (void)snprintf(ret_text, size, "it was ended by signal %.20s", status);
+}
