@@ -399,15 +399,18 @@ static void free_ended(struct engine *e)
 }
 
 /* A turn that failed, though not for want of a journal, failed for one job: its stored payload
- * cannot be read any more, or a row of it is not what we took it for. It is set aside until the
- * next start, so that all others go on. */
+ * cannot be read any more, or a row of it is not what we took it for. It is set aside (aside.c), so
+ * that all others go on. */
 static void blame(struct engine *e, const struct err *err)
 {
     bool is_journal = err->code == ERR_IO || err->code == ERR_FULL || err->code == ERR_BUSY ||
                       err->code == ERR_NOMEM || e->culprit[0] == '\0';
+    char when[80];
 
-    if (!is_journal && jobs_set_aside(e, e->culprit))
-        log_error("%s is set aside until the next start: %s", e->culprit, err->text);
+    if (is_journal || !jobs_set_aside(e, e->culprit))
+        return;
+    aside_describe(e, e->culprit, when, sizeof(when));
+    log_error("%s is %s: %s", e->culprit, when, err->text);
 }
 
 void engine_turn(struct engine *e)
@@ -497,6 +500,7 @@ int engine_cancel(struct engine *e, const char *job_id, engine_accepted_fn done,
     struct event_item *it;
     struct job *job;
     enum journal_known known;
+    char aside[80];
 
     if (e->is_suspended)
         return err_set(err, ERR_STATE, "cancel %s: %s", job_id, e->status.journal_text);
@@ -513,11 +517,11 @@ int engine_cancel(struct engine *e, const char *job_id, engine_accepted_fn done,
                        job_id);
     if (!job_is_command(job) && job->inst.machine != &update_machine)
         return err_set(err, ERR_STATE, "cancel %s: it is not a command", job_id);
-    if (jobs_is_set_aside(e, job_id))
-        return err_set(err, ERR_STATE,
-                       "cancel %s: nothing of it can be journaled, so it is set aside until the "
-                       "next start of ssmd",
-                       job_id);
+    if (jobs_is_set_aside(e, job_id)) {
+        aside_describe(e, job_id, aside, sizeof(aside));
+        return err_set(err, ERR_STATE, "cancel %s: nothing of it can be journaled, so it is %s",
+                       job_id, aside);
+    }
     if (job_is_command(job) && job->inst.state == COMMAND_REPORTING)
         return err_set(err, ERR_STATE, "cancel %s: it has ended and waits to be reported", job_id);
     it = new_event(job_id, job_is_command(job) ? COMMAND_EV_CANCEL : UPDATE_EV_CANCEL, 0, false,

@@ -97,6 +97,14 @@ struct performance {
     struct fsm_effect effect;
 };
 
+/* A job that makes every turn fail. */
+struct aside {
+    char job_id[FSM_ID_SIZE];
+    unsigned n_failures;
+    int64_t due_boottime_ms; /* of the next try; INT64_MAX: there is none */
+    bool is_tried;           /* it takes part again */
+};
+
 struct engine {
     uv_loop_t *loop;
     struct journal *journal;
@@ -123,7 +131,7 @@ struct engine {
     struct update_check *check; /* a question that is being answered (update_check.c), or NULL */
     int64_t started_boottime_ms;
     pid_t updater_pid; /* a child to be reaped, or 0 */
-    uv_timer_t lazy_timer, deadline_timer, revive_timer, retry_timer, hold_timer;
+    uv_timer_t lazy_timer, deadline_timer, revive_timer, retry_timer, hold_timer, aside_timer;
     bool is_started, is_stopping, is_suspended;
     struct job *buckets[ENGINE_BUCKETS];
     struct job *first, *last;
@@ -136,7 +144,7 @@ struct engine {
     struct err suspend_err;
     struct backoff revive;
     char culprit[FSM_ID_SIZE]; /* the job that is being dealt with in this turn, or "" */
-    char set_aside[ENGINE_MAX_SET_ASIDE][FSM_ID_SIZE];
+    struct aside set_aside[ENGINE_MAX_SET_ASIDE];
     size_t n_set_aside;
     unsigned generation; /* counts loads: a call from before one says nothing about jobs after it */
     int64_t last_effect_id;
@@ -159,10 +167,16 @@ struct job *engine_find_job(const struct engine *e, const char *job_id);
 /* Takes inst's contents over. NULL: out of memory. */
 struct job *jobs_insert(struct engine *e, struct fsm_instance *inst, const char *message_id);
 void jobs_free(struct engine *e, struct job *job);
-/* A job that makes every turn fail is left alone until the next start, but for its runner, which is
- * watched; a message that cannot be journaled is failed when it comes again. False: it is there. */
+/* A job that makes every turn fail is left alone for a while (aside.c), but for its runner, which
+ * is watched; a message that cannot be journaled is failed when it comes again. False: it is there.
+ */
 bool jobs_set_aside(struct engine *e, const char *job_id);
 bool jobs_is_set_aside(const struct engine *e, const char *job_id);
+/* "set aside, and tried again in 9 min": for error texts. */
+void aside_describe(const struct engine *e, const char *job_id, char *ret_text, size_t size);
+void aside_try_due(struct engine *e); /* in a load, before its jobs are recovered */
+void aside_arm(struct engine *e);     /* at the end of a load */
+void aside_on_timer(uv_timer_t *timer);
 /* Within the transaction: a new instance becomes a job. Takes over inst's contents. */
 int engine_add_job(struct engine *e, struct fsm_instance *inst, const char *message_id,
                    struct job **ret_job, struct err *err) MUST_CHECK;
@@ -172,6 +186,8 @@ const char *engine_channel_of(const struct job *job);
 
 /* engine_life.c */
 void engine_suspend(struct engine *e, const struct err *why); /* never in the middle of a turn */
+/* The same, for no fault: everything is loaded again in a moment. */
+void engine_reload(struct engine *e, const char *why);
 /* Nothing new can be taken on now. ERR_STATE: why, after "<what>: ". */
 int engine_check_open(const struct engine *e, const char *what, struct err *err) MUST_CHECK;
 void engine_note_error(struct engine *e, const struct err *err); /* for `ssmctl status` */

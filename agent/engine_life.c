@@ -105,26 +105,43 @@ static void look_for_room(struct engine *e)
         (void)uv_timer_start(&e->revive_timer, e->revive_timer.timer_cb, ENGINE_ROOM_MS, 0);
 }
 
-void engine_suspend(struct engine *e, const struct err *why)
+/* is_suspended, and why, are set. */
+static void let_go(struct engine *e)
 {
-    e->is_suspend_due = false;
-    if (e->is_suspended)
-        return;
-    e->is_suspended = true;
     e->is_short = false; /* asked anew after the next load */
-    tell_why(e, why);
-    engine_note_error(e, why);
-    log_error("suspended: %s; nothing is started or acknowledged until the journal was read again",
-              e->status.journal_text);
     set_links_open(e, false);
     (void)uv_timer_stop(&e->revive_timer);
     (void)uv_timer_stop(&e->lazy_timer);
     (void)uv_timer_stop(&e->deadline_timer);
     (void)uv_timer_stop(&e->retry_timer);
     (void)uv_timer_stop(&e->hold_timer);
+    (void)uv_timer_stop(&e->aside_timer);
     drop_all(e);
     if (!e->is_stopping)
         try_revive_later(e);
+}
+
+void engine_suspend(struct engine *e, const struct err *why)
+{
+    e->is_suspend_due = false;
+    if (e->is_suspended)
+        return;
+    e->is_suspended = true;
+    tell_why(e, why);
+    engine_note_error(e, why);
+    log_error("suspended: %s; nothing is started or acknowledged until the journal was read again",
+              e->status.journal_text);
+    let_go(e);
+}
+
+void engine_reload(struct engine *e, const char *why)
+{
+    if (e->is_suspended || e->is_stopping)
+        return;
+    e->is_suspended = true;
+    (void)str_copy(e->status.journal_text, sizeof(e->status.journal_text), why); /* one of ours */
+    log_warning("%s: the journal is read again", why);
+    let_go(e);
 }
 
 static void on_revive(uv_timer_t *timer)
@@ -297,6 +314,8 @@ static int load(struct engine *e, struct err *err)
     e->is_suspended = false;
     e->generation++;
     look_for_room(e);
+    aside_try_due(e);
+    aside_arm(e);
     for (j = e->first; j != NULL; j = next) {
         next = j->next;
         if (!jobs_is_set_aside(e, j->inst.id))
@@ -332,6 +351,9 @@ int engine_new(const struct engine_options *o, struct engine **ret_engine, struc
     (void)uv_timer_init(e->loop, &e->revive_timer);
     (void)uv_timer_init(e->loop, &e->retry_timer);
     (void)uv_timer_init(e->loop, &e->hold_timer);
+    (void)uv_timer_init(e->loop, &e->aside_timer);
+    e->aside_timer.data = e;
+    e->aside_timer.timer_cb = aside_on_timer;
     updates_init(e);
     e->hold_timer.data = e;
     e->hold_timer.timer_cb = fx_hold_timer;
@@ -406,6 +428,7 @@ void engine_stop(struct engine *e)
         uv_close((uv_handle_t *)&e->revive_timer, NULL);
         uv_close((uv_handle_t *)&e->retry_timer, NULL);
         uv_close((uv_handle_t *)&e->hold_timer, NULL);
+        uv_close((uv_handle_t *)&e->aside_timer, NULL);
         updates_stop(e);
     }
     drop_all(e);

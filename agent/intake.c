@@ -398,7 +398,7 @@ static int apply_cancel(struct engine *e, struct message_item *it, struct err *e
         job = NULL;
     if (job != NULL &&
         jobs_is_set_aside(e, target)) /* the order stands at the service until then */
-        return refuse_for_now(it, "its command is set aside until the next start");
+        return refuse_for_now(it, "its command is set aside");
     what = job == NULL                                             ? "no such command is open"
            : job->inst.state == COMMAND_REPORTING || job->is_ended ? "it had ended already"
                                                                    : "it is being stopped";

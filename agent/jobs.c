@@ -110,25 +110,3 @@ struct link *engine_link_of(const struct engine *e, const struct job *job)
 {
     return engine_link_named(e, engine_channel_of(job));
 }
-
-/* ---- set aside ---- */
-
-bool jobs_is_set_aside(const struct engine *e, const char *job_id)
-{
-    size_t i;
-
-    for (i = 0; i < e->n_set_aside; i++)
-        if (str_eq(e->set_aside[i], job_id))
-            return true;
-    return false;
-}
-
-bool jobs_set_aside(struct engine *e, const char *job_id)
-{
-    if (jobs_is_set_aside(e, job_id))
-        return false;
-    if (e->n_set_aside == ENGINE_MAX_SET_ASIDE) /* the oldest gets another chance */
-        memmove(e->set_aside[0], e->set_aside[1], sizeof(e->set_aside[0]) * --e->n_set_aside);
-    (void)str_copy(e->set_aside[e->n_set_aside++], FSM_ID_SIZE, job_id); /* it is an id: fits */
-    return true;
-}

@@ -149,6 +149,77 @@ START_TEST(a_job_that_is_set_aside_has_its_runner_watched_and_the_others_go_on)
 }
 END_TEST
 
+static bool is_set_aside_again(struct engine_world *world)
+{
+    return world->engine->n_set_aside == 1 && !world->engine->set_aside[0].is_tried &&
+           !world->engine->is_suspended;
+}
+
+/* As if its time had come. */
+static void try_again(void)
+{
+    backoff_clear(&w.engine->revive);
+    w.engine->set_aside[0].due_boottime_ms = 0;
+    aside_on_timer(&w.engine->aside_timer);
+}
+
+static void break_rows_of_the_first_job(void)
+{
+    engine_change_journal(&w,
+                          "CREATE TRIGGER broken BEFORE INSERT ON transition WHEN NEW.instance_id "
+                          "LIKE '%000000000001' BEGIN SELECT RAISE(ABORT, 'broken'); END");
+}
+
+/* What came while it was set aside, the end of its step too, is found by the try. */
+START_TEST(a_job_that_was_set_aside_is_reported_once_its_rows_take_something_again)
+{
+    (void)engine_world_send(&w, 1, 1, engine_world_waiting(&w, "exit 0"));
+    engine_world_until(&w, engine_world_is_marked);
+    engine_world_crash(&w);
+    break_rows_of_the_first_job();
+    engine_world_start(&w, "boot-1");
+    engine_world_go(&w);
+    engine_world_until(&w, is_set_aside_again);
+    ck_assert(w.is_open);
+    aside_on_timer(&w.engine->aside_timer); /* it is not its time */
+    ck_assert(!w.engine->is_suspended);
+    engine_change_journal(&w, "DROP TRIGGER broken");
+    try_again();
+    engine_world_until(&w, engine_world_is_idle);
+    ck_assert_uint_eq(engine_world_count(&w, "reply", "Success"), 1);
+    ck_assert_uint_eq(engine_world_n_marks(&w), 1);
+    ck_assert(w.is_open);
+}
+END_TEST
+
+START_TEST(a_job_whose_rows_never_take_anything_is_tried_a_few_times)
+{
+    unsigned i;
+
+    (void)engine_world_send(&w, 1, 1, engine_world_waiting(&w, "exit 0"));
+    engine_world_until(&w, engine_world_is_marked);
+    engine_world_crash(&w);
+    break_rows_of_the_first_job();
+    engine_world_start(&w, "boot-1");
+    engine_world_go(&w);
+    engine_world_until(&w, is_set_aside_again);
+    for (i = 1; w.engine->set_aside[0].due_boottime_ms != INT64_MAX; i++) {
+        ck_assert_uint_eq(w.engine->set_aside[0].n_failures, i);
+        ck_assert(uv_is_active((uv_handle_t *)&w.engine->aside_timer));
+        try_again();
+        ck_assert(w.engine->is_suspended);
+        LOOP_UNTIL(&w.loop, w.engine->set_aside[0].n_failures == i + 1);
+        engine_world_until(&w, is_set_aside_again);
+    }
+    ck_assert_uint_eq(i, 5);
+    ck_assert(!uv_is_active((uv_handle_t *)&w.engine->aside_timer));
+    ck_assert_uint_eq(engine_world_n_marks(&w), 1);
+    (void)engine_world_send(&w, 2, 1, "exit 0"); /* the others go on */
+    engine_world_until(&w, has_one_job);
+    ck_assert_uint_eq(engine_world_count(&w, "reply", "Success"), 1);
+}
+END_TEST
+
 static bool has_failed_one(struct engine_world *world)
 {
     return engine_world_count(world, "fail", NULL) > 0 || world->n_rejected > 0;
@@ -289,6 +360,8 @@ int main(void)
     tcase_add_test(t, a_job_whose_document_cannot_be_read_any_more_is_reported_with_the_reason);
     tcase_add_test(t, so_is_one_that_was_to_begin_and_to_send_its_output_elsewhere);
     tcase_add_test(t, a_job_that_is_set_aside_has_its_runner_watched_and_the_others_go_on);
+    tcase_add_test(t, a_job_that_was_set_aside_is_reported_once_its_rows_take_something_again);
+    tcase_add_test(t, a_job_whose_rows_never_take_anything_is_tried_a_few_times);
     tcase_add_loop_test(t, a_message_that_cannot_be_journaled_is_failed_when_it_comes_again, 0, 2);
     tcase_add_loop_test(f, a_journal_that_fails_stops_the_transition, 0, 24);
     tcase_add_test(f, the_reserve_is_not_spent_on_new_work);
