@@ -288,9 +288,14 @@ static void add_node(const struct health *h, struct buf *b)
     (void)buf_add_str(b, "},");
 }
 
+const char *health_trouble(const struct health *h)
+{
+    return h->last_error.code != 0 ? h->last_error.text : "";
+}
+
 void health_add_status(const struct health *h, struct buf *b)
 {
-    const char *text = h->last_error.code != 0 ? h->last_error.text : "";
+    const char *text = health_trouble(h);
 
     add_node(h, b);
     (void)buf_printf(b,

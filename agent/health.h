@@ -29,7 +29,8 @@ void health_start(struct health *h);
 void health_set_channel(struct health *h, const char *channel);
 /* Report now: the network came back, credentials changed, the frequency is another. */
 void health_report_now(struct health *h);
-bool health_is_known(const struct health *h); /* the service took a report of this process */
+const char *health_trouble(const struct health *h); /* why the last report was not taken, or "" */
+bool health_is_known(const struct health *h);       /* the service took a report of this process */
 /* Report `status` once, beside the ordinary reports, as an agent of this version; what comes of it
  * is told to `done` alone. */
 int health_send_status(struct health *h, const char *agent_version, const char *status,

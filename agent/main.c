@@ -19,6 +19,7 @@
 #include "agent/doctor.h"
 #include "agent/engine.h"
 #include "agent/node.h"
+#include "agent/probation.h"
 #include "agent/register_cli.h"
 #include "agent/service.h"
 #include "agent/settings.h"
@@ -69,6 +70,7 @@ struct agent {
     struct err service_err;  /* why there is none though it is known */
     struct ctl_server *ctl;
     struct upkeep *upkeep;
+    struct probation *probation; /* NULL: no update is open */
     uv_signal_t term, interrupt, hangup;
 };
 
@@ -211,6 +213,7 @@ static void stop(struct agent *a)
     node_finder_close(a->finder);
     clock_watch_close(a->clock_watch);
     upkeep_stop(a->upkeep);
+    probation_close(a->probation);
     uv_close((uv_handle_t *)&a->term, NULL);
     uv_close((uv_handle_t *)&a->interrupt, NULL);
     uv_close((uv_handle_t *)&a->hangup, NULL);
@@ -328,6 +331,36 @@ static void on_registered(void *ctx)
     node_finder_wake(a->finder);
 }
 
+/* For whoever watches this version prove itself. */
+static void look_at_self(void *ctx, struct handover_health *ret)
+{
+    struct agent *a = ctx;
+    struct engine_status status;
+
+    ret->has_journal = a->journal != NULL;
+    if (!ret->has_journal)
+        return;
+    if (a->service == NULL) { /* steps are taken up once it is known whose they are */
+        AUTO(buf_done) struct buf tried = {0};
+        char *p;
+
+        buf_init(&tried, 4096);
+        node_finder_describe(a->finder, &tried);
+        for (p = tried.data; p != NULL && (p = strchr(p, '\n')) != NULL;)
+            *p = p[1] != '\0' ? ';' : '\0';
+        (void)snprintf(ret->lacking, sizeof(ret->lacking), "who this node is: %.150s",
+                       buf_str(&tried));
+        return;
+    }
+    engine_get_status(a->engine, &status);
+    ret->has_steps = !status.is_suspended;
+    ret->has_service = service_lookup(a->service)->is_in_reach(service_lookup(a->service));
+    (void)snprintf(ret->lacking, sizeof(ret->lacking), "%.190s",
+                   status.is_suspended ? status.journal_text
+                   : ret->has_service  ? ""
+                                       : service_trouble(a->service));
+}
+
 static int64_t next_effect_id(void *ctx)
 {
     struct agent *a = ctx;
@@ -361,10 +394,17 @@ static int start(struct agent *a, struct err *err)
                                     .add_status = add_status,
                                     .registered = on_registered,
                                     .ctx = a};
+    struct probation_options po = {.loop = &a->loop,
+                                   .paths = &a->paths,
+                                   .boot_id = a->boot_id,
+                                   .look = look_at_self,
+                                   .ctx = a};
     int r;
 
     a->started_unix_ms = clock_wall_ms();
+    probation_check_program(&a->paths);
     if ((r = clock_read_boot_id(a->config.boot_id_file, a->boot_id, err)) < 0 ||
+        (r = probation_new(&po, &a->probation, err)) < 0 ||
         (r = setup_open_journal(&a->paths, a->boot_id, &a->journal, err)) < 0)
         return r;
     eo.journal = ro.journal = co.journal = a->journal;

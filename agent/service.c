@@ -540,6 +540,11 @@ void service_wake(struct service *s)
     health_report_now(s->health);
 }
 
+const char *service_trouble(const struct service *s)
+{
+    return health_trouble(s->health);
+}
+
 void service_report_health(struct service *s)
 {
     health_report_now(s->health);

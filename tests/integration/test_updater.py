@@ -1,8 +1,8 @@
 #!/usr/bin/python3
 """ssmd-updater with real processes: a switch to each kind of new version, under its supervisor or without one, and
 what becomes of a machine on which pieces are missing."""
+import contextlib
 import os
-import signal
 
 from harness import Suite, check, equal, wait_for
 from updating import NEW, OLD, Machine
@@ -120,6 +120,61 @@ def an_outage_excuses_no_journal(world):
     machine.wait_agent()
     machine.write_order()
     machine.expect("reverted", "it has not opened its journal")
+
+
+# ---- the agent itself ----
+
+def write_record(directory, name, **values):
+    os.makedirs(directory, mode=0o700, exist_ok=True)
+    with open(os.path.join(directory, f".{name}"), "w", encoding="utf-8") as f:
+        f.write(f"ssmd-record 1 {name}\n" + "".join(f"{k}={v}\n" for k, v in values.items()) + "end\n")
+    os.rename(os.path.join(directory, f".{name}"), os.path.join(directory, name))
+
+
+def read_health(directory):
+    with contextlib.suppress(FileNotFoundError), open(os.path.join(directory, "health"), encoding="utf-8") as f:
+        return dict(line.split("=", 1) for line in f.read().splitlines()[1:-1])
+    return {}
+
+
+@SUITE.case
+def ssmd_tells_of_its_health_while_an_order_is_open(world):
+    agent = world.agent(world.hub())
+    update = os.path.join(agent.root, "var/lib/ssmd/update")
+    write_record(update, "order", id="u-1", **{"from": OLD}, to=NEW, proving_ms=1, deadline_ms=1, pid_file="/x")
+    agent.start()
+    health = wait_for(lambda: f"ssmd to have reached everything: {read_health(update)}",
+                      lambda: (h := read_health(update)) and h["has_service"] == "1" and h)
+    equal("journal, steps, what is lacking", (health["has_journal"], health["has_steps"], health["lacking"]),
+          ("1", "1", ""))
+    equal("pid", int(health["pid"]), agent.process.pid)
+    wait_for("the record to be renewed",
+             lambda: int(read_health(update)["at_boottime_ms"]) > int(health["at_boottime_ms"]))
+    write_record(update, "progress", id="u-1", state="committed", n_transitions=5)
+    wait_for("ssmd to notice the end of the update", lambda: "the update is over" in agent.log())
+
+
+@SUITE.case
+def ssmd_says_what_it_lacks_while_the_service_is_away(world):
+    hub = world.hub()
+    agent = world.agent(hub)
+    hub.stop()
+    update = os.path.join(agent.root, "var/lib/ssmd/update")
+    write_record(update, "order", id="u-1", **{"from": OLD}, to=NEW, proving_ms=1, deadline_ms=1, pid_file="/x")
+    agent.start()
+    health = wait_for(lambda: f"ssmd to say what is lacking: {read_health(update)}",
+                      lambda: (h := read_health(update)) and h["has_steps"] == "1" and h["lacking"] and h)
+    equal("has_service", health["has_service"], "0")
+    check("onnect" in health["lacking"], f"lacking: {health['lacking']}")
+
+
+@SUITE.case
+def ssmd_without_an_order_says_nothing_of_its_health(world):
+    agent = world.agent(world.hub())
+    agent.start()
+    agent.wait_until_serving()
+    update = os.path.join(agent.root, "var/lib/ssmd/update")
+    check(not os.path.exists(os.path.join(update, "health")), "there is a record of health")
 
 
 def main():
