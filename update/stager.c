@@ -26,6 +26,17 @@
 #define LOCK_WAIT_US (5 * 1000000ll) /* for another that is being ended */
 #define LOCK_LOOK_US 20000
 
+#if defined(__SANITIZE_ADDRESS__)
+#define HAS_SANITIZER 1 /* which maps terabytes */
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define HAS_SANITIZER 1
+#endif
+#endif
+#ifndef HAS_SANITIZER
+#define HAS_SANITIZER 0
+#endif
+
 void stager_say(const char *fmt, ...)
 {
     char line[1200], *p;
@@ -42,22 +53,30 @@ void stager_say(const char *fmt, ...)
 
 /* ---- what it may do ---- */
 
-/* What strangers send may not make it write without end, dump what it holds, or become anybody
- * else. */
+/* Never raised: an administrator may have set a lower one. */
+static int lower(__rlimit_resource_t what, rlim_t most, struct err *err)
+{
+    struct rlimit l;
+
+    if (getrlimit(what, &l) < 0)
+        return err_sys(err, ERR_SYSTEM, errno, "read a resource limit");
+    l.rlim_max = l.rlim_max < most ? l.rlim_max : most;
+    l.rlim_cur = l.rlim_cur < l.rlim_max ? l.rlim_cur : l.rlim_max;
+    return setrlimit(what, &l) < 0 ? err_sys(err, ERR_SYSTEM, errno, "set a resource limit") : 0;
+}
+
+/* What strangers send may not make it write without end, take all memory, dump what it holds, or
+ * become anybody else; and it does not outlive who asked. */
 static int confine(struct err *err)
 {
-    const struct rlimit file = {SLOTS_MAX_BYTES, SLOTS_MAX_BYTES}, none = {0, 0};
+    int r = lower(RLIMIT_FSIZE, SLOTS_MAX_BYTES, err);
 
-    if (setrlimit(RLIMIT_FSIZE, &file) < 0 || setrlimit(RLIMIT_CORE, &none) < 0)
-        return err_sys(err, ERR_SYSTEM, errno, "set a resource limit");
-#if !defined(__SANITIZE_ADDRESS__) && !defined(SSMD_NO_MEMORY_LIMIT) /* which maps terabytes */
-    {
-        const struct rlimit memory = {MAX_MEMORY_BYTES, MAX_MEMORY_BYTES};
-
-        if (setrlimit(RLIMIT_DATA, &memory) < 0)
-            return err_sys(err, ERR_SYSTEM, errno, "set a resource limit");
-    }
-#endif
+    if (r == 0)
+        r = lower(RLIMIT_CORE, 0, err);
+    if (r == 0 && !HAS_SANITIZER)
+        r = lower(RLIMIT_DATA, MAX_MEMORY_BYTES, err);
+    if (r < 0)
+        return r;
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
         return err_sys(err, ERR_SYSTEM, errno, "prctl");
     (void)signal(SIGPIPE, SIG_IGN);
@@ -154,6 +173,7 @@ static void on_limit(uv_timer_t *timer)
     struct stager *s = timer->data;
 
     s->is_late = true;
+    uv_stop(&s->loop); /* who waits looks first */
 }
 
 static bool may_pass(int code)

@@ -10,7 +10,7 @@
 #include "base/str.h"
 #include "update/stager_internal.h"
 
-#define N_TRIES 4
+#define N_TRIES 3 /* of one phase; ssmd does the phase again */
 #define BACKOFF_FIRST_MS 500
 #define BACKOFF_CAP_MS 8000
 #define MAX_REDIRECTS 5
@@ -18,6 +18,7 @@
 #define FILE_SCHEME "file://"
 
 struct call {
+    uv_loop_t *loop;
     const struct stager_sink *sink;
     bool is_done;
     long status;
@@ -45,6 +46,8 @@ static void on_done(void *ctx, const struct http_response *response)
     c->retry_after_ms = http_retry_after_ms(response);
     if (response->err != NULL)
         c->err = *response->err;
+    uv_stop(
+        c->loop); /* it may be a timer's turn, behind which the loop would wait for another event */
 }
 
 static int too_late(const struct stager *s, struct err *err)
@@ -57,6 +60,7 @@ static int too_late(const struct stager *s, struct err *err)
 static void on_pause(uv_timer_t *timer)
 {
     *(bool *)timer->data = true;
+    uv_stop(timer->loop);
 }
 
 int stager_wait(struct stager *s, int64_t ms, struct err *err)
@@ -102,7 +106,7 @@ static int judge_status(long status, struct err *err)
 static int get_http(struct stager *s, const char *url, const struct stager_sink *sink,
                     int64_t *ret_retry_after_ms, struct err *err)
 {
-    struct call c = {.sink = sink, .retry_after_ms = -1};
+    struct call c = {.loop = &s->loop, .sink = sink, .retry_after_ms = -1};
     const struct http_request request = {
         .method = "GET",
         .url = url,

@@ -12,6 +12,7 @@
 #include "base/str.h"
 #include "update/stager_internal.h"
 
+#define MANIFEST "manifest.json"
 #define N_ROUNDS 3 /* through a source that is being changed meanwhile */
 #define ROUND_PAUSE_MS 2000
 #define CODE_URL "ErrorDownloadManifest_d1"
@@ -25,6 +26,8 @@ static int take_bytes(void *ctx, const void *bytes, size_t n, struct err *err)
 {
     struct buf *b = ctx;
 
+    if (b->len + n > b->max) /* data without end: it stops here */
+        return err_set(err, ERR_LIMIT, "it is larger than the %zu bytes that it may have", b->max);
     return buf_add(b, bytes, n) == 0 ? 0 : buf_error(b, "it", err);
 }
 
@@ -77,7 +80,10 @@ static int read_wanted(struct stager *s, struct trust *t, const struct trust_wan
             r = fs_write_atomic(s->work_fd, w->name, bytes.data, bytes.len, 0600, true, err);
             return r < 0 ? err_wrap(err, "keep the metadata") : 0;
         }
-    } else {
+    } else if (r == ERR_LIMIT && str_eq(w->name, MANIFEST)) {
+        r = ERR_PROTOCOL; /* longer than its timestamp says: of another one, as trust_take() has it
+                           */
+    } else if (r != ERR_LIMIT) { /* a mistake not of what came, but in how it came */
         return r;
     }
     if (r < 0)
@@ -158,9 +164,10 @@ int stager_metadata_fetch(struct stager *s, struct trust **ret_trust, struct err
 
     s->code = CODE_URL;
     r = check_source(s->q->source, err);
+    if (r < 0)
+        return r;
     s->code = CODE_FOLDER;
-    if (r == 0 && s->work_fd >= 0)
-        r = forget_kept(s, err);
+    r = s->work_fd >= 0 ? forget_kept(s, err) : 0;
     if (r < 0)
         return r;
     for (i = 1;; i++) {

@@ -8,7 +8,6 @@ import io
 import lzma
 import os
 import random
-import resource
 import signal
 import stat
 import struct
@@ -595,6 +594,592 @@ def a_request_for_another_package_than_was_fetched_is_refused(world):
     for name, value in (("sha256", "0" * 64), ("length_bytes", "1"), ("target", "1.1.1"), ("manifest_version", "2")):
         n.refused("verify", "update under way", **{name: value})
         n.refused("stage", "update under way", **{name: value})
+
+
+# ---- mirrors ----
+
+METADATA = ("2.root.json", "timestamp.json", "manifest.json")
+EVERYTHING = (*METADATA, FILE_NAME)
+
+
+def code_of(name):
+    return "ErrorTargetPkgDownload" if name == FILE_NAME else "ErrorDownloadManifest_d3"
+
+
+def faulty(world, fault, *words, names=EVERYTHING, retry=None, code=None, **fields):
+    """Each file of the source goes wrong in the same way; at last it goes right."""
+    n = node(world, served=True)
+    n.fields.update(fields)
+    for name in names:
+        n.mirror.faults = {name: fault}
+        answer = n.refused("fetch", *words, code=code or code_of(name))
+        if retry is not None:
+            equal(f"worth another try ({answer['text']})", answer["is_retry_worthwhile"], "1" if retry else "0")
+    n.mirror.faults = {}
+    n.mirror.hurry.set()
+    n.all()
+
+
+def status(number, **headers):
+    return lambda handler: handler.send(number, b"<html>" + b"x" * 3000, **headers)
+
+
+@suite.case
+def a_mirror_that_fails_is_worth_another_try(world):
+    faulty(world, status(500), "status 500", names=("2.root.json", FILE_NAME), retry=True)
+
+
+@suite.case
+def a_mirror_that_is_busy_is_worth_another_try(world):
+    faulty(world, status(503, **{"Retry-After": "0"}), "status 503", names=("manifest.json", FILE_NAME), retry=True)
+
+
+@suite.case
+def a_mirror_that_throttles_is_worth_another_try(world):
+    faulty(world, status(429), "status 429", names=("timestamp.json", FILE_NAME), retry=True)
+
+
+@suite.case
+def what_is_not_there_is_not_asked_for_again(world):
+    for number in (404, 403, 410):
+        n = node_of(world, f"n{number}")
+        for name in ("timestamp.json", "manifest.json", FILE_NAME):
+            n.mirror.faults = {name: status(number)}
+            n.mirror.asked.clear()
+            answer = n.refused("fetch", f"status {number}", name, code=code_of(name))
+            equal("times asked", len([path for path in n.mirror.asked if path.endswith(name)]), 1)
+            equal("worth another try", answer["is_retry_worthwhile"], "0")
+
+
+def node_of(world, name):
+    """One of several in a world."""
+    class Part:
+        at_end = world.at_end
+
+        @staticmethod
+        def path(below):
+            return os.path.join(world.path(name), below)
+    os.makedirs(world.path(name))
+    return node(Part, served=True)
+
+
+@suite.case
+def other_answers_are_no_files(world):
+    for number in (204, 206, 400, 401, 407, 304):
+        n = node_of(world, f"n{number}")
+        for name in ("timestamp.json", FILE_NAME):
+            n.mirror.faults = {name: status(number)}
+            n.refused("fetch", name, code=code_of(name))
+
+
+@suite.case
+def a_page_to_log_in_is_no_metadata(world):
+    faulty(world, status(200), code="ErrorDownloadManifest_d6", names=("2.root.json", "timestamp.json"), retry=False)
+
+
+@suite.case
+def a_page_to_log_in_is_no_package(world):
+    faulty(world, status(200), names=(FILE_NAME,), retry=False)
+
+
+@suite.case
+def a_failure_that_passes_is_waited_out(world):
+    n = node(world, served=True)
+    left = dict.fromkeys(EVERYTHING, 2)
+
+    def fault(name):
+        def answer(handler):
+            left[name] -= 1
+            return handler.send(500) if left[name] >= 0 else handler.send_file()
+        return answer
+    n.mirror.faults = {name: fault(name) for name in EVERYTHING}
+    n.all()
+    equal("failures", set(left.values()), {-1})
+
+
+def redirect(to, number=302):
+    return lambda handler: handler.send(number, Location=to(handler) if callable(to) else to)
+
+
+@suite.case
+def redirects_are_followed_but_not_for_ever(world):
+    n = node(world, served=True)
+    os.makedirs(n.source.path("elsewhere"))
+    os.rename(n.source.path("timestamp.json"), n.source.path("elsewhere/stamp"))
+    n.mirror.faults = {"/timestamp.json": redirect("/elsewhere/stamp")}
+    n.all()
+    n = node_of(world, "loop")
+    n.mirror.faults = {FILE_NAME: redirect(lambda handler: handler.path)}
+    n.refused("fetch", FILE_NAME, code="ErrorTargetPkgDownload")
+    n.mirror.faults = {"timestamp.json": redirect(lambda handler: handler.path)}
+    n.refused("fetch", "timestamp.json", code="ErrorDownloadManifest_d3")
+
+
+@suite.case
+def a_redirect_to_another_scheme_is_not_followed(world):
+    n = node(world, served=True)
+    for to in (n.source.url + "/timestamp.json", "ftp://127.0.0.1/timestamp.json", "gopher://127.0.0.1/x", "//\x00",
+               "data:text/plain,x"):
+        n.mirror.faults = {"/timestamp.json": redirect(to)}
+        n.refused("fetch", "timestamp.json", code="ErrorDownloadManifest_d3")
+
+
+def truncated(handler):
+    handler.send(200, b"x" * 100, length=5000)
+
+
+def garbage(handler):
+    handler.wfile.write(b"SSH-2.0-OpenSSH_9.2\r\n")
+    handler.close_connection = True
+
+
+def nothing(handler):
+    handler.close_connection = True
+
+
+@suite.case
+def an_answer_that_breaks_off_is_worth_another_try(world):
+    faulty(world, truncated, names=("timestamp.json", FILE_NAME), retry=True)
+
+
+@suite.case
+def an_answer_that_is_not_http_is_told(world):
+    faulty(world, garbage, names=("timestamp.json", FILE_NAME), retry=True)
+
+
+@suite.case
+def an_empty_answer_is_told(world):
+    faulty(world, nothing, names=("timestamp.json", FILE_NAME), retry=True)
+
+
+def without_end(handler):
+    handler.send_response(200)
+    handler.send_header("Transfer-Encoding", "chunked")
+    handler.end_headers()
+    block = b"10000\r\n" + b"x" * 65536 + b"\r\n"
+    while not handler.server_is_ending():
+        handler.wfile.write(block)
+
+
+@suite.case
+def data_without_end_is_cut_off(world):
+    faulty(world, without_end, "it may have", names=METADATA[:2], code="ErrorDownloadManifest_d6", retry=False)
+
+
+@suite.case
+def a_manifest_without_end_is_cut_off(world):
+    faulty(world, without_end, "it may have", names=("manifest.json",), code="ErrorDownloadManifest_d4", retry=True)
+
+
+@suite.case
+def a_package_without_end_is_cut_off(world):
+    faulty(world, without_end, "longer than the", names=(FILE_NAME,), retry=False)
+
+
+def stalled(handler):
+    handler.send_response(200)
+    handler.send_header("Content-Length", "200")
+    handler.end_headers()
+    handler.wfile.write(b"x" * 100)
+    handler.wait()
+
+
+def silent(handler):
+    handler.wait()
+
+
+@suite.case
+def a_mirror_that_stalls_is_given_up(world):
+    faulty(world, stalled, names=("timestamp.json", FILE_NAME), retry=True, stall_ms="300")
+
+
+@suite.case
+def a_mirror_that_says_nothing_is_given_up(world):
+    faulty(world, silent, names=("2.root.json", FILE_NAME), retry=True, stall_ms="300")
+
+
+def drip(handler):
+    handler.send_response(200)
+    handler.end_headers()
+    while not handler.server_is_ending():
+        handler.wfile.write(b"x")
+        handler.wait(0.05)
+
+
+@suite.case
+def a_mirror_that_drips_ends_with_the_phase(world):
+    n = node(world, served=True)
+    for name in ("timestamp.json", FILE_NAME):
+        n.mirror.faults = {name: drip}
+        answer = n.refused("fetch", "not done within 1 seconds", code=code_of(name), limit_ms="1000")
+        equal("worth another try", answer["is_retry_worthwhile"], "1")
+
+
+@suite.case
+def a_mirror_that_is_not_there_is_worth_another_try(world):
+    n = node(world, served=True)
+    n.mirror.server.server_close()
+    answer = n.refused("fetch", "127.0.0.1", code="ErrorDownloadManifest_d3")
+    equal("worth another try", answer["is_retry_worthwhile"], "1")
+
+
+@suite.case
+def a_source_that_is_changed_meanwhile_is_read_again(world):
+    n = node(world, served=True)
+    calls = []
+
+    def change(handler):
+        calls.append(handler.path)
+        if len(calls) == 1:  # between its timestamp and its manifest
+            n.source.add("1.2.0", package("1.2.0")).publish()
+        return handler.send_file()
+    n.mirror.faults = {"manifest.json": change}
+    equal("target", n.get("fetch")["target"], "1.2.0")
+    equal("manifests read", len(calls), 2)
+
+
+@suite.case
+def a_manifest_of_another_timestamp_is_refused(world):
+    n = node(world)
+    with open(n.source.path("manifest.json"), "rb") as f:
+        old = f.read()
+    n.source.add("1.2.0", package("1.2.0")).publish()
+    n.source.put("manifest.json", old)
+    answer = n.refused("fetch", "not the manifest that timestamp.json names", code="ErrorDownloadManifest_d4")
+    equal("worth another try", answer["is_retry_worthwhile"], "1")
+
+
+# ---- what is configured, and the machine ----
+
+@suite.case
+def a_source_that_is_no_url_of_a_directory_is_refused(world):
+    n = node(world)
+    for url, word in (("", "Ssmd.UpdateSource"), ("ftp://x/y", "not an https://"), ("/srv/updates", "not an https://"),
+                      ("file://relative/path", "not an https://"), ("javascript:x", "not an https://"),
+                      ("https://user:hush@updates.example/", "user or password"), ("https://x/y?key=z", "directory"),
+                      ("https://x/y#z", "directory")):
+        answer = n.refused("fetch", word, code="ErrorDownloadManifest_d1", source=url)
+        check("hush" not in answer["text"], answer["text"])
+        equal("worth another try", answer["is_retry_worthwhile"], "0")
+        n.refused("check", word, code="ErrorDownloadManifest_d1", source=url)
+
+
+@suite.case
+def a_source_with_slashes_at_its_end_is_the_same_source(world):
+    n = node(world)
+    n.all(source=n.source.url + "//")
+
+
+@suite.case
+def without_a_root_file_nothing_is_believed(world):
+    n = node(world)
+    n.refused("fetch", world.path("no-such-root.json"), root_file=world.path("no-such-root.json"))
+    with open(world.path("rubbish"), "wb") as f:
+        f.write(b"{}")
+    n.refused("fetch", code="ErrorDownloadManifest_d6", root_file=world.path("rubbish"))
+    other = Source(world.path("other"))
+    n.refused("fetch", "signed by", code="ErrorDownloadManifest_d6", root_file=other.root_file)
+
+
+@suite.case
+def a_clock_in_1970_is_told(world):
+    n = node(world)
+    n.source.write_root(1, issued=56 * 365, expires=57 * 365)
+    os.replace(n.source.path("1.root.json"), n.source.root_file)
+    n.source.publish(issued=56 * 365, expires=56.5 * 365, timestamp_expires=56.1 * 365)
+    answer = n.refused("fetch", "clock", code="ErrorDownloadManifest_d6")
+    check("set the clock" in answer["text"], answer["text"])
+
+
+@suite.case
+def a_clock_in_2100_is_told(world):
+    n = node(world)
+    n.source.write_root(1, issued=-75 * 365, expires=-74 * 365)
+    os.replace(n.source.path("1.root.json"), n.source.root_file)
+    n.source.publish(issued=-75 * 365, expires=-74.5 * 365, timestamp_expires=-74.9 * 365)
+    n.refused("fetch", "expired", "clock says", code="ErrorDownloadManifest_d6")
+    for days, words in ((-0.1, "timestamp.json"), (None, "manifest.json")):
+        n = node_of(world, f"n{words}")
+        n.source.publish(**({"timestamp_expires": days, "issued": -1} if days else {"expires": -0.1, "issued": -1}))
+        n.refused("fetch", "expired", words, code="ErrorDownloadManifest_d6")
+
+
+@suite.case
+def metadata_that_expires_between_the_phases_is_refused(world):
+    n = node(world)
+    n.source.publish(timestamp_expires=2 / 86400)
+    n.get("fetch")
+    wait_for("the timestamp to expire", lambda: n.ask("verify")["verdict"] == "fail")
+    n.refused("verify", "expired", code="ErrorDownloadManifest_d6")
+
+
+IS_ROOT = os.geteuid() == 0
+NOT_ROOT = None if IS_ROOT else "only root may mount"
+
+
+def mount(world, where, options, kind="tmpfs"):
+    os.makedirs(where, exist_ok=True)
+    subprocess.run(["mount", "-t", kind, "-o", options, "none", where], check=True)
+    world.at_end.append(lambda: subprocess.run(["umount", "-l", where], check=True))
+
+
+def a_full_disk_for_slots(world):
+    n = node(world, UnpackedLength=8 << 20)
+    mount(world, n.versions, "size=20m,mode=0755")
+    n.get("fetch")
+    n.get("verify")
+    answer = n.refused("stage", "Insufficient available disk space", n.slots, "MiB", code="ErrorCreateUpdateFolder")
+    equal("worth another try", answer["is_retry_worthwhile"], "0")
+    subprocess.run(["mount", "-o", "remount,size=64m", n.versions], check=True)
+    n.get("stage")
+
+
+def a_disk_that_is_filled_meanwhile(world):
+    """The manifest promises less than there is room for; somebody else takes the room while it is unpacked."""
+    n = node(world, ("1.1.0", package("1.1.0", files={**contents("1.1.0"), "share/x": random.Random(1).randbytes(3 << 20)})),
+             UnpackedLength=4 << 20)
+    mount(world, n.versions, "size=24m,mode=0755,nr_inodes=8")
+    n.get("fetch")
+    n.get("verify")
+    n.refused("stage", "No space left on device", code="ErrorCreateUpdateFolder")
+    subprocess.run(["mount", "-o", "remount,nr_inodes=200", n.versions], check=True)
+    n.get("stage")
+
+
+def a_full_disk_for_state(world):
+    n = node(world)
+    mount(world, n.update, "size=8m,mode=0700")
+    n.refused("fetch", "Insufficient available disk space", n.update, code="ErrorCreateUpdateFolder")
+    subprocess.run(["mount", "-o", "remount,size=64m", n.update], check=True)
+    n.all()
+
+
+def a_disk_too_full_for_metadata(world):
+    n = node(world)
+    mount(world, n.update, "size=64m,mode=0700")
+    with contextlib.suppress(OSError), open(os.path.join(n.update, "ballast"), "wb", buffering=0) as f:
+        while f.write(bytes(65536)):
+            pass
+    n.refused("fetch", "No space left on device", "keep the metadata", code="ErrorDownloadManifest_d2")
+    os.unlink(os.path.join(n.update, "ballast"))
+    n.all()
+
+
+def read_only_slots(world):
+    n = node(world)
+    subprocess.run(["mount", "--bind", n.slots, n.slots], check=True)
+    world.at_end.append(lambda: subprocess.run(["umount", "-l", n.slots], check=True))
+    subprocess.run(["mount", "-o", "remount,bind,ro", n.slots], check=True)
+    n.get("fetch")
+    n.get("verify")
+    n.refused("stage", "Read-only file system", code="ErrorCreateUpdateFolder")
+    subprocess.run(["mount", "-o", "remount,bind,rw", n.slots], check=True)
+    n.get("stage")
+
+
+def read_only_state(world):
+    n = node(world)
+    os.makedirs(n.update)
+    subprocess.run(["mount", "--bind", n.update, n.update], check=True)
+    world.at_end.append(lambda: subprocess.run(["umount", "-l", n.update], check=True))
+    subprocess.run(["mount", "-o", "remount,bind,ro", n.update], check=True)
+    n.refused("fetch", "Read-only file system", code="ErrorCreateUpdateFolder")
+    n.get("check")
+    subprocess.run(["mount", "-o", "remount,bind,rw", n.update], check=True)
+    n.all()
+
+
+def slots_mounted_noexec(world):
+    n = node(world, UnpackedLength=1 << 20)
+    mount(world, n.versions, "size=64m,mode=0755,noexec")
+    n.until_refused("stage", "cannot be executed here", "noexec", code="ErrorInvalidPackage")
+
+
+for function in (a_full_disk_for_slots, a_disk_that_is_filled_meanwhile, a_full_disk_for_state, a_disk_too_full_for_metadata,
+                 read_only_slots, read_only_state, slots_mounted_noexec):
+    suite.add(function.__name__.replace("_", " "), function, skip=NOT_ROOT)
+
+
+@suite.case
+def a_limit_of_file_sizes_is_a_full_disk(world):
+    files = {**contents("1.1.0"), "share/x": random.Random(1).randbytes(1 << 20)}
+    n = node(world, ("1.1.0", package("1.1.0", files=files)))
+    n.refused("fetch", "File too large", code="ErrorTargetPkgDownload", prefix=("prlimit", "--fsize=100000"))
+    n.get("fetch")
+    n.get("verify")
+    n.refused("stage", "File too large", code="ErrorCreateUpdateFolder", prefix=("prlimit", "--fsize=100000"))
+    n.get("stage")
+
+
+@suite.case
+def slots_that_others_may_write_to_are_not_used(world):
+    n = node(world)
+    n.get("fetch")
+    n.get("verify")
+    for path in (n.slots, n.versions):
+        os.chmod(path, 0o777)
+        n.refused("stage", "writable by nobody else", code="ErrorFailedPrecondition")
+        os.chmod(path, 0o755)
+    n.get("stage")
+
+
+@suite.case
+def a_machine_without_slots_is_told(world):
+    n = node(world)
+    n.get("fetch")
+    n.get("verify")
+    n.refused("stage", "has no versions", code="ErrorFailedPrecondition", slots_dir=world.path("elsewhere"))
+
+
+@suite.case
+def state_that_others_may_write_to_is_not_used(world):
+    n = node(world)
+    os.makedirs(n.work(), mode=0o700)
+    os.chmod(n.work(), 0o777)
+    n.refused("fetch", "writable by nobody else", code="ErrorCreateUpdateFolder")
+    os.rmdir(n.work())
+    os.mkdir(world.path("elsewhere"))
+    os.symlink(world.path("elsewhere"), n.work()[:-1])
+    n.refused("fetch", "symbolic link", code="ErrorCreateUpdateFolder")
+    equal("behind the link", os.listdir(world.path("elsewhere")), [])
+
+
+# ---- dying ----
+
+def ended(process):
+    process.kill()
+    process.communicate()
+
+
+@suite.case
+def only_one_works_at_a_time(world):
+    n = node(world, served=True)
+    n.mirror.faults = {FILE_NAME: silent}
+    first = n.start("fetch")
+    wait_for("the package to be asked for", lambda: any(path.endswith(FILE_NAME) for path in n.mirror.asked))
+    answer = n.refused("fetch", "another ssmd-stager works", code="ErrorCreateUpdateFolder")
+    equal("worth another try", answer["is_retry_worthwhile"], "1")
+    n.get("check")
+    ended(first)
+    n.mirror.faults = {}
+    n.all()
+
+
+@suite.case
+def it_ends_with_who_started_it(world):
+    n = node(world, served=True)
+    n.mirror.faults = {FILE_NAME: silent}
+    request = world.path("request")
+    with open(request, "w", encoding="ascii") as f:
+        f.write(record("stage-ask", n.fields))
+    parent = subprocess.Popen(["sh", "-c", f"{program('update', 'ssmd-stager')} <{request} >/dev/null & echo $! >{world.path('pid')}; wait"])
+    wait_for("the package to be asked for", lambda: any(path.endswith(FILE_NAME) for path in n.mirror.asked))
+    with open(world.path("pid"), encoding="ascii") as f:
+        pid = int(f.read())
+    check(not is_zombie(pid), "it did not start")
+    ended(parent)
+    wait_for("it to end", lambda: is_zombie(pid))
+    n.mirror.faults = {}
+    n.all()
+
+
+def killed_after(n, amount):
+    """The mirror sends so many bytes of the package and no more; there the stager is killed."""
+    def some(handler):
+        with open(n.source.path(handler.path.lstrip("/")), "rb") as f:
+            data = f.read()
+        handler.send_response(200)
+        handler.send_header("Content-Length", str(len(data)))
+        handler.end_headers()
+        handler.wfile.write(data[:amount])
+        sent.append(amount)
+        handler.wait()
+    sent = []
+    n.mirror.faults = {FILE_NAME: some}
+    process = n.start("fetch")
+    wait_for("the bytes to be sent", lambda: sent)
+    path = n.work("package.part")
+    wait_for("the bytes to be written", lambda: os.path.exists(path) and os.path.getsize(path) == amount)
+    ended(process)
+
+
+@suite.case
+def killed_anywhere_in_a_package_it_is_fetched_again(world):
+    files = {**contents("1.1.0"), "share/x": random.Random(1).randbytes(1 << 20)}
+    n = node(world, ("1.1.0", package("1.1.0", files=files)), served=True)
+    for amount in (0, 1, 1000, 65536, 500000, 1 << 20):
+        killed_after(n, amount)
+        check(not os.path.exists(n.work("package")), "half a package has the name of a whole one")
+    n.mirror.faults = {}
+    n.all()
+
+
+@suite.case
+def killed_at_every_place_each_phase_is_done_again(world):
+    places = world.path("places")
+    killed = {}
+    n = node(world, ("1.1.0", package("1.1.0", files={**contents("1.1.0"), "share/x": b"x" * 100000})))
+    for phase in ("fetch", "verify", "stage"):
+        for at in range(1, 100):
+            process = n.start(phase, environment={"SSMD_CRASH_AT": str(at), "SSMD_CRASH_TRACE": places})
+            out, said = process.communicate(timeout=60)
+            check(process.returncode in (0, -signal.SIGKILL), f"{phase}: {process.returncode} {said}")
+            equal("slots", [name for name in os.listdir(n.versions) if name[0] != "." and not
+                            os.path.exists(os.path.join(n.versions, name, "sealed"))], [])
+            if process.returncode == 0:
+                equal(f"{phase} ({out})", parse(out)["verdict"], "ok")
+                break
+            killed[phase] = at
+            if phase == "fetch" and at % 2:  # done again from where it was, and from the beginning
+                n.fields["update_id"] = f"update-{at}"
+        n.get(phase)
+    if killed:  # a release has no such places
+        check(killed.get("fetch", 0) >= 2 and killed.get("stage", 0) >= 4, f"places in each phase: {killed}")
+    equal("slots", os.listdir(n.versions), ["1.1.0"])
+
+
+@suite.case
+def killed_by_what_it_tries_it_is_done_again(world):
+    for name in ("ssmd", "ssmd-updater"):
+        n = node_of(world, name)
+        flag = world.path(f"{name}.killed")
+        script = f"[ -e {flag} ] || {{ touch {flag}; kill -9 $PPID; }}"
+        n.source.add("1.1.0", package("1.1.0", files=contents("1.1.0", **{name.replace('-', '_'): script}))).publish()
+        n.get("fetch")
+        n.get("verify")
+        process = n.start("stage")
+        process.communicate(timeout=60)
+        equal("how it ended", process.returncode, -signal.SIGKILL)
+        equal("slots", [entry_ for entry_ in os.listdir(n.versions) if entry_[0] != "."], [])
+        n.get("stage")
+        equal("slots", os.listdir(n.versions), ["1.1.0"])
+
+
+# ---- the program ----
+
+@suite.case
+def a_request_that_makes_no_sense_is_not_answered(world):
+    good = record("stage-ask", {**ASK, "source": "file:///x", "root_file": "/x", "update_dir": world.path("u"), "slots_dir": "/x"})
+    for text in ("", "x", good[:-4], good.replace("phase=fetch", "phase=switch"), good.replace("from=1.0.0", "from=1.0.0/.."),
+                 good.replace("update_dir=/", "update_dir="), good.replace("phase=fetch", "phase=stage"), good * 1000):
+        done = subprocess.run([program("update", "ssmd-stager")], input=text, capture_output=True, text=True, check=False)
+        equal("exit status and answer", (done.returncode, done.stdout), (1, ""))
+        check(len(done.stderr) > 10, f"{text[:40]!r}: {done.stderr!r}")
+    check(not os.path.exists(world.path("u")), "something was made")
+    done = subprocess.run([program("update", "ssmd-stager"), "--help"], capture_output=True, text=True, check=False)
+    equal("with an argument", done.returncode, 100)
+    done = subprocess.run([program("update", "ssmd-stager"), "--version"], capture_output=True, text=True, check=True)
+    check(done.stdout.startswith("ssmd-stager "), done.stdout)
+
+
+@suite.case
+def what_it_did_is_told_in_lines_for_the_log(world):
+    n = node(world, served=True)
+    n.get("fetch")
+    check(f"fetching {n.mirror.url}/ssmd/1.1.0/{FILE_NAME}" in n.said, n.said)
+    n.get("verify")
+    n.get("stage")
+    check("unpacked 6 files and directories" in n.said, n.said)
 
 
 if __name__ == "__main__":

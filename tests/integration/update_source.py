@@ -181,11 +181,22 @@ class Mirror:
                 if length is not None:
                     self.close_connection = True
 
+            def wait(self, seconds=None):
+                mirror.hurry.wait(seconds)
+
+            def server_is_ending(self):
+                return mirror.hurry.is_set()
+
             def log_message(self, *_):
                 pass
 
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.server.daemon_threads = True
+        class Server(http.server.ThreadingHTTPServer):
+            daemon_threads = True
+
+            def handle_error(self, request, client_address):
+                pass  # the stager has hung up, or was killed
+
+        self.server = Server(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self.server.server_port}"
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
         world.at_end.append(self.end)
