@@ -102,16 +102,14 @@ static int start_updater(struct work *w, struct err *err)
     AUTO(free) char **env = secret_clean_environment();
     AUTO(slots_done) struct slots slots = {.dir_fd = -1, .versions_fd = -1};
     char version[SLOTS_VERSION_SIZE], program[PATH_MAX];
-    char option[] = "--root", verb[] = "switch";
-    char *argv[] = {program, option, w->root, verb, NULL};
+    char verb[] = "switch", option[] = "--root";
+    char *argv[] = {program, verb, option, w->root, NULL};
     int r;
 
     if (env == NULL)
         return err_set(err, ERR_NOMEM, "start ssmd-updater: out of memory");
-    if (w->root[0] == '\0') { /* no root: the machine's own */
-        argv[1] = verb;
+    if (w->root[0] == '\0') /* none: the machine's own */
         argv[2] = NULL;
-    }
     if (w->order.unit[0] != '\0') {
         r = start_unit(env, err);
         if (r == 0)
@@ -155,9 +153,6 @@ static int give_order(struct work *w, int dirfd, struct err *err)
     if (r < 0)
         return r;
     crashpoint("order.before");
-#ifdef SSMD_BREAK_START_BEFORE_ORDER /* negative control */
-    r = start_updater(w, err);
-#endif
     r = handover_write_order(dirfd, &w->order, err);
     crashpoint("order.after");
     w->is_ordered = r == 0;

@@ -297,7 +297,7 @@ static const struct engine_update latest = {.asked = ""};
 
 static bool is_ordered(void)
 {
-    return note() && count_lines("updater.log", "run") > 0;
+    return note() && count_lines("updater.log", "switch") > 0;
 }
 
 /* ---- a good one ---- */
@@ -336,7 +336,7 @@ START_TEST(an_update_goes_through_all_its_states)
     ck_assert_str_eq(seen.status, "Success");
     ck_assert_str_eq(service.said, "UpdateInitialized UpdateSucceeded-" NEW ".0 ");
     ck_assert_str_eq(service.version, OLD ".0");
-    ck_assert_int_eq(count_lines("updater.log", "run"), 1);
+    ck_assert_int_eq(count_lines("updater.log", "switch"), 1);
 }
 END_TEST
 
@@ -426,7 +426,7 @@ START_TEST(whatever_the_stager_says_nothing_is_switched_without_its_word)
     ck_assert_str_eq(seen.code, bad[_i].code);
     ck_assert_msg(strstr(seen.text, bad[_i].text) != NULL, "%s", seen.text);
     ck_assert_str_eq(service.said, bad[_i].said);
-    ck_assert_int_eq(count_lines("updater.log", "run"), 0);
+    ck_assert_int_eq(count_lines("updater.log", "switch"), 0);
 }
 END_TEST
 
@@ -548,12 +548,12 @@ START_TEST(an_updater_that_died_is_started_again_and_one_that_lives_is_left_alon
     restart();
     clock_offset_ms += 10000;
     turns(5);
-    ck_assert_int_eq(count_lines("updater.log", "run"), 1);
+    ck_assert_int_eq(count_lines("updater.log", "switch"), 1);
     let_lock_go();
     clock_offset_ms += 10000;
-    LOOP_UNTIL(&w.loop, note() && count_lines("updater.log", "run") == 2);
+    LOOP_UNTIL(&w.loop, note() && count_lines("updater.log", "switch") == 2);
     turns(5); /* not at once once more */
-    ck_assert_int_eq(count_lines("updater.log", "run"), 2);
+    ck_assert_int_eq(count_lines("updater.log", "switch"), 2);
     progress(HANDOVER_COMMITTED, "", false);
     until_over();
     ck_assert_str_eq(seen.status, "Success");
