@@ -174,6 +174,58 @@ void world_put_timestamp(struct world *w, int64_t version, int64_t manifest_vers
     world_put_signed(w, "timestamp.json", RELEASE_TIMESTAMP, buf_str(&payload), keys);
 }
 
+static char *replace(const char *text, size_t n, const char *from, const char *to, size_t *ret_n)
+{
+    size_t n_from = strlen(from), n_to = strlen(to);
+    const char *at = memmem(text, n, from, n_from);
+    char *out = malloc(n + n_to + 1);
+
+    ck_assert_msg(at != NULL, "there is no %s in %s", from, text);
+    ck_assert_ptr_nonnull(out);
+    memcpy(out, text, (size_t)(at - text));
+    memcpy(out + (at - text), to, n_to);
+    memcpy(out + (at - text) + n_to, at + n_from, n - (size_t)(at - text) - n_from);
+    *ret_n = n - n_from + n_to;
+    out[*ret_n] = '\0';
+    return out;
+}
+
+enum release_role world_role(const char *name)
+{
+    return str_eq(name, "manifest.json")    ? RELEASE_RELEASE
+           : str_eq(name, "timestamp.json") ? RELEASE_TIMESTAMP
+                                            : RELEASE_ROOT;
+}
+
+uint64_t world_keys(enum release_role role)
+{
+    return role == RELEASE_ROOT ? ROOT_KEYS : role == RELEASE_RELEASE ? RELEASE_KEYS : TIME_KEYS;
+}
+
+void world_edit(struct world *w, const char *name, const char *from, const char *to, uint64_t keys)
+{
+    AUTO(release_envelope_done) struct release_envelope e = {.role = world_role(name)};
+    const struct world_file *f = world_file(w, name);
+    struct err err = {0};
+    AUTO(free) char *payload = NULL;
+    size_t n;
+
+    ck_assert_msg(release_envelope_parse(f->bytes, f->n, e.role, &e, &err) == 0, "%s", err.text);
+    payload = replace(e.payload, e.n_payload, from, to, &n);
+    world_put_signed(w, name, e.role, payload, keys);
+    if (e.role == RELEASE_RELEASE)
+        world_put_timestamp(w, TIMESTAMP_VERSION, MANIFEST_VERSION, TIME_KEYS);
+}
+
+void world_edit_bytes(struct world *w, const char *name, const char *from, const char *to)
+{
+    const struct world_file *f = world_file(w, name);
+    size_t n;
+    AUTO(free) char *bytes = replace(f->bytes, f->n, from, to, &n);
+
+    world_put(w, name, bytes, n);
+}
+
 void world_init(struct world *w)
 {
     struct err err = {0};

@@ -67,6 +67,15 @@ void world_put_timestamp(struct world *w, int64_t version, int64_t manifest_vers
 /* The usual manifest's payload. The caller owns it. */
 char *world_manifest_payload(const struct world *w, int64_t version);
 
+/* The file's payload with the first `from` replaced by `to`, signed anew by the keys of the mask; a
+ * new manifest gets its timestamp. */
+void world_edit(struct world *w, const char *name, const char *from, const char *to, uint64_t keys);
+/* The same in the file's bytes, signed by nobody. */
+void world_edit_bytes(struct world *w, const char *name, const char *from, const char *to);
+/* Whose file it is, and which keys sign it rightly. */
+enum release_role world_role(const char *name);
+uint64_t world_keys(enum release_role role);
+
 /* What a machine does: everything fetched and checked. On success the caller owns *ret_trust. */
 int world_run(struct world *w, struct trust **ret_trust, struct err *err);
 /* ... and what is stored is kept for the next run. It must succeed. */
