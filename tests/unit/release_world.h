@@ -38,7 +38,7 @@ struct world {
     struct release_root root; /* what 1.root.json says */
     char *given;              /* owned: the root file that the machine has */
     size_t n_given;
-    struct world_file files[80]; /* of the source */
+    struct world_file files[160]; /* of the source */
     size_t n_files;
     char *stored; /* owned, or NULL: nothing yet */
     size_t n_stored;
