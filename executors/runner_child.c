@@ -14,20 +14,37 @@
 #include <unistd.h>
 
 #include "base/crashpoint.h"
-#include "executors/cgroup.h"
 #include "base/proctree.h"
+#include "executors/cgroup.h"
 
 #define CHILD_FAILED 127
 #define GATE_FD 3 /* in the child, until exec closes it */
 
 #define EXEC_WORDS "fork/exec "
 
+/* In the words that users know, whichever C library this is linked with. */
+static const char *error_text(int sys_errno)
+{
+    switch (sys_errno) {
+    case EIO:
+        return "Input/output error";
+    case ELOOP:
+        return "Too many levels of symbolic links";
+    case ENAMETOOLONG:
+        return "File name too long";
+    case ENOMEM:
+        return "Cannot allocate memory";
+    default:
+        return strerror(sys_errno);
+    }
+}
+
 /* Tell the runner why there will be no script, and end. */
 static void fail_start(int gate_fd, const char *what, int sys_errno) __attribute__((noreturn));
 static void fail_start(int gate_fd, const char *what, int sys_errno)
 {
     char text[512];
-    const char *why = strerror(sys_errno);
+    const char *why = error_text(sys_errno);
     int n = snprintf(text, sizeof(text), "%s: %s", what, why);
 
     /* Of a program that is not there users know the words (spec 04, section 6.6). */

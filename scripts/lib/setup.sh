@@ -5,7 +5,8 @@
 # shellcheck disable=SC2034 # used by the scripts that source this
 {
   BUILD_PACKAGES=(gcc libc6-dev cmake ninja-build pkg-config libuv1-dev libcurl4-openssl-dev libssl-dev
-    libsqlite3-dev libcjson-dev libmicrohttpd-dev libpcre2-dev libwslay-dev libexpat1-dev libyaml-dev libarchive-dev)
+    libsqlite3-dev libcjson-dev libmicrohttpd-dev libpcre2-dev libwslay-dev libexpat1-dev libyaml-dev libarchive-dev
+    '?musl-tools')
   TRY_PACKAGES=('?awscli')
   TEST_PACKAGES=(check clang clang-format clang-tidy cppcheck llvm python3 python3-botocore python3-aiohttp python3-cryptography '?awscli' nginx-light
     openssl curl git procps iproute2 sqlite3 man-db shellcheck spin ccache)
@@ -33,9 +34,11 @@ ensure_packages() {
     if command -v sudo >/dev/null 2>&1 && sudo -n true 2>/dev/null; then
       as_root=(sudo -n)
     else
+      mapfile -t missing < <(printf '%s\n' "${missing[@]}" | grep -v '^?') # the others can be done without
+      [ ${#missing[@]} -gt 0 ] || return 0
       die "These packages are missing, and neither root nor sudo is at hand to install them:
-  ${missing[*]#\?}
-Ask an administrator for:  apt-get install --no-install-recommends ${missing[*]#\?}"
+  ${missing[*]}
+Ask an administrator for:  apt-get install --no-install-recommends ${missing[*]}"
     fi
   fi
   "${as_root[@]}" apt-get update -qq >/dev/null 2>&1 || "${as_root[@]}" apt-get update ||
