@@ -32,6 +32,27 @@ static const char run_shell_script[] =
     "\"workingDirectory\":\"{{ workingDirectory }}\","
     "\"timeoutSeconds\":\"{{ executionTimeout }}\"}]}}}";
 
+/* Its source is the reference agent's: no agent but that one follows it. */
+static const char update_ssm_agent[] =
+    "{\"schemaVersion\":\"2.2\","
+    "\"description\":\"Update the agent to the latest version or a specified version.\","
+    "\"parameters\":{"
+    "\"version\":{\"type\":\"String\",\"default\":\"\","
+    "\"description\":\"(Optional) A version of the agent to install. If not specified, the agent "
+    "is updated to the latest version.\"},"
+    "\"allowDowngrade\":{\"type\":\"String\",\"default\":\"false\","
+    "\"description\":\"(Optional) Allow the agent to be brought to an earlier version.\","
+    "\"allowedValues\":[\"true\",\"false\"]}},"
+    "\"mainSteps\":[{\"action\":\"aws:updateSsmAgent\",\"name\":\"awsupdateSsmAgent\",\"inputs\":{"
+    "\"agentName\":\"amazon-ssm-agent\","
+    "\"source\":\"https://s3.{Region}.amazonaws.com/amazon-ssm-{Region}/ssm-agent-manifest.json\","
+    "\"allowDowngrade\":\"{{ allowDowngrade }}\","
+    "\"targetVersion\":\"{{ version }}\"}}]}";
+
+static const struct {
+    const char *name, *content;
+} built_in[] = {{"AWS-RunShellScript", run_shell_script}, {"AWS-UpdateSSMAgent", update_ssm_agent}};
+
 static int bad(const char **ret_error_code, struct err *err, const char *text)
 {
     *ret_error_code = "InvalidDocumentContent";
@@ -156,16 +177,17 @@ void document_write_platforms(const cJSON *document, struct buf *out, const char
     out_list_end(out);
 }
 
-static int add_built_in(struct store *s, int64_t now_ms, struct err *err)
+static int add_built_in(struct store *s, const char *name, const char *content, int64_t now_ms,
+                        struct err *err)
 {
     AUTO(cursor_done) struct cursor c = {0};
-    struct document_row row = {.name = "AWS-RunShellScript",
+    struct document_row row = {.name = name,
                                .version = 1,
                                .version_name = "",
                                .format = "JSON",
                                .type = "Command",
-                               .content = run_shell_script,
-                               .json = run_shell_script,
+                               .content = content,
+                               .json = content,
                                .created_ms = now_ms};
     struct document_row found;
     char sha256[SHA256_HEX_SIZE];
@@ -175,7 +197,7 @@ static int add_built_in(struct store *s, int64_t now_ms, struct err *err)
     r = cursor_next_document(&c, &found, err);
     if (r != 0)
         return r < 0 ? r : 0;
-    sha256_hex_of(run_shell_script, strlen(run_shell_script), sha256);
+    sha256_hex_of(content, strlen(content), sha256);
     row.sha256 = sha256;
     r = store_document_add(s, &row, err);
     return r < 0 ? r : store_document_set_default(s, row.name, 1, err);
@@ -184,10 +206,12 @@ static int add_built_in(struct store *s, int64_t now_ms, struct err *err)
 int document_add_built_in(struct store *s, int64_t now_ms, struct err *err)
 {
     int r = store_begin(s, err);
+    size_t i;
 
     if (r < 0)
         return r;
-    r = add_built_in(s, now_ms, err);
+    for (i = 0; r == 0 && i < ARRAY_LEN(built_in); i++)
+        r = add_built_in(s, built_in[i].name, built_in[i].content, now_ms, err);
     if (r == 0)
         r = store_commit(s, err);
     if (r < 0)

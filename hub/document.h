@@ -23,7 +23,7 @@ int64_t document_execution_timeout_s(const cJSON *document, const cJSON *given);
 /* Linux for documents that run shell scripts, Windows for PowerShell; as a JSON list under key. */
 void document_write_platforms(const cJSON *document, struct buf *out, const char *key);
 
-/* Put AWS-RunShellScript into the store if it is not there. */
+/* Put AWS-RunShellScript and AWS-UpdateSSMAgent into the store where they are not there. */
 int document_add_built_in(struct store *s, int64_t now_ms, struct err *err) MUST_CHECK;
 
 #endif

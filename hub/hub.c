@@ -20,6 +20,7 @@
 #include "hub/options.h"
 #include "hub/server.h"
 #include "hub/tls.h"
+#include "hub/updates.h"
 
 #define EXIT_USAGE 100
 #define EXIT_SYSTEM 111
@@ -125,6 +126,7 @@ static int serve(const struct options *o, struct hub *hub, struct access_keys *c
     AUTO(buf_done) struct buf cert = {0}, key = {0};
     AUTO(close_fd) int signal_fd = -1;
     AUTO(server_free) struct server *server = NULL;
+    AUTO(close_fd) int updates_fd = -1;
     struct server_config config = {.hub = hub, .credentials = credentials};
     AUTO(listener_done) struct listener listener = {.fd = -1};
     char url[80];
@@ -141,7 +143,10 @@ static int serve(const struct options *o, struct hub *hub, struct access_keys *c
         config.cert_pem = buf_str(&cert);
         config.key_pem = buf_str(&key);
     }
-    r = block_signals(&signal_fd, err);
+    r = o->updates != NULL ? updates_open(o->updates, &updates_fd, err) : 0;
+    config.updates_fd = updates_fd;
+    if (r == 0)
+        r = block_signals(&signal_fd, err);
     if (r == 0)
         r = listen_open(o->listen, &listener, err);
     if (r < 0)

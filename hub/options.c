@@ -30,6 +30,9 @@ const char options_help[] =
     "  --poll-seconds N        how long GetMessages waits for a message, 1 to 60; default 19\n"
     "  --role-token-seconds N  how long the keys of a managed node's role are good, 5 to 43200;\n"
     "                          default 3600\n"
+    "  --updates DIR           serve the files below DIR under /updates/, unsigned: an update "
+    "source\n"
+    "                          for agents (see ssmctl release)\n"
     "  --log LEVELS            error, warning, info or debug; default info: a line for each call\n"
     "  --no-control-channel    refuse CreateControlChannel: agents poll ec2messages then\n"
     "  --faults                take test calls on /_faults, /_inject and /_state; loopback only\n"
@@ -123,6 +126,7 @@ int options_parse(int argc, char **argv, struct options *ret_options, struct err
         {"--instance", TEXT_OPTION, NULL, 0, 0, 0},
         {"--poll-seconds", NUMBER, &o.poll_ms, 1, 60, 1000},
         {"--role-token-seconds", NUMBER, &o.role_token_ms, 5, 43200, 1000},
+        {"--updates", TEXT_OPTION, &o.updates, 0, 0, 0},
         {"--log", TEXT_OPTION, &o.log, 0, 0, 0},
         {"--no-control-channel", FLAG, &o.denies_control, 0, 0, 0},
         {"--faults", FLAG, &o.has_faults, 0, 0, 0},

@@ -14,6 +14,7 @@ struct options {
     const char *credentials; /* NULL: DIR/credentials */
     const char *region;
     const char *log;
+    const char *updates;       /* NULL: none */
     const char *instances[16]; /* known from the start */
     int n_instances;
     int64_t poll_ms;

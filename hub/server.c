@@ -242,6 +242,8 @@ static enum MHD_Result serve(struct request *request, const char *method)
     if (str_has_prefix(request->path, "/_") && request->server->config.hub->has_faults &&
         (str_eq(method, "POST") || str_eq(method, "GET")))
         return run_test_call(request, str_eq(method, "POST"));
+    if (request_is_update(request))
+        return request_serve_update(request, method);
     if (!str_eq(request->path, "/") || !str_eq(method, "POST"))
         return request_refuse(request, 404, "UnknownOperationException",
                               "This hub takes POST / with X-Amz-Target.");

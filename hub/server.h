@@ -16,6 +16,7 @@ struct server_config {
     int listen_fd;        /* taken over by a successful server_new */
     const char *cert_pem; /* NULL: plain HTTP */
     const char *key_pem;
+    int updates_fd; /* the directory of --updates; -1: none */
 };
 
 /* ERR_SYSTEM: libmicrohttpd refused, for example a certificate that it cannot read. */

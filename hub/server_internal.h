@@ -1,5 +1,6 @@
 /* One request of the HTTP server, as its files share it: server.c takes it from the connection and
- * makes it wait, server_answer.c answers, server_control.c and server_s3.c serve what is not JSON.
+ * makes it wait, server_answer.c answers, server_control.c, server_s3.c and server_updates.c
+ * serve what is not JSON.
  */
 #ifndef SSMD_HUB_SERVER_INTERNAL_H
 #define SSMD_HUB_SERVER_INTERNAL_H
@@ -72,5 +73,9 @@ enum MHD_Result request_serve_control(struct request *request, const char *metho
 
 /* server_s3.c: of a request that has an s3_request, with its body */
 enum MHD_Result request_serve_s3(struct request *request, const char *method);
+
+/* server_updates.c */
+bool request_is_update(const struct request *request);
+enum MHD_Result request_serve_update(struct request *request, const char *method);
 
 #endif

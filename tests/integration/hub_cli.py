@@ -998,6 +998,82 @@ class Program(Case):
             self.assertNotIn(self.hub.credentials.secret_key, f.read())
 
 
+class Updates(Case):
+    @classmethod
+    def setUpClass(cls):
+        cls.dir = tempfile.mkdtemp(prefix="hub-updates-")
+        cls.big = os.urandom(3 << 20)
+        for name, data in (("outside", b"secret"), ("source/timestamp.json", b"{}"), ("source/.draft", b"secret"),
+                           ("source/.hidden/file", b"secret"), ("source/empty", b""), ("source/ssmd/1.0/a b.tar.gz", cls.big)):
+            path = os.path.join(cls.dir, name)
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            with open(path, "wb") as f:
+                f.write(data)
+        os.symlink("../outside", os.path.join(cls.dir, "source/link"))
+        os.symlink("..", os.path.join(cls.dir, "source/up"))
+        os.mkfifo(os.path.join(cls.dir, "source/pipe"))
+        cls.hub = Hub("--faults", "--instance", INSTANCE, "--instance", OTHER, "--updates", os.path.join(cls.dir, "source"))
+        cls.agent = Agent(cls.hub)
+
+    @classmethod
+    def tearDownClass(cls):
+        super().tearDownClass()
+        shutil.rmtree(cls.dir)
+
+    def get(self, path, method="GET"):
+        connection = self.hub.connect()
+        connection.request(method, path)
+        answer = connection.getresponse()
+        got = answer.status, answer.getheader("Content-Length"), answer.read()
+        connection.close()
+        return got
+
+    def test_files_are_served_unsigned_and_whole(self):
+        for path, data in (("timestamp.json", b"{}"), ("empty", b""), ("ssmd/1.0/a%20b.tar.gz", self.big)):
+            self.assertEqual(self.get("/updates/" + path), (200, str(len(data)), data), path)
+
+    def test_nothing_else_is(self):
+        for path in ("", ".", "..", "../outside", "%2e%2e/outside", "..%2foutside", "ssmd/../../outside", "ssmd/..%2f..%2foutside",
+                     "link", "up/outside", "up/source/timestamp.json", ".draft", ".hidden/file", "ssmd", "ssmd/1.0/", "pipe",
+                     "missing", "/timestamp.json", "timestamp.json/", "timestamp.json/x", "ssmd//1.0/a%20b.tar.gz",
+                     "/etc/passwd", "//etc/passwd", "x" * 300, "ssmd/" + "x" * 150, "%00", "%ff"):
+            status, _, body = self.get("/updates/" + path)
+            self.assertEqual(status, 404, path)
+            self.assertNotIn(b"secret", body)
+
+    def test_it_is_read_only(self):
+        for method in ("POST", "PUT", "DELETE"):
+            self.assertIn(self.get("/updates/timestamp.json", method)[0], (404, 405), method)
+        self.assertEqual(self.get("/updates/timestamp.json")[0], 200)
+
+    def test_the_update_document_carries_its_parameters(self):
+        command = self.hub.aws("send-command", "--document-name", "AWS-UpdateSSMAgent", "--instance-ids", INSTANCE,
+                               "--parameters", "version=0.2.0,allowDowngrade=true")["Command"]["CommandId"]
+        payload = json.loads(self.agent.poll()[0]["Payload"])
+        self.assertEqual(payload["CommandId"], command)
+        self.assertEqual(payload["Parameters"], {"version": "0.2.0", "allowDowngrade": "true"})
+        step, = payload["DocumentContent"]["mainSteps"]
+        self.assertEqual((step["action"], step["name"], step["inputs"]["agentName"], step["inputs"]["targetVersion"]),
+                         ("aws:updateSsmAgent", "awsupdateSsmAgent", "amazon-ssm-agent", "{{ version }}"))
+        self.refused("InvalidParameters", self.hub.aws, "send-command", "--document-name", "AWS-UpdateSSMAgent",
+                     "--instance-ids", INSTANCE, "--parameters", "allowDowngrade=perhaps")
+
+
+class WithoutUpdates(Case):
+    def test_there_is_no_update_source_unless_asked_for(self):
+        connection = self.hub.connect()
+        connection.request("GET", "/updates/hub.db")
+        self.assertEqual(connection.getresponse().status, 404)
+        connection.close()
+
+    def test_a_directory_that_is_not_there_stops_the_start(self):
+        done = subprocess.run([HUB, "--dir", self.hub.dir + ".2", "--listen", "127.0.0.1:0", "--updates", "/nonexistent"],
+                              capture_output=True, text=True, timeout=60, check=False)
+        shutil.rmtree(self.hub.dir + ".2")
+        self.assertEqual(done.returncode, 100)
+        self.assertIn("--updates /nonexistent: No such file or directory", done.stderr)
+
+
 class Load(Case):
     def test_two_hundred_commands_at_once(self):
         sent = [self.send() for _ in range(200)]
