@@ -128,12 +128,10 @@ static void succeeded(struct parcel *p, struct track *t)
 static void try_later(struct parcel *p, struct track *t, const struct err *err)
 {
     struct courier *c = p->courier;
-    uint32_t random;
 
-    ids_random(&random, sizeof(random));
     t->backoff.first_ms = FIRST_PAUSE_MS;
     t->backoff.cap_ms = c->backoff_cap_ms;
-    t->due_us = clock_monotonic_us() + 1000 * backoff_fail_ms(&t->backoff, random);
+    t->due_us = clock_monotonic_us() + 1000 * backoff_fail_ms(&t->backoff, ids_random32());
     if (t->backoff.n_failures == 1)
         log_warning("%s: %s; it is tried again", p->id, err->text);
     (void)str_copy(c->last_error, sizeof(c->last_error), err->text); /* for people; may be cut */

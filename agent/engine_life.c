@@ -47,13 +47,10 @@ static void drop_all(struct engine *e)
 
 static void try_revive_later(struct engine *e)
 {
-    uint32_t random;
-
     e->revive.first_ms = ENGINE_REVIVE_FIRST_MS; /* its count is cleared by a turn that commits */
     e->revive.cap_ms = ENGINE_REVIVE_CAP_MS;
-    ids_random(&random, sizeof(random));
     (void)uv_timer_start(&e->revive_timer, e->revive_timer.timer_cb,
-                         (uint64_t)backoff_fail_ms(&e->revive, random), 0);
+                         (uint64_t)backoff_fail_ms(&e->revive, ids_random32()), 0);
 }
 
 /* A turn fails for want of a journal, or for want of what this process needs to make it. */

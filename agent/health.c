@@ -37,14 +37,6 @@ struct health {
 
 static void report(struct health *h);
 
-static uint32_t random_number(void)
-{
-    uint32_t n;
-
-    ids_random(&n, sizeof(n));
-    return n;
-}
-
 static void on_timer(uv_timer_t *timer)
 {
     report(timer->data);
@@ -61,7 +53,7 @@ static void failed(struct health *h, const struct err *err)
     int64_t period_ms = h->config->health_frequency_minutes * MINUTE_MS, pause_ms;
 
     h->last_error = *err;
-    pause_ms = backoff_fail_ms(&h->backoff, random_number());
+    pause_ms = backoff_fail_ms(&h->backoff, ids_random32());
     pause_ms = pause_ms < period_ms ? pause_ms : period_ms;
     try_again_in(h, pause_ms);
     log_warning("UpdateInstanceInformation: %s; again in %" PRId64 " s%s", err->text,
@@ -83,8 +75,7 @@ static void taken(struct health *h)
         report(h); /* the full one */
         return;
     }
-    try_again_in(h,
-                 h->has_scattered ? period_ms : backoff_spread_ms(1, period_ms, random_number()));
+    try_again_in(h, h->has_scattered ? period_ms : backoff_spread_ms(1, period_ms, ids_random32()));
     h->has_scattered = true;
 }
 

@@ -228,7 +228,6 @@ static void on_enrol_timer(uv_timer_t *timer)
 static void on_enrolled(void *ctx, const char *node_id, const struct err *err)
 {
     struct node_finder *f = ctx;
-    uint32_t random;
 
     (void)node_id; /* its own */
     if (err == NULL) {
@@ -241,9 +240,8 @@ static void on_enrolled(void *ctx, const char *node_id, const struct err *err)
     log_debug("registration of the instance: %s", err->text);
     if (err->code == ERR_EXISTS || f->is_closing)
         return; /* with a key that is not ours: nothing that trying again would change */
-    ids_random(&random, sizeof(random));
     (void)uv_timer_start(&f->timer, on_enrol_timer,
-                         (uint64_t)backoff_fail_ms(&f->enrol_backoff, random), 0);
+                         (uint64_t)backoff_fail_ms(&f->enrol_backoff, ids_random32()), 0);
 }
 
 /* An instance registers itself, for Default Host Management (spec 01, section 4.3). In the
@@ -456,7 +454,6 @@ static bool is_container_only(const struct config *c)
 static void end_walk(struct node_finder *f)
 {
     AUTO(buf_done) struct buf tried = {0};
-    uint32_t random;
     size_t i;
 
     f->is_walking = false;
@@ -474,9 +471,9 @@ static void end_walk(struct node_finder *f)
         log_error("this node has no identity yet, and goes on looking for one: %s",
                   buf_str(&tried));
     f->was_told = true;
-    ids_random(&random, sizeof(random));
     (void)uv_timer_start(&f->timer, f->timer.timer_cb,
-                         (uint64_t)backoff_fail_ms(&f->backoff, random), 0); /* not closing */
+                         (uint64_t)backoff_fail_ms(&f->backoff, ids_random32()),
+                         0); /* not closing */
 }
 
 static void try_next(struct node_finder *f)

@@ -251,12 +251,11 @@ static void wake_line_at(struct engine *e, int64_t at_us)
 static void try_later(struct engine *e, struct job *job, enum lane_number n, const struct err *err)
 {
     struct lane *lane = &job->lanes[n];
-    uint32_t random;
 
-    ids_random(&random, sizeof(random));
     lane->backoff.first_ms = FIRST_PAUSE_MS;
     lane->backoff.cap_ms = e->config->backoff_cap_seconds * 1000;
-    lane->retry_at_us = clock_monotonic_us() + 1000 * backoff_fail_ms(&lane->backoff, random);
+    lane->retry_at_us =
+        clock_monotonic_us() + 1000 * backoff_fail_ms(&lane->backoff, ids_random32());
     if (lane->backoff.n_failures == 1) { /* said once: an hour offline must not hide all else */
         log_warning("%s: an answer was not taken, it will be sent again: %s", job->inst.id,
                     err->text);

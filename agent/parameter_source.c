@@ -119,12 +119,9 @@ static bool is_final(const struct aws_result *result)
 
 static void try_later(struct parameter_fetch *f, const struct err *err)
 {
-    uint32_t random;
-
-    ids_random(&random, sizeof(random));
     f->last = *err;
     log_warning("%s; asked again for %lld ms", err->text, (long long)left_ms(f));
-    arm(f, backoff_fail_ms(&f->backoff, random));
+    arm(f, backoff_fail_ms(&f->backoff, ids_random32()));
 }
 
 /* Take over the values of the names that were asked for. */

@@ -82,7 +82,6 @@ static void settle(struct rotation *o)
 static void on_proved(void *ctx, const struct aws_result *result)
 {
     struct rotation *o = ctx;
-    uint32_t random;
 
     o->call = NULL;
     if (result->err == NULL) {
@@ -95,8 +94,8 @@ static void on_proved(void *ctx, const struct aws_result *result)
         prove(o, false);
         return;
     }
-    ids_random(&random, sizeof(random));
-    (void)uv_timer_start(&o->timer, on_timer, (uint64_t)backoff_fail_ms(&o->backoff, random), 0);
+    (void)uv_timer_start(&o->timer, on_timer,
+                         (uint64_t)backoff_fail_ms(&o->backoff, ids_random32()), 0);
 }
 
 /* Is this key the one that the service knows? */

@@ -35,6 +35,14 @@ void ids_random(void *bytes, size_t n)
     }
 }
 
+uint32_t ids_random32(void)
+{
+    uint32_t value;
+
+    ids_random(&value, sizeof(value));
+    return value;
+}
+
 void ids_uuid4(char ret_uuid[UUID_SIZE])
 {
     unsigned char b[16];

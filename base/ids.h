@@ -4,11 +4,14 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #define UUID_SIZE 37 /* 36 characters and a NUL */
 
 /* Fill with random bytes. Ends the process if the kernel refuses: nothing safe can be done then. */
 void ids_random(void *bytes, size_t n);
+
+uint32_t ids_random32(void);
 
 /* Tests only: a function that replaces ids_random; NULL puts the kernel back. */
 void ids_set_source(void (*fill)(void *bytes, size_t n));

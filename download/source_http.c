@@ -110,11 +110,9 @@ int source_http(struct download *d, struct err *err)
     AUTO(dest_done) struct dest_file file = {.fd = -1, .dirfd = -1};
     struct buf header = {0};
     char name[32], shown[300];
-    uint32_t random;
     int r;
 
-    ids_random(&random, sizeof(random));
-    (void)snprintf(name, sizeof(name), "download%u", random); /* fits */
+    (void)snprintf(name, sizeof(name), "download%u", ids_random32()); /* fits */
     buf_init(&header, MAX_HEADER_BYTES);
     r = authorize(d, &header, err);
     if (r == 0)

@@ -102,11 +102,8 @@ static void try_in(struct aws_call *call, int64_t delay_ms)
 
 static int64_t retry_delay_ms(const struct aws_call *call, const struct http_response *response)
 {
-    uint32_t random;
-
-    ids_random(&random, sizeof(random));
     return aws_retry_delay_ms(call->n_tried, call->aws->retry_unit_ms,
-                              http_retry_after_ms(response), random);
+                              http_retry_after_ms(response), ids_random32());
 }
 
 /* A call to a path: 201 alone is a success, errors may be XML as well as JSON (spec 02, section 6).

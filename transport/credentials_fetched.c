@@ -90,11 +90,9 @@ static int64_t when_due(const struct fetched *f, int64_t now, int64_t life_ms)
 
 static void fail(struct fetched *f, int64_t now, const struct err *err)
 {
-    uint32_t random;
     int64_t pause;
 
-    ids_random(&random, sizeof(random));
-    pause = backoff_fail_ms(&f->backoff, random);
+    pause = backoff_fail_ms(&f->backoff, ids_random32());
     if (f->problem.code == 0 || !str_eq(f->problem.text, err->text))
         log_warning("%s: %s", f->fetcher.name, err->text);
     f->problem = *err;

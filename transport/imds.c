@@ -90,7 +90,7 @@ static void try_again(struct imds_call *call, bool is_throttled, struct err *err
         finish_with(call, err);
         return;
     }
-    ids_random(&random, sizeof(random));
+    random = ids_random32();
     delay = is_throttled ? backoff_spread_ms(500, 1000, random) : backoff_spread_ms(30, 60, random);
     delay <<= call->n_tried - 1;
     (void)uv_timer_start(&call->timer, on_timer, (uint64_t)delay, 0); /* not closing */

@@ -29,14 +29,6 @@
 
 static void start_poll(struct mds *m);
 
-static uint32_t random32(void)
-{
-    uint32_t value;
-
-    ids_random(&value, sizeof(value));
-    return value;
-}
-
 static void on_timer(uv_timer_t *timer)
 {
     struct mds *m = container_of(timer, struct mds, timer);
@@ -63,7 +55,7 @@ static void note_success(struct mds *m)
 
 static void note_failure(struct mds *m, const struct err *err)
 {
-    int64_t delay = backoff_fail_ms(&m->backoff, random32());
+    int64_t delay = backoff_fail_ms(&m->backoff, ids_random32());
 
     if (m->state.is_connected || m->backoff.n_failures == 1)
         log_warning("%s; next try in %lld ms", err->text, (long long)delay);
@@ -170,8 +162,9 @@ static void on_round(void *ctx, const struct aws_result *result)
         return;
     /* A service that hands out the same again and again must not keep us and itself busy. */
     if (elapsed_ms < QUICK_ROUND_MS && (n_valid == 0 || m->n_quick_rounds > MAX_QUICK_ROUNDS))
-        poll_in(m, backoff_spread_ms(m->empty_pause_ms,
-                                     m->empty_pause_ms + m->empty_pause_ms / 4 - 1, random32()));
+        poll_in(m,
+                backoff_spread_ms(m->empty_pause_ms, m->empty_pause_ms + m->empty_pause_ms / 4 - 1,
+                                  ids_random32()));
     else
         start_poll(m);
 }

@@ -48,14 +48,6 @@ struct mgs {
 
 static void try_open(struct mgs *m);
 
-static uint32_t random32(void)
-{
-    uint32_t value;
-
-    ids_random(&value, sizeof(value));
-    return value;
-}
-
 static void on_timer(uv_timer_t *timer)
 {
     struct mgs *m = container_of(timer, struct mgs, timer);
@@ -87,7 +79,7 @@ static void note_error(struct mgs *m, const struct err *err)
 
 static void fail(struct mgs *m, const struct err *err, bool is_denied)
 {
-    int64_t delay = backoff_fail_ms(&m->backoff, random32());
+    int64_t delay = backoff_fail_ms(&m->backoff, ids_random32());
 
     secret_done(&m->token);
     if (m->backoff.n_failures == 1 || is_denied != m->state.is_denied)
@@ -116,7 +108,7 @@ static void lose(struct mgs *m, const struct err *err)
     backoff_clear(&m->backoff);
     log_warning("the control channel is lost: %s", err->text);
     note_error(m, err);
-    try_in(m, backoff_spread_ms(0, m->lost_pause_ms, random32()));
+    try_in(m, backoff_spread_ms(0, m->lost_pause_ms, ids_random32()));
     tell(m);
 }
 

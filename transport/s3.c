@@ -113,11 +113,8 @@ static void try_in(struct s3_call *call, int64_t delay_ms)
 
 static int64_t retry_delay_ms(const struct s3_call *call, const struct http_response *response)
 {
-    uint32_t random;
-
-    ids_random(&random, sizeof(random));
     return aws_retry_delay_ms(call->n_tried, call->s3->retry_unit_ms, http_retry_after_ms(response),
-                              random);
+                              ids_random32());
 }
 
 /* True when the call would be signed with another time now. */
