@@ -215,7 +215,7 @@ int api_page(struct call *call, int64_t min, int64_t max, struct page *ret_page,
     return 0;
 }
 
-void api_next_seq(struct call *call, int64_t last_seq)
+static void next_seq(struct call *call, int64_t last_seq)
 {
     char token[32];
 
@@ -223,11 +223,33 @@ void api_next_seq(struct call *call, int64_t last_seq)
     out_str(call->out, "NextToken", token);
 }
 
-void api_next_name(struct call *call, const char *last_name)
+static void next_name(struct call *call, const char *last_name)
 {
     char token[514] = "n";
     size_t n = strlen(last_name);
 
     str_hex(last_name, n < 256 ? n : 255, token + 1);
     out_str(call->out, "NextToken", token);
+}
+
+int api_end_page_seq(struct call *call, int r, int64_t last_seq)
+{
+    if (r < 0)
+        return r;
+    out_list_end(call->out);
+    if (r > 0)
+        next_seq(call, last_seq);
+    out_object_end(call->out);
+    return 0;
+}
+
+int api_end_page_name(struct call *call, int r, const char *last_name)
+{
+    if (r < 0)
+        return r;
+    out_list_end(call->out);
+    if (r > 0)
+        next_name(call, last_name);
+    out_object_end(call->out);
+    return 0;
 }

@@ -95,8 +95,10 @@ struct page {
 };
 int api_page(struct call *call, int64_t min, int64_t max, struct page *ret_page, struct err *err)
     MUST_CHECK;
-void api_next_seq(struct call *call, int64_t last_seq);
-void api_next_name(struct call *call, const char *last_name);
+/* The end of a list, and of the answer whose last member it is. `r` is the last cursor_next_x():
+ * negative is returned; 1: there is more behind `last`, and a NextToken leads there. */
+int api_end_page_seq(struct call *call, int r, int64_t last_seq) MUST_CHECK;
+int api_end_page_name(struct call *call, int r, const char *last_name) MUST_CHECK;
 
 extern const struct str_rule rule_command_id;  /* required */
 extern const struct str_rule rule_instance_id; /* not required */

@@ -197,13 +197,7 @@ int api_describe_activations(struct call *call, struct err *err)
         last = row.seq;
         n++;
     }
-    if (r < 0)
-        return r;
-    out_list_end(call->out);
-    if (r > 0)
-        api_next_seq(call, last);
-    out_object_end(call->out);
-    return 0;
+    return api_end_page_seq(call, r, last);
 }
 
 /* ---- DeleteActivation ---- */

@@ -317,13 +317,7 @@ int api_list_documents(struct call *call, struct err *err)
         (void)str_copy(last, sizeof(last), row.name); /* at most 128 characters */
         n++;
     }
-    if (r < 0)
-        return r;
-    out_list_end(call->out);
-    if (r > 0)
-        api_next_name(call, last);
-    out_object_end(call->out);
-    return 0;
+    return api_end_page_name(call, r, last);
 }
 
 int api_list_document_versions(struct call *call, struct err *err)

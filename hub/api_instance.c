@@ -234,11 +234,5 @@ int api_describe_instance_information(struct call *call, struct err *err)
         (void)str_copy(last, sizeof(last), row.id); /* at most 100 characters */
         n++;
     }
-    if (r < 0)
-        return r;
-    out_list_end(call->out);
-    if (r > 0)
-        api_next_name(call, last);
-    out_object_end(call->out);
-    return 0;
+    return api_end_page_name(call, r, last);
 }

@@ -22,6 +22,27 @@ static void out_arn(struct call *call, const char *group, const char *stream)
     out_str(call->out, "arn", arn);
 }
 
+/* Which names are asked for, and how many. */
+static int read_names(struct call *call, const struct str_rule *prefix_rule, const char **prefix,
+                      const char **after, int64_t *limit, struct err *err)
+{
+    int r = api_str(call, prefix_rule, prefix, err);
+
+    if (r == 0)
+        r = api_str(call, &rule_token, after, err);
+    return r < 0 ? r : api_i64(call, "limit", 1, MAX_ROWS, limit, err);
+}
+
+/* The token that leads on is the last name; r as of cursor_next_x(). */
+static int end_names(struct call *call, int r, const char *last)
+{
+    out_list_end(call->out);
+    if (r == 1)
+        out_str(call->out, "nextToken", last);
+    out_object_end(call->out);
+    return r < 0 ? r : 0;
+}
+
 int api_describe_log_groups(struct call *call, struct err *err)
 {
     static const struct str_rule prefix_rule = {.name = "logGroupNamePrefix", .max = 512};
@@ -30,12 +51,8 @@ int api_describe_log_groups(struct call *call, struct err *err)
     AUTO(cursor_done) struct cursor c = {0};
     struct log_group_row row;
     int64_t limit = MAX_ROWS, n = 0;
-    int r = api_str(call, &prefix_rule, &prefix, err);
+    int r = read_names(call, &prefix_rule, &prefix, &after, &limit, err);
 
-    if (r == 0)
-        r = api_str(call, &rule_token, &after, err);
-    if (r == 0)
-        r = api_i64(call, "limit", 1, MAX_ROWS, &limit, err);
     if (r < 0)
         return r;
     store_log_groups(call->hub->store, after, prefix, &c);
@@ -50,11 +67,7 @@ int api_describe_log_groups(struct call *call, struct err *err)
         out_object_end(call->out);
         (void)str_copy(last, sizeof(last), row.name); /* fits */
     }
-    out_list_end(call->out);
-    if (r == 1)
-        out_str(call->out, "nextToken", last);
-    out_object_end(call->out);
-    return r < 0 ? r : 0;
+    return end_names(call, r, last);
 }
 
 int api_describe_log_streams(struct call *call, struct err *err)
@@ -68,11 +81,7 @@ int api_describe_log_streams(struct call *call, struct err *err)
     int r = api_str(call, &rule_log_group, &group, err);
 
     if (r == 0)
-        r = api_str(call, &prefix_rule, &prefix, err);
-    if (r == 0)
-        r = api_str(call, &rule_token, &after, err);
-    if (r == 0)
-        r = api_i64(call, "limit", 1, MAX_ROWS, &limit, err);
+        r = read_names(call, &prefix_rule, &prefix, &after, &limit, err);
     if (r == 0)
         r = logs_want_group(call, group, err);
     if (r < 0)
@@ -90,11 +99,7 @@ int api_describe_log_streams(struct call *call, struct err *err)
         out_object_end(call->out);
         (void)str_copy(last, sizeof(last), row.name); /* fits */
     }
-    out_list_end(call->out);
-    if (r == 1)
-        out_str(call->out, "nextToken", last);
-    out_object_end(call->out);
-    return r < 0 ? r : 0;
+    return end_names(call, r, last);
 }
 
 /* "f/<seq>": what comes after; "b/<seq>": what came before. */

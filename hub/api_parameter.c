@@ -320,80 +320,89 @@ static bool has_label(const char *labels, const char *label)
     return false;
 }
 
+struct label_call {
+    const char *name;    /* borrowed */
+    const cJSON *wanted; /* borrowed; the labels */
+    int64_t version;
+    struct buf labels;  /* owned; those that it has */
+    struct buf invalid; /* owned; a list for the answer */
+};
+
+static void label_call_done_cleanup(struct label_call *l)
+{
+    buf_done(&l->labels);
+    buf_done(&l->invalid);
+}
+
+static int read_label_call(struct call *call, struct label_call *l, struct err *err)
+{
+    int r = api_str(call, &rule_name, &l->name, err);
+
+    buf_init(&l->invalid, 65536);
+    buf_init(&l->labels, 65536);
+    if (r == 0)
+        r = api_i64(call, "ParameterVersion", 1, INT64_MAX, &l->version, err);
+    if (r == 0)
+        r = required_names(call, "Labels", MAX_LABELS, &l->wanted, err);
+    if (r == 0)
+        r = find_version(call, l->name, &l->version, &l->labels, err);
+    return r;
+}
+
 int api_label_parameter_version(struct call *call, struct err *err)
 {
-    AUTO(buf_done) struct buf invalid = {0}, labels = {0};
-    const cJSON *wanted = NULL, *label;
-    const char *name = NULL;
-    int64_t version = 0;
+    AUTO(label_call_done) struct label_call l = {.name = NULL};
+    const cJSON *label;
     size_t n = 0;
-    int r = api_str(call, &rule_name, &name, err);
+    int r = read_label_call(call, &l, err);
 
-    buf_init(&invalid, 65536);
-    buf_init(&labels, 65536);
-    if (r == 0)
-        r = api_i64(call, "ParameterVersion", 1, INT64_MAX, &version, err);
-    if (r == 0)
-        r = required_names(call, "Labels", MAX_LABELS, &wanted, err);
-    if (r == 0)
-        r = find_version(call, name, &version, &labels, err);
     if (r < 0)
         return r;
-    cJSON_ArrayForEach(label, wanted) n +=
-        is_label(label->valuestring) && !has_label(buf_str(&labels), label->valuestring);
-    if (n + count_labels(buf_str(&labels)) > MAX_LABELS)
+    cJSON_ArrayForEach(label, l.wanted) n +=
+        is_label(label->valuestring) && !has_label(buf_str(&l.labels), label->valuestring);
+    if (n + count_labels(buf_str(&l.labels)) > MAX_LABELS)
         return api_refuse(call, err, "ParameterVersionLabelLimitExceeded",
                           "A parameter version can have a maximum of %d labels.", MAX_LABELS);
-    out_list(&invalid, NULL);
-    cJSON_ArrayForEach(label, wanted)
+    out_list(&l.invalid, NULL);
+    cJSON_ArrayForEach(label, l.wanted)
     {
         if (!is_label(label->valuestring))
-            out_str(&invalid, NULL, label->valuestring);
-        else if ((r = store_parameter_label(call->hub->store, name, label->valuestring, version,
+            out_str(&l.invalid, NULL, label->valuestring);
+        else if ((r = store_parameter_label(call->hub->store, l.name, label->valuestring, l.version,
                                             err)) < 0)
             return r;
     }
-    out_list_end(&invalid);
+    out_list_end(&l.invalid);
     out_object(call->out, NULL);
-    out_raw(call->out, "InvalidLabels", buf_str(&invalid));
-    out_num(call->out, "ParameterVersion", version);
+    out_raw(call->out, "InvalidLabels", buf_str(&l.invalid));
+    out_num(call->out, "ParameterVersion", l.version);
     out_object_end(call->out);
-    return buf_error(&invalid, "answer", err);
+    return buf_error(&l.invalid, "answer", err);
 }
 
 int api_unlabel_parameter_version(struct call *call, struct err *err)
 {
-    AUTO(buf_done) struct buf invalid = {0}, labels = {0};
-    const cJSON *wanted = NULL, *label;
-    const char *name = NULL;
-    int64_t version = 0;
-    int r = api_str(call, &rule_name, &name, err);
+    AUTO(label_call_done) struct label_call l = {.name = NULL};
+    const cJSON *label;
+    int r = read_label_call(call, &l, err);
 
-    buf_init(&invalid, 65536);
-    buf_init(&labels, 65536);
-    if (r == 0)
-        r = api_i64(call, "ParameterVersion", 1, INT64_MAX, &version, err);
-    if (r == 0)
-        r = required_names(call, "Labels", MAX_LABELS, &wanted, err);
-    if (r == 0)
-        r = find_version(call, name, &version, &labels, err);
     if (r < 0)
         return r;
-    out_list(&invalid, NULL);
+    out_list(&l.invalid, NULL);
     out_object(call->out, NULL);
     out_list(call->out, "RemovedLabels");
-    cJSON_ArrayForEach(label, wanted)
+    cJSON_ArrayForEach(label, l.wanted)
     {
-        bool is_here = has_label(buf_str(&labels), label->valuestring);
+        bool is_here = has_label(buf_str(&l.labels), label->valuestring);
 
-        out_str(is_here ? call->out : &invalid, NULL, label->valuestring);
+        out_str(is_here ? call->out : &l.invalid, NULL, label->valuestring);
         if (is_here &&
-            (r = store_parameter_unlabel(call->hub->store, name, label->valuestring, err)) < 0)
+            (r = store_parameter_unlabel(call->hub->store, l.name, label->valuestring, err)) < 0)
             return r;
     }
     out_list_end(call->out);
-    out_list_end(&invalid);
-    out_raw(call->out, "InvalidLabels", buf_str(&invalid));
+    out_list_end(&l.invalid);
+    out_raw(call->out, "InvalidLabels", buf_str(&l.invalid));
     out_object_end(call->out);
-    return buf_error(&invalid, "answer", err);
+    return buf_error(&l.invalid, "answer", err);
 }

@@ -275,11 +275,7 @@ int api_get_parameter_history(struct call *call, struct err *err)
         return r;
     if (n == 0 && page.before_seq == INT64_MAX)
         return api_refuse(call, err, "ParameterNotFound", "Parameter %.400s not found.", name);
-    out_list_end(call->out);
-    if (r > 0)
-        api_next_seq(call, last);
-    out_object_end(call->out);
-    return 0;
+    return api_end_page_seq(call, r, last);
 }
 
 /* Whether `name` is below `path`, at any depth or directly. */
@@ -329,13 +325,7 @@ int api_get_parameters_by_path(struct call *call, struct err *err)
         if (r < 0)
             return r;
     }
-    if (r < 0)
-        return r;
-    out_list_end(call->out);
-    if (r > 0)
-        api_next_name(call, last);
-    out_object_end(call->out);
-    return 0;
+    return api_end_page_name(call, r, last);
 }
 
 /* ---- filters of DescribeParameters ---- */
@@ -429,11 +419,5 @@ int api_describe_parameters(struct call *call, struct err *err)
         put_arn(call, row.name);
         out_object_end(call->out);
     }
-    if (r < 0)
-        return r;
-    out_list_end(call->out);
-    if (r > 0)
-        api_next_name(call, last);
-    out_object_end(call->out);
-    return 0;
+    return api_end_page_name(call, r, last);
 }

@@ -180,13 +180,7 @@ int api_list_commands(struct call *call, struct err *err)
         last_seq = row.seq;
         n++;
     }
-    if (r < 0)
-        return r;
-    out_list_end(call->out);
-    if (r > 0)
-        api_next_seq(call, last_seq);
-    out_object_end(call->out);
-    return 0;
+    return api_end_page_seq(call, r, last_seq);
 }
 
 /* ---- invocations ---- */
@@ -320,13 +314,7 @@ int api_list_command_invocations(struct call *call, struct err *err)
         last_seq = row.seq;
         n++;
     }
-    if (r < 0)
-        return r;
-    out_list_end(call->out);
-    if (r > 0)
-        api_next_seq(call, last_seq);
-    out_object_end(call->out);
-    return 0;
+    return api_end_page_seq(call, r, last_seq);
 }
 
 /* ---- one invocation ---- */
