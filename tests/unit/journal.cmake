@@ -1,7 +1,9 @@
 # The suites of journal/.
-ssmd_test(NAME test_journal LABEL unit
-  SOURCES ${CMAKE_CURRENT_SOURCE_DIR}/test_journal.c ${CMAKE_CURRENT_SOURCE_DIR}/journal_lib.c
-  LIBS journal fsm base)
+foreach(suite journal journal_replies)
+  ssmd_test(NAME test_${suite} LABEL unit
+    SOURCES ${CMAKE_CURRENT_SOURCE_DIR}/test_${suite}.c ${CMAKE_CURRENT_SOURCE_DIR}/journal_lib.c
+    LIBS journal fsm base)
+endforeach()
 ssmd_test(NAME test_journal_sqlite LABEL unit
   SOURCES ${CMAKE_CURRENT_SOURCE_DIR}/test_journal_sqlite.c ${CMAKE_CURRENT_SOURCE_DIR}/journal_lib.c
           ${CMAKE_CURRENT_SOURCE_DIR}/../lib/count_vfs.c

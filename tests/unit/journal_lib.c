@@ -291,3 +291,11 @@ void job_run(struct world *w, const char *id, size_t n_parts)
     ck_assert_int_eq(inst.state, JOB_DONE);
     fsm_instance_done(&inst);
 }
+
+struct journal_counts world_counts(struct world *w)
+{
+    struct journal_counts c;
+
+    OK(w->j->ops->counts(w->j, &c, e_));
+    return c;
+}

@@ -43,6 +43,11 @@ int world_open(struct world *w, struct err *err);
 void world_reopen(struct world *w); /* close and open the same one (memory: crash) */
 void world_shell(const struct world *w, const char *format, ...) PRINTF_LIKE(2, 3);
 
+struct journal_counts world_counts(struct world *w);
+
+/* A test of what every implementation does. */
+#define BOTH(tcase, test) tcase_add_loop_test(tcase, test, 0, N_JOURNALS)
+
 /* Any call of the journal, which must succeed. */
 #define OK(call)                                                                                   \
     do {                                                                                           \

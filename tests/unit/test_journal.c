@@ -6,8 +6,6 @@
 
 #include "base/str.h"
 
-#define BOTH(tcase, test) tcase_add_loop_test(tcase, test, 0, N_JOURNALS)
-
 struct loaded {
     struct fsm_instance items[8];
     size_t n;
@@ -61,14 +59,6 @@ static enum journal_known find(struct world *w, const char *message_id, const ch
 
     OK(w->j->ops->find(w->j, message_id, instance_id, &known, e_));
     return known;
-}
-
-static struct journal_counts counts(struct world *w)
-{
-    struct journal_counts c;
-
-    OK(w->j->ops->counts(w->j, &c, e_));
-    return c;
 }
 
 START_TEST(what_was_committed_is_loaded_again_as_it_was)
@@ -185,7 +175,7 @@ START_TEST(a_rollback_leaves_what_was_there_before)
     w.j->ops->rollback(w.j);
     load(&w, &after);
     assert_same(&before.items[0], &after.items[0]);
-    ck_assert_int_eq(counts(&w).n_unreported, 1);
+    ck_assert_int_eq(world_counts(&w).n_unreported, 1);
     loaded_done(&before);
     loaded_done(&after);
     fsm_instance_done(&inst);
@@ -201,7 +191,7 @@ START_TEST(a_transaction_without_puts_commits_nothing)
     OK(w.j->ops->begin(w.j, e_));
     ck_assert_int_eq(find(&w, "m", "i"), JOURNAL_UNKNOWN);
     OK(w.j->ops->commit(w.j, e_));
-    ck_assert_int_eq(counts(&w).n_commits, 0);
+    ck_assert_int_eq(world_counts(&w).n_commits, 0);
     world_done(&w);
 }
 END_TEST
@@ -213,9 +203,9 @@ START_TEST(a_commit_is_counted_once_whatever_is_in_it)
 
     world_init(&w, _i);
     job_make(&w, "one", 2, &inst);
-    ck_assert_int_eq(counts(&w).n_commits, 1);
+    ck_assert_int_eq(world_counts(&w).n_commits, 1);
     job_work(&w, &inst);
-    ck_assert_int_eq(counts(&w).n_commits, 3);
+    ck_assert_int_eq(world_counts(&w).n_commits, 3);
     fsm_instance_done(&inst);
     world_done(&w);
 }
@@ -465,174 +455,6 @@ START_TEST(a_transition_must_follow_the_one_that_is_stored)
 }
 END_TEST
 
-START_TEST(a_reply_is_kept_until_it_is_taken_and_can_be_read_afterwards)
-{
-    struct world w;
-    struct fsm_instance inst;
-    struct journal_reply reply;
-    int64_t report;
-    struct err err;
-
-    world_init(&w, _i);
-    job_make(&w, "one", 1, &inst);
-    ck_assert_int_eq(w.j->ops->get_final_reply(w.j, "one", &reply, &err), ERR_NOT_FOUND);
-    job_work(&w, &inst);
-    report = job_effect(&inst, JOB_FX_REPORT);
-    world_reopen(&w);
-    ck_assert_int_eq(counts(&w).n_unreported, 1);
-    OK(w.j->ops->get_reply(w.j, report, &reply, e_));
-    ck_assert_int_eq(reply.effect_id, report);
-    ck_assert_str_eq(reply.message_id, "m.one");
-    ck_assert_str_eq(reply.kind, "final");
-    ck_assert_str_eq(reply.payload, "one/3");
-    ck_assert_uint_eq(reply.payload_len, 5);
-    journal_reply_done(&reply);
-    job_report(&w, &inst);
-    ck_assert_int_eq(counts(&w).n_unreported, 0);
-    OK(w.j->ops->get_final_reply(w.j, "one", &reply, e_));
-    ck_assert_str_eq(reply.reply_id, "reply-3");
-    journal_reply_done(&reply);
-    fsm_instance_done(&inst);
-    world_done(&w);
-}
-END_TEST
-
-START_TEST(a_reply_ends_once)
-{
-    struct world w;
-    struct fsm_instance inst;
-    int64_t receipt;
-    struct err err;
-
-    world_init(&w, _i);
-    job_make(&w, "one", 1, &inst);
-    receipt = job_effect(&inst, JOB_FX_RECEIPT);
-    OK(w.j->ops->begin(w.j, e_));
-    OK(w.j->ops->end_reply(w.j, receipt, JOURNAL_REPLY_REFUSED, "no", w.now, e_));
-    ck_assert_int_eq(w.j->ops->end_reply(w.j, receipt, JOURNAL_REPLY_TAKEN, "", w.now, &err),
-                     ERR_STATE);
-    w.j->ops->rollback(w.j);
-    OK(w.j->ops->begin(w.j, e_));
-    ck_assert_int_eq(w.j->ops->end_reply(w.j, 77, JOURNAL_REPLY_TAKEN, "", w.now, &err), ERR_STATE);
-    w.j->ops->rollback(w.j);
-    fsm_instance_done(&inst);
-    world_done(&w);
-}
-END_TEST
-
-START_TEST(closing_an_effect_ends_its_reply_unless_somebody_says_how)
-{
-    struct world w;
-    struct fsm_instance inst;
-    int64_t receipt;
-
-    world_init(&w, _i);
-    job_make(&w, "one", 1, &inst);
-    receipt = job_effect(&inst, JOB_FX_RECEIPT);
-    OK(w.j->ops->begin(w.j, e_));
-    OK(w.j->ops->close_effects(w.j, &receipt, 1, w.now, e_));
-    OK(w.j->ops->commit(w.j, e_));
-    ck_assert_int_eq(counts(&w).n_unreported, 0);
-    OK(w.j->ops->begin(w.j, e_));
-    OK(w.j->ops->end_reply(w.j, receipt, JOURNAL_REPLY_TAKEN, "", w.now, e_));
-    OK(w.j->ops->commit(w.j, e_));
-    fsm_instance_done(&inst);
-    world_done(&w);
-}
-END_TEST
-
-START_TEST(a_reply_needs_its_effect_and_an_id_of_its_own)
-{
-    struct world w;
-    struct fsm_instance inst;
-    struct journal_reply reply = {.effect_id = 50, .reply_id = "r", .kind = "final"};
-    struct err err;
-
-    world_init(&w, _i);
-    job_make(&w, "one", 1, &inst);
-    OK(w.j->ops->begin(w.j, e_));
-    ck_assert_int_eq(w.j->ops->put_reply(w.j, &reply, w.now, &err), ERR_STATE);
-    w.j->ops->rollback(w.j);
-    reply.effect_id = job_effect(&inst, JOB_FX_WORK);
-    (void)str_copy(reply.reply_id, sizeof(reply.reply_id), "reply-1");
-    OK(w.j->ops->begin(w.j, e_));
-    ck_assert_int_eq(w.j->ops->put_reply(w.j, &reply, w.now, &err), ERR_EXISTS);
-    w.j->ops->rollback(w.j);
-    fsm_instance_done(&inst);
-    world_done(&w);
-}
-END_TEST
-
-START_TEST(an_effect_id_is_given_once_even_after_retention)
-{
-    struct world w;
-    struct journal_retention r = {.old_upto = INT64_MAX};
-    int64_t last = -1;
-
-    world_init(&w, _i);
-    OK(w.j->ops->last_effect_id(w.j, &last, e_));
-    ck_assert_int_eq(last, 0);
-    job_run(&w, "one", 2);
-    OK(w.j->ops->last_effect_id(w.j, &last, e_));
-    ck_assert_int_eq(last, 4);
-    OK(w.j->ops->prune(w.j, &r, 0, w.now + 1000, NULL, NULL, e_));
-    ck_assert_int_eq(counts(&w).n_ended, 0);
-    world_reopen(&w);
-    OK(w.j->ops->last_effect_id(w.j, &last, e_));
-    ck_assert_int_eq(last, 4);
-    world_done(&w);
-}
-END_TEST
-
-START_TEST(facts_are_kept_replaced_and_removed)
-{
-    static const struct {
-        const char *value;
-        int code;
-    } steps[] = {
-        {"first", 0}, {"", 0}, {"second", 0}, {NULL, ERR_NOT_FOUND}, {NULL, ERR_NOT_FOUND}};
-    struct world w;
-    size_t i;
-
-    world_init(&w, _i);
-    for (i = 0; i < ARRAY_LEN(steps); i++) {
-        AUTO(buf_done) struct buf value = {0};
-        struct err err;
-
-        buf_init(&value, 100);
-        OK(w.j->ops->begin(w.j, e_));
-        OK(w.j->ops->put_fact(w.j, "node", steps[i].value, e_));
-        OK(w.j->ops->commit(w.j, e_));
-        world_reopen(&w);
-        ck_assert_int_eq(w.j->ops->get_fact(w.j, "node", &value, &err), steps[i].code);
-        if (steps[i].code == 0)
-            ck_assert_str_eq(buf_str(&value), steps[i].value);
-    }
-    world_done(&w);
-}
-END_TEST
-
-START_TEST(counts_say_what_is_there)
-{
-    struct world w;
-    struct fsm_instance inst;
-    struct journal_counts c;
-
-    world_init(&w, _i);
-    job_run(&w, "ended", 1);
-    job_make(&w, "open", 2, &inst);
-    c = counts(&w);
-    ck_assert_int_eq(c.n_open, 1);
-    ck_assert_int_eq(c.n_ended, 1);
-    ck_assert_int_eq(c.n_ledger, 1);
-    ck_assert_int_eq(c.n_unreported, 1);
-    ck_assert_int_eq(c.n_open_effects, 2);
-    ck_assert_int_gt(c.size_bytes, 0);
-    fsm_instance_done(&inst);
-    world_done(&w);
-}
-END_TEST
-
 START_TEST(both_implementations_make_the_same_chain)
 {
     struct world w[N_JOURNALS];
@@ -740,13 +562,6 @@ int main(void)
     BOTH(t, an_instance_cannot_end_with_something_open);
     BOTH(t, an_attachment_belongs_to_its_instance);
     BOTH(t, a_transition_must_follow_the_one_that_is_stored);
-    BOTH(t, a_reply_is_kept_until_it_is_taken_and_can_be_read_afterwards);
-    BOTH(t, a_reply_ends_once);
-    BOTH(t, closing_an_effect_ends_its_reply_unless_somebody_says_how);
-    BOTH(t, a_reply_needs_its_effect_and_an_id_of_its_own);
-    BOTH(t, an_effect_id_is_given_once_even_after_retention);
-    BOTH(t, facts_are_kept_replaced_and_removed);
-    BOTH(t, counts_say_what_is_there);
     BOTH(t, after_any_failing_call_the_journal_holds_all_or_nothing);
     BOTH(t, a_fault_that_lasts_makes_revive_fail_too);
     tcase_add_test(t, both_implementations_make_the_same_chain);
