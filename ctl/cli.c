@@ -280,7 +280,7 @@ static int exit_code_of(int code)
     if (code == ERR_USAGE)
         return CTL_USAGE;
     return code == ERR_NOT_FOUND || code == ERR_REFUSED || code == ERR_STATE ||
-                   code == ERR_INVALID || code == ERR_UNSUPPORTED
+                   code == ERR_INVALID || code == ERR_UNSUPPORTED || code == ERR_EXISTS
                ? CTL_NO
                : CTL_SYSTEM;
 }

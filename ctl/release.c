@@ -77,6 +77,8 @@ static int read_roots(struct release_dir *d, struct err *err)
         if ((r = release_root_parse(e.payload, e.n_payload, &root, err)) < 0 ||
             (r = signing_check(&root, &e, NULL, err)) < 0 ||
             (d->has_root && (r = signing_check(&d->root, &e, NULL, err)) < 0)) {
+            if (r == ERR_AUTH) /* trying again does not sign it */
+                r = err->code = ERR_INVALID;
             (void)err_wrap(err, "%s/%s", d->path, name);
             return r;
         }

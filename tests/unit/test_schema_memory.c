@@ -5,6 +5,7 @@
 #include "schema/document.h"
 #include "schema/message.h"
 #include "schema/parameter_store.h"
+#include "schema/release.h"
 #include "schema/reply.h"
 #include "schema/script.h"
 #include "schema/yaml.h"
@@ -208,9 +209,48 @@ static int keep_values_of_parameters(struct err *err)
     return r;
 }
 
+static int read_and_write_a_release(struct err *err)
+{
+    static const char text[] =
+        "{\"SchemaVersion\":\"1.0\",\"ManifestVersion\":3,\"Issued\":\"2026-01-01T00:00:00Z\","
+        "\"Expires\":\"2026-02-01T00:00:00Z\",\"UriFormat\":\"{Source}\",\"Packages\":[{\"Name\":"
+        "\"p\",\"Files\":[{\"Name\":\"f\",\"AvailableVersions\":[{\"Version\":\"1.0\"}]}]}]}";
+    const struct release_version v = {.version = "2.0", .rollout_percent = 100};
+    AUTO(release_manifest_done) struct release_manifest m = {.version = 0};
+    AUTO(release_envelope_done) struct release_envelope e = {.role = RELEASE_RELEASE};
+    AUTO(release_envelope_done) struct release_envelope again = {.role = RELEASE_RELEASE};
+    AUTO(buf_done) struct buf payload = {0}, file = {0};
+    struct release_signature s = {.keyid =
+                                      "0000000000000000000000000000000000000000000000000000000000"
+                                      "000000"};
+    int r;
+
+    buf_init(&payload, 10000);
+    buf_init(&file, 10000);
+    if ((r = release_manifest_parse(text, sizeof(text) - 1, &m, err)) < 0 ||
+        (r = release_manifest_put(&m, "p", "f", &v, err)) < 0 ||
+        (r = release_manifest_put(&m, "q", "g", &v, err)) < 0)
+        return r;
+    release_manifest_write(&m, &payload);
+    r = buf_error(&payload, "payload", err);
+    if (r < 0)
+        return r;
+    e.n_payload = payload.len;
+    e.payload = buf_take(&payload);
+    if (e.payload == NULL)
+        return err_set(err, ERR_NOMEM, "payload: out of memory");
+    if ((r = release_envelope_add(&e, &s, err)) < 0)
+        return r;
+    release_envelope_write(&e, &file);
+    if ((r = buf_error(&file, "file", err)) < 0 ||
+        (r = release_envelope_parse(file.data, file.len, RELEASE_RELEASE, &again, err)) < 0)
+        return r;
+    return again.n_payload == e.n_payload && again.n_signatures == 1 ? 0 : WRONG_ANSWER;
+}
+
 static int (*const bodies[])(struct err *err) = {
-    read_messages, read_payload_and_document, write_and_read_a_reply, refuse_a_value,
-    read_yaml,     keep_values_of_parameters};
+    read_messages, read_payload_and_document, write_and_read_a_reply,  refuse_a_value,
+    read_yaml,     keep_values_of_parameters, read_and_write_a_release};
 
 START_TEST(an_allocation_that_fails_is_an_error_and_nothing_else)
 {

@@ -15,7 +15,7 @@ foreach(suite slots handover_files)
 endforeach()
 
 # Signed metadata, over an update source in memory.
-foreach(suite trust bad_metadata choose)
+foreach(suite release trust bad_metadata choose)
   ssmd_test(NAME test_${suite} LABEL unit
     SOURCES ${CMAKE_CURRENT_SOURCE_DIR}/test_${suite}.c ${CMAKE_CURRENT_SOURCE_DIR}/release_world.c LIBS update_trust)
 endforeach()
