@@ -178,7 +178,6 @@ int stager_get(struct stager *s, const char *url, const struct stager_sink *sink
 
     for (i = 0;; i++) {
         int64_t wait_ms, retry_after_ms = -1;
-        uint32_t random;
 
         r = sink->restart(sink->ctx, err);
         if (r == 0)
@@ -186,8 +185,7 @@ int stager_get(struct stager *s, const char *url, const struct stager_sink *sink
                         : get_http(s, url, sink, &retry_after_ms, err);
         if (r == 0 || !may_pass(r) || i == N_TRIES - 1 || s->is_late)
             break;
-        ids_random(&random, sizeof(random));
-        wait_ms = backoff_fail_ms(&backoff, random);
+        wait_ms = backoff_fail_ms(&backoff, ids_random32());
         stager_say("get %s: %s; trying again", url, err->text);
         r = stager_wait(s, retry_after_ms > wait_ms ? retry_after_ms : wait_ms, err);
         if (r < 0)
