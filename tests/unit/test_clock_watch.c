@@ -11,6 +11,7 @@
 
 #include "agent/clock_watch.h"
 
+/* The linker wants these names. NOLINTBEGIN(bugprone-reserved-identifier) */
 int __wrap_timerfd_create(int clock, int flags);
 int __real_timerfd_create(int clock, int flags);
 int __wrap_timerfd_settime(int fd, int flags, const struct itimerspec *value,
@@ -19,6 +20,7 @@ int __real_timerfd_settime(int fd, int flags, const struct itimerspec *value,
                            struct itimerspec *old);
 ssize_t __wrap_read(int fd, void *bytes, size_t n);
 ssize_t __real_read(int fd, void *bytes, size_t n);
+/* NOLINTEND(bugprone-reserved-identifier) */
 
 static struct {
     bool is_real;
@@ -91,7 +93,7 @@ static void begin(void)
     watch = NULL;
     ck_assert_int_eq(uv_loop_init(&loop), 0);
     (void)uv_timer_init(&loop, &other); /* these cannot fail */
-    (void)uv_timer_start(&other, on_other, 3600 * 1000, 0);
+    (void)uv_timer_start(&other, on_other, UINT64_C(3600) * 1000, 0);
 }
 
 static void end(void)
