@@ -41,9 +41,10 @@ static const struct ctl_option *find_in(const struct ctl_option *options, const 
 static const struct ctl_option *find_option(const struct ctl_verb *verb, const char *name,
                                             size_t len, char letter)
 {
-    const struct ctl_option *o = find_in(ctl_global_options, name, len, letter);
+    const struct ctl_option *o = find_in(verb != NULL ? verb->options : NULL, name, len, letter);
 
-    return o != NULL ? o : find_in(verb != NULL ? verb->options : NULL, name, len, letter);
+    /* The verb's own first: `release add --version 1.2.0` means a package's. */
+    return o != NULL ? o : find_in(ctl_global_options, name, len, letter);
 }
 
 static bool is_option_of_any_verb(const char *name, size_t len, char letter)
@@ -167,6 +168,16 @@ static int take_apart(struct command_line *line, int argc, char *const argv[], s
     return 0;
 }
 
+static bool has_global(const struct ctl *c, const char *option)
+{
+    size_t i;
+
+    for (i = 0; i < c->n_given; i++)
+        if (c->given[i].option == find_in(ctl_global_options, option, strlen(option), '\0'))
+            return true;
+    return false;
+}
+
 bool ctl_has(const struct ctl *c, const char *option)
 {
     size_t i;
@@ -235,10 +246,10 @@ static const struct ctl_verb *choose_verb(struct command_line *line, struct ctl 
     const char *word = "status";
     size_t n_words;
 
-    if (ctl_has(c, "version")) {
+    if (has_global(c, "version")) {
         word = "version";
         c->n_args = 0;
-    } else if (ctl_has(c, "help")) {
+    } else if (has_global(c, "help")) {
         word = "help";
         if (line->verb != NULL) {
             line->args[0] = line->verb->name;

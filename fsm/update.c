@@ -269,7 +269,9 @@ static const char *status(const struct fsm_instance *inst)
 static void describe(const struct fsm_instance *inst, const struct fsm_event *ev, char *ret_text,
                      size_t size)
 {
-    const struct update *u = update_of(inst);
+    const struct update *u = update_of(inst); /* as it was before */
+    const struct update_choice *choice = ev->detail;
+    const struct update_reason *why = ev->detail;
 
     switch (ev->kind) {
     case UPDATE_EV_BEGIN:
@@ -277,17 +279,21 @@ static void describe(const struct fsm_instance *inst, const struct fsm_event *ev
                        u->asked[0] != '\0' ? u->asked : "latest");
         break;
     case UPDATE_EV_FETCHED:
-        (void)snprintf(ret_text, size, "%s, SHA-256 %s, manifest %" PRId64, u->to_version,
-                       u->sha256, u->manifest_version);
+        if (choice != NULL)
+            (void)snprintf(ret_text, size, "%s, SHA-256 %s, manifest %" PRId64, choice->to_version,
+                           choice->sha256, choice->manifest_version);
         break;
     case UPDATE_EV_SKIP:
     case UPDATE_EV_FAILED:
     case UPDATE_EV_REVERTED:
-    case UPDATE_EV_OVERDUE:
-        (void)snprintf(ret_text, size, "%s%s%s", u->code, u->code[0] != '\0' ? ": " : "", u->text);
+        if (why != NULL)
+            (void)snprintf(ret_text, size, "%s%s%s", why->code, why->code[0] != '\0' ? ": " : "",
+                           why->text);
         break;
+    case UPDATE_EV_OVERDUE:
     case UPDATE_EV_REVERTING:
-        (void)snprintf(ret_text, size, "%s", u->text);
+        if (ev->detail != NULL)
+            (void)snprintf(ret_text, size, "%s", (const char *)ev->detail);
         break;
     default:
         break;

@@ -383,11 +383,22 @@ START_TEST(version_and_help_may_stand_anywhere)
     (void)world_run(&w, "jobs", "-h", NULL);
     ck_assert_msg(str_has_prefix(w.out, "ssmctl [--root DIR] [--json] jobs "), "%s", w.out);
     (void)world_run(&w, "-h", NULL);
-    ck_assert_msg(strstr(w.out, "\n  audit verify  check ") != NULL, "%s", w.out);
+    ck_assert_msg(strstr(w.out, "\n  audit verify ") != NULL, "%s", w.out);
     (void)world_run(&w, "help", "audit", NULL);
     ck_assert_msg(strstr(w.out, " audit verify\n") != NULL &&
                       strstr(w.out, " audit export ") != NULL,
                   "%s", w.out);
+}
+END_TEST
+
+START_TEST(an_option_of_the_verb_comes_before_one_of_the_program)
+{
+    (void)world_run(&w, "release", "add", "/nonexistent/source", "file", "--version", "1.2.0",
+                    NULL);
+    ck_assert_int_ne(w.status, 0);
+    ck_assert_str_eq(w.out, "");
+    (void)world_run(&w, "release", "add", "-V", NULL);
+    ck_assert(str_has_prefix(w.out, "ssmctl "));
 }
 END_TEST
 
@@ -429,6 +440,7 @@ int main(void)
     tcase_add_test(line, the_machine_as_json_has_every_row);
     tcase_add_test(line, every_verb_has_its_help);
     tcase_add_test(line, version_and_help_may_stand_anywhere);
+    tcase_add_test(line, an_option_of_the_verb_comes_before_one_of_the_program);
     tcase_add_test(line, output_that_nobody_takes_is_a_failure);
     suite_add_tcase(suite, asks);
     suite_add_tcase(suite, line);
