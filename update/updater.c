@@ -77,6 +77,11 @@ static void begin(struct updater *u)
 {
     struct err err;
 
+#ifdef SSMD_BREAK_SWITCH_BEFORE_ORDER /* negative control */
+    (void)!slots_point(&u->slots, SLOTS_CURRENT, handover_of(&u->inst)->to_version, NULL);
+    (void)handover_decide(u, HANDOVER_EV_BEGIN, NULL);
+    return;
+#endif
     if (effect_check(u, &err) < 0)
         (void)handover_decide(u, HANDOVER_EV_FAILED, err.text);
     else

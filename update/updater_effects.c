@@ -133,7 +133,13 @@ static void perform_restart(struct updater *u, bool is_new)
 static void perform_watch(struct updater *u, bool is_new)
 {
     char text[sizeof(handover_of(&u->inst)->cause)] = "";
-    enum handover_event ev = watch_agent(u, is_new, text, sizeof(text));
+    enum handover_event ev;
+
+#ifdef SSMD_BREAK_SETTLE_BEFORE_PROVEN /* negative control */
+    if (is_new)
+        (void)!slots_point(&u->slots, SLOTS_PROVEN, handover_of(&u->inst)->to_version, NULL);
+#endif
+    ev = watch_agent(u, is_new, text, sizeof(text));
 
     if (ev == HANDOVER_EV_OVERDUE && is_new)
         log_warning("%s", text);

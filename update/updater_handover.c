@@ -140,6 +140,10 @@ bool handover_decide(struct updater *u, enum handover_event kind, const char *te
         }
         log_info("%s: %s --%s--> %s%s%s", u->inst.id, before, u->inst.machine->events[kind],
                  fsm_state_name(&u->inst), out.detail[0] != '\0' ? " " : "", out.detail);
+#ifdef SSMD_BREAK_PROGRESS_AFTER_EFFECT /* negative control */
+        if (u->inst.state == HANDOVER_RESTARTING)
+            (void)!restart_agent(u, false, NULL);
+#endif
         persist(u);
     }
     fsm_out_done(&out);

@@ -41,16 +41,41 @@ struct supervisor {
 
 /* ---- children ---- */
 
-static void be_child(void)
+/* What the suite tells one process about its end is not for the others: UPDATER_SSMD_CRASH_x reach
+ * the updater under the names that base/crashpoint.h knows. */
+static void pass_crash_points(bool is_updater)
+{
+#ifdef SSMD_CRASHPOINTS
+    static const char *const names[] = {"UPDATER_SSMD_CRASH_AT", "UPDATER_SSMD_CRASH_ONCE",
+                                        "UPDATER_SSMD_CRASH_TRACE"};
+    size_t i;
+
+    for (i = 0; i < ARRAY_LEN(names); i++) {
+        const char *value = is_updater ? getenv(names[i]) : NULL;
+
+        if (value == NULL)
+            (void)unsetenv(names[i] + strlen("UPDATER_"));
+        else if (setenv(names[i] + strlen("UPDATER_"), value, 1) < 0)
+            _exit(127);
+    }
+#else
+    (void)is_updater;
+#endif
+}
+
+static void be_child(bool is_updater)
 {
     sigset_t none;
 
+    pass_crash_points(is_updater);
+    if (is_updater)
+        (void)setsid(); /* it outlives us */
     sigemptyset(&none);
     (void)sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
 /* What stands between fork and exec may be told only through the pipe. */
-static pid_t start(const char *program, char *const argv[], bool is_apart, int *ret_errno)
+static pid_t start(const char *program, char *const argv[], bool is_updater, int *ret_errno)
 {
     int pipe_fd[2], e = 0;
     pid_t pid;
@@ -61,9 +86,7 @@ static pid_t start(const char *program, char *const argv[], bool is_apart, int *
     }
     pid = fork();
     if (pid == 0) {
-        be_child();
-        if (is_apart)
-            (void)setsid();
+        be_child(is_updater);
         (void)execv(program, argv);
         e = errno;
         if (write(pipe_fd[1], &e, sizeof(e)) < 0)
@@ -157,6 +180,7 @@ static void start_updater(struct supervisor *s)
 {
     char program[PATH_MAX], name[] = "ssmd-updater", verb[] = "switch", option[] = "--root";
     char *argv[] = {name, verb, NULL, NULL, NULL};
+    char version[SLOTS_VERSION_SIZE];
     struct proc holder;
     int e;
 
@@ -167,8 +191,10 @@ static void start_updater(struct supervisor *s)
         argv[2] = option;
         argv[3] = s->u.paths.root;
     }
-    if (snprintf(program, sizeof(program), "%s/proven/bin/ssmd-updater", s->u.paths.slots_dir) >=
-        (int)sizeof(program))
+    if (slots_get(&s->u.slots, SLOTS_PROVEN, version, NULL) < 0)
+        (void)str_copy(program, sizeof(program), "/proc/self/exe"); /* fits: what there is */
+    else if (snprintf(program, sizeof(program), "%s/proven/bin/ssmd-updater",
+                      s->u.paths.slots_dir) >= (int)sizeof(program))
         return;
     s->updater = start(program, argv, true, &e);
     if (s->updater == 0)

@@ -3,8 +3,11 @@
 what becomes of a machine on which pieces are missing."""
 import contextlib
 import os
+import shutil
+import signal
+import subprocess
 
-from harness import Suite, check, equal, wait_for
+from harness import Suite, check, equal, kill_marked, wait_for
 from updating import NEW, OLD, Machine
 
 SUITE = Suite("the updater and the versions that it switches between", jobs=4)
@@ -120,6 +123,376 @@ def an_outage_excuses_no_journal(world):
     machine.wait_agent()
     machine.write_order()
     machine.expect("reverted", "it has not opened its journal")
+
+
+# ---- somebody dies ----
+
+class ServiceManager:
+    """What systemd does with the unit of slots: guard, agent, note of its end, again. No updater."""
+
+    def __init__(self, machine):
+        self.machine = machine
+
+    def start_once(self):
+        """One start, until its agent ended or has run for a while. True: it runs."""
+        machine = self.machine
+        equal("the status of the guard", machine.run("guard").returncode, 0)
+        program = os.path.join(machine.slots, "current/bin/ssmd")
+        agent = subprocess.Popen([program, "--root", machine.root], env=machine.environment())
+        before = len(machine.story)
+        wait_for("the agent to begin or to end", lambda: agent.poll() is not None or len(machine.story) > before)
+        try:
+            status = agent.wait(0.3)
+        except subprocess.TimeoutExpired:
+            self.agent = agent
+            return True
+        machine.run("note-end", EXIT_CODE="exited", EXIT_STATUS=str(status))
+        return False
+
+    def stop(self):
+        self.agent.terminate()
+        self.agent.wait()
+
+
+@SUITE.case
+def the_guard_goes_back_when_nobody_else_lives(world):
+    machine = Machine(world, "crash")
+    manager = ServiceManager(machine)
+    check(manager.start_once(), "the old version does not run")
+    machine.write_order()
+    # It dies when the record says that the new version is being watched.
+    updater = machine.start("switch", SSMD_CRASH_AT="13")
+    wait_for("the old version to be ended", lambda: manager.agent.poll() is not None)
+    n_starts = 0
+    while not manager.start_once():
+        n_starts += 1
+        check(n_starts < 10, "the guard goes on starting a version that does not stay")
+        if n_starts == 1:
+            equal("the updater's end", updater.wait(30), -signal.SIGKILL)
+    equal("failed starts", n_starts, 3)
+    equal("current", machine.link("current"), OLD)
+    equal("the state", machine.state_name, "confirming")
+    check("was started 3 times and did not stay: it exited with status 3" in machine.cause, machine.cause)
+    # Whoever starts an updater after that: nothing is restarted, it sees that the old version is well.
+    equal("the status of switch", machine.run("switch").returncode, 0)
+    machine.expect("reverted", "ssmd-updater did not live to see it")
+    equal("who ran last", machine.story[-1][:2], (OLD, "begins"))
+    manager.stop()
+
+
+@SUITE.case
+def losses_of_power_during_the_proving_are_starts(world):
+    machine = Machine(world, proving_ms=60000, deadline_ms=100000)
+    machine.supervise()
+    machine.wait_agent()
+    machine.write_order()
+    for _ in range(3):
+        n = len(machine.story)
+        wait_for("the new version to run", lambda n=n: any(e[:2] == (NEW, "begins") for e in machine.story[n - 1:])
+                 and machine.state_name == "proving")
+        machine.lose_power()
+        n = len(machine.story)
+        machine.supervise()
+        wait_for("another start", lambda n=n: len(machine.story) > n)
+    machine.order["proving_ms"] = 100  # only the old version has to come up now
+    machine.write_order()
+    machine.expect("reverted", "version 0.2.0 was started ")
+
+
+@SUITE.case
+def a_supervisor_that_died_is_followed_by_one_that_doubles_nothing(world):
+    machine = Machine(world, proving_ms=60000)
+    machine.supervise()
+    machine.wait_agent()
+    machine.supervisor.kill()
+    machine.supervisor.wait()
+    pid = machine.status()["agent_pid"]
+    machine.supervise()
+    wait_for("it to find the agent", lambda: any("an agent runs already" in line for line in machine.logs()))
+    equal("agents", [a[0] for a in machine.agents()], [pid])
+    os.kill(pid, signal.SIGKILL)
+    wait_for("another agent", lambda: machine.status()["agent_pid"] not in (0, pid))
+    equal("starts", len(machine.story), 2)
+    machine.stop()
+    equal("agents", list(machine.agents()), [])
+
+
+# ---- what is missing or in the way ----
+
+@SUITE.case
+def a_link_that_somebody_removed_is_put_back(world):
+    machine = Machine(world)
+    os.unlink(os.path.join(machine.slots, "current"))
+    machine.run("guard")
+    equal("current", machine.link("current"), OLD)
+    os.unlink(os.path.join(machine.slots, "current"))
+    os.symlink("versions/0.7.0", os.path.join(machine.slots, "current"))
+    machine.run("guard")
+    equal("current", machine.link("current"), OLD)
+    with open(os.path.join(machine.slots, "current.txt"), "w", encoding="ascii"):
+        pass
+    os.rename(os.path.join(machine.slots, "current.txt"), os.path.join(machine.slots, "current"))
+    machine.run("guard")
+    equal("current", machine.link("current"), OLD)
+
+
+@SUITE.case
+def without_a_proven_version_the_guard_says_so_and_lets_the_start_go_on(world):
+    machine = Machine(world)
+    for name in ("current", "proven"):
+        os.unlink(os.path.join(machine.slots, name))
+    done = machine.run("guard")
+    equal("the status", done.returncode, 0)
+    check("nothing can be started" in done.stderr, done.stderr)
+
+
+@SUITE.case
+def without_a_proven_version_what_gave_the_order_is_the_way_back(world):
+    machine = Machine(world, "crash")
+    os.unlink(os.path.join(machine.slots, "proven"))
+    machine.supervise()
+    machine.wait_agent()
+    machine.write_order()
+    machine.expect("reverted", "did not stay")
+
+
+def is_refused(world, cause, **order):
+    machine = Machine(world)
+    machine.supervise()
+    machine.wait_agent()
+    machine.write_order(**order)
+    machine.expect("reverted", cause)
+    equal("starts", len(machine.story), 1)
+    machine.stop()
+
+
+SUITE.add("an order from another version is refused without a restart", lambda world: is_refused(
+    world, "current leads to version 0.1.0, and the order is about version 0.0.9", **{"from": "0.0.9"}))
+SUITE.add("an order for a version that is not there is refused without a restart",
+          lambda world: is_refused(world, "version 0.9.0", to="0.9.0"))
+SUITE.add("an order for the version that runs is refused without a restart",
+          lambda world: is_refused(world, "version 0.1.0 is there already", to=OLD))
+
+
+@SUITE.case
+def a_link_that_the_disk_refuses_is_tried_again_while_the_old_version_runs(world):
+    machine = Machine(world, deadline_ms=60000)
+    obstacle = os.path.join(machine.slots, ".current.new")
+    os.mkdir(obstacle)
+    machine.supervise()
+    machine.wait_agent()
+    machine.write_order()
+    wait_for("the updater to say so", lambda: any("cannot be switched to; it is tried again: point current: remove "
+                                                  ".current.new: Is a directory" in line for line in machine.logs()))
+    equal("links", machine.links[:2], (OLD, OLD))
+    equal("agents", [a[1] for a in machine.agents()], [OLD])
+    os.rmdir(obstacle)
+    machine.expect("committed")
+
+
+@SUITE.case
+def a_link_that_the_disk_goes_on_to_refuse_ends_the_update(world):
+    machine = Machine(world, deadline_ms=500)
+    os.mkdir(os.path.join(machine.slots, ".current.new"))
+    machine.supervise()
+    machine.wait_agent()
+    machine.write_order()
+    machine.expect("reverted", "Is a directory")
+
+
+def mounted(world, path, size):
+    os.makedirs(path, exist_ok=True)
+    done = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size},mode=700", "ssmd-test", path],
+                          capture_output=True, check=False)
+    if done.returncode == 0:
+        world.at_end.append(lambda: subprocess.run(["umount", "-l", path], check=True))
+    return done.returncode == 0
+
+
+@SUITE.case
+def a_disk_that_can_only_be_read_leaves_the_old_version_running(world):
+    machine = Machine(world, deadline_ms=1000)
+    if not mounted(world, machine.slots, "64m"):
+        return  # not permitted here: the two cases above do without
+    shutil.rmtree(os.path.join(machine.root, "programs"))
+    shutil.rmtree(os.path.join(machine.root, "usr"))
+    machine.install()
+    machine.stage(NEW, "")
+    machine.supervise()
+    machine.wait_agent()
+    subprocess.run(["mount", "-o", "remount,ro", machine.slots], check=True)
+    machine.write_order()
+    machine.expect("reverted", "Read-only file system")
+
+
+@SUITE.case
+def a_full_disk_keeps_nobody_on_a_version_that_is_bad(world):
+    machine = Machine(world, "no-service", deadline_ms=3000)
+    if not mounted(world, machine.state, "64k"):
+        return  # not permitted here
+    machine.supervise()
+    machine.wait_agent()
+    machine.write_order()
+    machine.wait_agent(NEW)
+    wait_for("proving", lambda: machine.state_name == "proving")
+    with contextlib.suppress(OSError), open(os.path.join(machine.state, "filler"), "wb", buffering=0) as f:
+        while True:
+            f.write(b"x" * 512)
+    wait_for("the way back", lambda: machine.link("current") == OLD)
+    wait_for(f"the old version to run: {machine.tell()}", lambda: [a[1] for a in machine.agents()] == [OLD])
+    os.unlink(os.path.join(machine.state, "filler"))
+    machine.expect("reverted", "it has not reached the service")
+
+
+# ---- records ----
+
+@SUITE.case
+def a_record_that_cannot_be_read_leads_back(world):
+    for text in ("", "ssmd-record 1 progress\nid=update-1\nstate=flying\nn_transitions=3\nend\n",
+                 "ssmd-record 7 progress\nend\n"):
+        machine = Machine(world, name=f"machine-{len(text)}")
+        machine.write_order()
+        os.unlink(os.path.join(machine.slots, "current"))
+        os.symlink(f"versions/{NEW}", os.path.join(machine.slots, "current"))
+        with open(os.path.join(machine.state, "progress"), "w", encoding="ascii") as f:
+            f.write(text)
+        machine.supervise()
+        machine.expect("reverted", "progress")
+        machine.stop()
+
+
+@SUITE.case
+def an_order_that_is_gone_leads_back(world):
+    machine = Machine(world, proving_ms=60000, deadline_ms=60000)
+    machine.supervise()
+    machine.wait_agent()
+    machine.write_order()
+    machine.wait_agent(NEW)
+    wait_for("proving", lambda: machine.state_name == "proving")
+    kill_marked(machine.mark)
+    machine.supervisor.wait()
+    os.unlink(os.path.join(machine.state, "order"))
+    machine.supervise()
+    machine.wait_agent()
+    equal("links", machine.links[:2], (OLD, OLD))
+    check("the order cannot be read any more" in machine.cause, machine.cause)
+
+
+@SUITE.case
+def one_works_on_an_order_and_a_second_one_leaves(world):
+    machine = Machine(world, proving_ms=60000, deadline_ms=60000)
+    machine.supervise()
+    machine.wait_agent()
+    machine.write_order()
+    wait_for("proving", lambda: machine.state_name == "proving")
+    done = machine.run("switch")
+    equal("the status of the second", done.returncode, 0)
+    check("another process works on the order" in done.stderr, done.stderr)
+
+
+@SUITE.case
+def an_order_comes_after_an_order(world):
+    machine = Machine(world)
+    machine.supervise()
+    machine.wait_agent()
+    machine.write_order()
+    machine.expect("committed")
+    machine.write_order(id="update-2", **{"from": NEW}, to=OLD)
+    equal("the end", machine.wait_end(), "committed")
+    equal("links", machine.links, (OLD, OLD, NEW))
+
+
+# ---- service managers ----
+
+def fake_systemctl(machine, script):
+    path = os.path.join(machine.root, "systemctl")
+    with open(path, "w", encoding="ascii") as f:
+        f.write(f"#!/bin/sh\ncd {machine.root}\necho \"$@\" >>calls\nenv >>calls\n{script}\n")
+    os.chmod(path, 0o755)
+    return path
+
+
+def calls(machine):
+    with open(os.path.join(machine.root, "calls"), encoding="ascii") as f:
+        return [line for line in f.read().splitlines() if not line.startswith(("PWD=", "OLDPWD=", "_=", "SHLVL="))]
+
+
+@SUITE.case
+def a_unit_is_restarted_by_its_service_manager(world):
+    machine = Machine(world, unit="ssmd.service")
+    path = fake_systemctl(machine, "kill $(cat run/ssmd/ssmd.pid)")
+    machine.supervise(SSMD_SYSTEMCTL=path)
+    machine.wait_agent()
+    machine.write_order()
+    machine.expect("committed")
+    equal("calls, and their environment", calls(machine),
+          ["restart ssmd.service", "PATH=/usr/sbin:/usr/bin:/sbin:/bin"])
+
+
+@SUITE.case
+def a_service_manager_that_fails_is_done_without(world):
+    machine = Machine(world, unit="ssmd.service")
+    path = fake_systemctl(machine, "exit 1")
+    machine.supervise(SSMD_SYSTEMCTL=path)
+    machine.wait_agent()
+    machine.write_order()
+    machine.expect("committed")
+
+
+# ---- install, status ----
+
+@SUITE.case
+def an_installation_is_complete_and_can_be_repeated(world):
+    machine = Machine(world)
+    equal("links", machine.links, (OLD, OLD, None))
+    sbin = os.path.join(machine.root, "usr/local/sbin")
+    for name in ("ssmd", "ssmd-updater"):
+        target = os.readlink(os.path.join(sbin, name))
+        equal(f"where {name} leads to", target, os.path.join(machine.slots, "current/bin", name))
+        check(os.access(target, os.X_OK), f"{target} cannot be executed")
+    done = machine.run("install", "--from", os.path.join(machine.root, "programs"), "--unit")
+    equal(f"the status of the second one ({done.stderr})", done.returncode, 0)
+    check("leads to it" not in done.stdout and "version 0.1.0 is installed" in done.stdout, done.stdout)
+    with open(os.path.join(machine.root, "etc/systemd/system/ssmd.service"), encoding="ascii") as f:
+        unit = f.read()
+    check("ExecStartPre=-/opt/ssmd/proven/bin/ssmd-updater guard\nExecStart=/opt/ssmd/current/bin/ssmd\n" in unit, unit)
+    with open(os.path.join(machine.root, "etc/systemd/system/ssmd-updater.service"), encoding="ascii") as f:
+        check("ExecStart=/opt/ssmd/proven/bin/ssmd-updater switch\n" in f.read(), "the updater's unit")
+
+
+@SUITE.case
+def another_version_is_not_installed_over_the_one_that_is_there(world):
+    machine = Machine(world)
+    programs = os.path.join(machine.root, "programs")
+    with open(os.path.join(programs, "ssmd"), "w", encoding="ascii") as f:
+        f.write("#!/bin/sh\necho ssmd 0.5.0\n")
+    done = machine.run("install", "--from", programs)
+    equal("the status", done.returncode, 1)
+    check("version 0.1.0 is installed, this is version 0.5.0" in done.stderr, done.stderr)
+    equal("links", machine.links, (OLD, OLD, None))
+    with open(os.path.join(programs, "ssmd"), "w", encoding="ascii") as f:
+        f.write("#!/bin/sh\necho something else\n")
+    done = machine.run("install", "--from", programs)
+    check("that is not ssmd" in done.stderr, done.stderr)
+
+
+@SUITE.case
+def the_status_is_told_in_words_and_in_json(world):
+    machine = Machine(world, "no-service", proving_ms=60000, deadline_ms=60000)
+    machine.supervise()
+    machine.wait_agent()
+    machine.write_order()
+    wait_for("proving", lambda: machine.state_name == "proving" and
+             machine.read_record("health").get("version") == NEW)
+    status = machine.status()
+    equal("status", {k: status[k] for k in ("current", "proven", "previous", "state", "is_open", "is_worked_on", "to",
+                                            "health_of", "lacking")},
+          {"current": NEW, "proven": OLD, "previous": "", "state": "proving", "is_open": True, "is_worked_on": True,
+           "to": NEW, "health_of": NEW, "lacking": "connect: no route to host"})
+    words = machine.run("status").stdout
+    for said in ("current   0.2.0", "proven    0.1.0", "order     0.1.0 to 0.2.0 (update-1)", "update    proving",
+                 "health    version 0.2.0: connect: no route to host"):
+        check(said in words, words)
 
 
 # ---- the agent itself ----

@@ -6,12 +6,17 @@ import os
 import shutil
 import signal
 import subprocess
-import time
 import uuid
 
-from harness import MARK, World, check, equal, kill_marked, program, wait_for
+from harness import MARK, check, equal, kill_marked, marked_processes, program, wait_for
 
 OLD, NEW = "0.1.0", "0.2.0"
+# The updater of another build, for controls that break it.
+UPDATER_BUILD = os.environ.get("SSMD_UPDATER_BUILD_DIR")
+
+
+def updater_program():
+    return os.path.join(UPDATER_BUILD, "update/ssmd-updater") if UPDATER_BUILD else program("update", "ssmd-updater")
 
 
 class Machine:
@@ -45,7 +50,7 @@ class Machine:
         os.makedirs(programs)
         shutil.copy(program("tests/integration", "standin_agent"), os.path.join(programs, "ssmd"))
         shutil.copy(program("tests/integration", "standin_agent"), os.path.join(programs, "ssmd-runner"))
-        shutil.copy(program("update", "ssmd-updater"), programs)
+        shutil.copy(updater_program(), programs)
         done = self.run("install", "--from", programs)
         equal(f"the status of install, which says {done.stdout}{done.stderr}", done.returncode, 0)
 
@@ -54,7 +59,7 @@ class Machine:
         os.makedirs(os.path.join(slot, "bin"))
         agent = os.path.join(slot, "bin/ssmd")
         shutil.copy(program("tests/integration", "standin_agent"), agent)
-        shutil.copy(program("update", "ssmd-updater"), os.path.join(slot, "bin"))
+        shutil.copy(updater_program(), os.path.join(slot, "bin"))
         with open(os.path.join(slot, "bin/behaviour"), "w", encoding="ascii") as f:
             f.write("".join(f"{word}\n" for word in behaviour.split()))
         if spoil:
@@ -106,7 +111,7 @@ class Machine:
         return {"PATH": os.environ["PATH"], MARK: self.mark, **more}
 
     def run(self, *words, **environment):
-        return subprocess.run([program("update", "ssmd-updater"), *words, "--root", self.root], capture_output=True,
+        return subprocess.run([updater_program(), *words, "--root", self.root], capture_output=True,
                               text=True, env=self.environment(**environment), check=False, timeout=120)
 
     def log_file(self):
@@ -115,7 +120,7 @@ class Machine:
 
     def start(self, *words, **environment):
         with self.log_file() as log:
-            return subprocess.Popen([program("update", "ssmd-updater"), *words, "--root", self.root], stdout=log,
+            return subprocess.Popen([updater_program(), *words, "--root", self.root], stdout=log,
                                     stderr=log, stdin=subprocess.DEVNULL, env=self.environment(**environment))
 
     def supervise(self, **environment):
@@ -153,6 +158,14 @@ class Machine:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self.supervisor.wait(0)
 
+    def agents(self):
+        """Agents that run: pid and version."""
+        for pid in marked_processes(self.mark):
+            with contextlib.suppress(OSError):
+                exe = os.readlink(f"/proc/{pid}/exe")
+                if exe.startswith(self.slots) and exe.endswith("/bin/ssmd"):
+                    yield pid, exe.split("/")[-3]
+
     def stop(self):
         """SIGTERM to the supervisor, which takes the agent with it."""
         self.supervisor.send_signal(signal.SIGTERM)
@@ -174,10 +187,3 @@ class Machine:
         equal("current, proven", self.links[:2], (version, version))
         if state == "committed":
             equal("previous", self.links[2], OLD)
-
-
-def sleep_until(moment):
-    time.sleep(max(0, moment - time.monotonic()))
-
-
-__all__ = ["Machine", "NEW", "OLD", "World", "sleep_until"]

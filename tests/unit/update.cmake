@@ -19,3 +19,6 @@ foreach(suite release trust bad_metadata choose)
   ssmd_test(NAME test_${suite} LABEL unit
     SOURCES ${CMAKE_CURRENT_SOURCE_DIR}/test_${suite}.c ${CMAKE_CURRENT_SOURCE_DIR}/release_world.c LIBS update_trust)
 endforeach()
+ssmd_test(NAME test_updater_judge LABEL unit
+  SOURCES ${CMAKE_CURRENT_SOURCE_DIR}/test_updater_judge.c ${PROJECT_SOURCE_DIR}/update/updater_judge.c
+  LIBS update_slots)

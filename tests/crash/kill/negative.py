@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""Controls of kill.py: builds of ssmd in which one promised ordering is broken on purpose must be found
+"""Controls of kill.py and updates.py: builds of ssmd in which one promised ordering is broken on purpose must be found
 guilty, each of the crime that it commits. A control passes when the suite fails for the right reason.
 
 usage: negative.py   (SSMD_BUILD_DIR names a build; broken ones are made below it)
@@ -15,14 +15,17 @@ import tempfile
 BUILD = os.environ.get("SSMD_BUILD_DIR", "")
 HERE = os.path.dirname(os.path.abspath(__file__))
 SOURCE = os.path.abspath(os.path.join(HERE, "../../.."))
-TARGETS = ("ssmd", "ssmd-runner", "ssmd-download", "ssmctl", "ssmhub")
+TARGETS = {"kill.py": ("ssmd", "ssmd-runner", "ssmd-download", "ssmctl", "ssmhub"), "updates.py": ("ssmd-updater",)}
 
-# SSMD_BREAK -> the scenario that shows it, and the crimes of which one at least must be found.
+# SSMD_BREAK -> the suite and its scenario that shows it, and the crimes of which one at least must be found.
 CONTROLS = {
-    "acknowledge-before-commit": ("one step", {"early"}),
-    "spawn-before-commit": ("one step", {"early", "twice"}),
-    "no-exit-record": ("one step", {"result"}),
-    "chain": ("one step", {"audit"}),
+    "acknowledge-before-commit": ("kill.py", "one step", {"early"}),
+    "spawn-before-commit": ("kill.py", "one step", {"early", "twice"}),
+    "no-exit-record": ("kill.py", "one step", {"result"}),
+    "chain": ("kill.py", "one step", {"audit"}),
+    "switch-before-order": ("updates.py", "good, power", {"early"}),
+    "settle-before-proven": ("updates.py", "bad, power", {"early"}),
+    "progress-after-effect": ("updates.py", "good, power", {"early"}),
 }
 
 
@@ -37,7 +40,7 @@ def run(*words, **more):
     return done.returncode, done.stdout
 
 
-def build(broken):
+def build(broken, targets):
     """A directory with the programs, broken in this way."""
     directory = os.path.join(BUILD, "broken", broken)
     words = [setting("CMAKE_COMMAND") or "cmake", "-S", SOURCE, "-B", directory, "-G", setting("CMAKE_GENERATOR"),
@@ -45,19 +48,22 @@ def build(broken):
              f"-DCMAKE_C_COMPILER={setting('CMAKE_C_COMPILER')}"]
     if shutil.which("ccache"):
         words.append("-DCMAKE_C_COMPILER_LAUNCHER=ccache")
-    for step in (words, [words[0], "--build", directory, "-j2", "--target", *TARGETS]):
+    for step in (words, [words[0], "--build", directory, "-j2", "--target", *targets]):
         status, text = run(*step, env={**os.environ, "CCACHE_NOHASHDIR": "1"})  # most objects are the same in all
         if status != 0:
             raise RuntimeError(f"{' '.join(step)}:\n{text[-3000:]}")
     return directory
 
 
-def control(broken, scenario, crimes):
+def control(broken, suite, scenario, crimes):
     """None when the suite was red for the right reason, else what happened instead."""
-    directory = build(broken)
+    directory = build(broken, TARGETS[suite])
+    # Of an update only the updater is broken; the rest is this build's.
+    settings = {"SSMD_UPDATER_BUILD_DIR" if suite == "updates.py" else "SSMD_BUILD_DIR": directory}
+    words = ["--long"] if suite == "updates.py" else []
     with tempfile.NamedTemporaryFile(suffix=".json") as table:
-        status, text = run(sys.executable, os.path.join(HERE, "kill.py"), "--json", table.name, scenario,
-                           env={**os.environ, "SSMD_BUILD_DIR": directory})
+        status, text = run(sys.executable, os.path.join(HERE, suite), *words, "--json", table.name, scenario,
+                           env={**os.environ, **settings})
         found = set(json.load(table)[scenario]["crimes"]) if os.path.getsize(table.name) else set()
     if status == 0:
         return f"the suite stayed green:\n{text}"
@@ -72,8 +78,8 @@ def main():
         sys.exit(f"no build in {BUILD!r}: set SSMD_BUILD_DIR to one")
     failed = 0
     print(f"1..{len(CONTROLS)}", flush=True)
-    for n, (broken, (scenario, crimes)) in enumerate(CONTROLS.items(), 1):
-        problem = control(broken, scenario, crimes)
+    for n, (broken, (suite, scenario, crimes)) in enumerate(CONTROLS.items(), 1):
+        problem = control(broken, suite, scenario, crimes)
         failed += problem is not None
         print(f"{'not ok' if problem else 'ok'} {n} - {broken} is noticed", flush=True)
         for line in (problem or "").splitlines():
