@@ -40,7 +40,6 @@ CRIMES = {
 }
 # States in which the record allows what was seen.
 MAY_POINT = ("pointing", "restarting", "proving", "settling", "committed", "reverting")
-MAY_RUN = ("restarting", "proving", "settling", "committed", "reverting", "restarting_back")
 MAY_PROVE = ("settling", "committed")
 
 
@@ -84,8 +83,8 @@ class Run:
             self.accuse("early", f"current leads to {NEW} in state {state}")
         if machine.link("proven") == NEW and state not in MAY_PROVE:
             self.accuse("early", f"proven leads to {NEW} in state {state}")
-        if state in (None, "ordered", "pointing") and any(entry[0] == NEW for entry in machine.story):
-            self.accuse("early", f"{NEW} was started in state {state}")
+        if state in (None, "ordered", "pointing") and len(machine.story) > 1:
+            self.accuse("early", f"the agent was restarted in state {state}: {machine.story}")
 
     def revive(self):
         machine = self.machine
