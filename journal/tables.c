@@ -91,6 +91,7 @@ void tables_done(struct tables *t)
         (void)sqlite3_finalize(mt->get);
         (void)sqlite3_finalize(mt->child_put);
         (void)sqlite3_finalize(mt->child_get);
+        (void)sqlite3_finalize(mt->child_forget);
     }
     free(t->items);
     *t = (struct tables){0};
@@ -284,6 +285,40 @@ static int prepare_put(struct db *db, const char *table, bool is_child,
     return r < 0 ? r : db_prepare(db, buf_str(&sql), ret_q, err);
 }
 
+static bool is_known(const struct fsm_field *fields, size_t n, const char *column)
+{
+    size_t i;
+
+    for (i = 0; i < n; i++)
+        if (str_eq(fields[i].name, column))
+            return true;
+    return str_eq(column, "instance_id") || str_eq(column, "n");
+}
+
+/* `"column" = nothing`, for each that only a later version knows; ", " before each but, with
+ * is_first, the first. */
+static int add_unknown(struct db *db, const char *table, const struct fsm_field *fields, size_t n,
+                       bool is_first, struct buf *sql, struct err *err)
+{
+    static const char *const what = "read schema";
+    AUTO(sqlite3_finalize) sqlite3_stmt *q = NULL;
+    int r = db_prepare(db, "SELECT name, type FROM pragma_table_info(?1)", &q, err);
+
+    if (r == 0)
+        r = db_bind(db, q, what, DB_ARGS(DB_T(table)), err);
+    while (r == 0 && (r = db_step(db, q, what, err)) == 1) {
+        const char *name = db_column(q, 0);
+
+        r = 0;
+        if (is_known(fields, n, name) || !is_column_name(name))
+            continue;
+        (void)buf_printf(sql, "%s\"%s\" = %s", is_first ? "" : ", ", name, /* buf_error() tells */
+                         str_eq(db_column(q, 1), "INTEGER") ? "0" : "''");
+        is_first = false;
+    }
+    return r;
+}
+
 static int prepare_move(struct db *db, const struct fsm_machine *m, sqlite3_stmt **ret_q,
                         struct err *err)
 {
@@ -297,6 +332,9 @@ static int prepare_move(struct db *db, const struct fsm_machine *m, sqlite3_stmt
     (void)buf_printf(&sql, "UPDATE \"%s\" SET ", m->name);
     for (i = 0; i < m->n_fields; i++)
         (void)buf_printf(&sql, "%s\"%s\" = ?%zu", i > 0 ? ", " : "", m->fields[i].name, i + 2);
+    r = add_unknown(db, m->name, m->fields, m->n_fields, false, &sql, err);
+    if (r < 0)
+        return r;
     (void)buf_add_str(&sql, " WHERE instance_id = ?1");
     r = buf_error(&sql, "SQL", err);
     return r < 0 ? r : db_prepare(db, buf_str(&sql), ret_q, err);
@@ -326,6 +364,33 @@ static int put_row(struct machine_table *mt, struct db *db, const struct fsm_ins
     return r;
 }
 
+static int forget_children(struct machine_table *mt, struct db *db, const char *id, struct err *err)
+{
+    static const char *const what = "write child rows";
+    const struct fsm_machine *m = mt->m;
+    int r = 0;
+
+    if (!mt->has_looked && m->child_name != NULL) {
+        AUTO(buf_done) struct buf columns = {0}, sql = {0};
+
+        buf_init(&columns, MAX_SQL_BYTES);
+        buf_init(&sql, MAX_SQL_BYTES);
+        r = add_unknown(db, m->child_name, m->child_fields, m->n_child_fields, true, &columns, err);
+        if (r == 0 && columns.len > 0) {
+            (void)buf_printf(&sql, "UPDATE \"%s\" SET %s WHERE instance_id = ?1", m->child_name,
+                             buf_str(&columns)); /* buf_error() tells */
+            r = buf_error(&sql, "SQL", err);
+            if (r == 0)
+                r = db_prepare(db, buf_str(&sql), &mt->child_forget, err);
+        }
+        mt->has_looked = r == 0;
+    }
+    if (r < 0 || mt->child_forget == NULL)
+        return r;
+    r = db_bind(db, mt->child_forget, what, DB_ARGS(DB_T(id)), err);
+    return r == 0 ? db_step(db, mt->child_forget, what, err) : r;
+}
+
 int tables_put(struct machine_table *mt, struct db *db, const struct fsm_instance *inst,
                bool is_new, size_t child_lo, size_t child_hi, struct err *err)
 {
@@ -333,6 +398,9 @@ int tables_put(struct machine_table *mt, struct db *db, const struct fsm_instanc
     const struct fsm_machine *m = mt->m;
     int r = put_row(mt, db, inst, is_new, err);
     size_t i;
+
+    if (r == 0 && !is_new)
+        r = forget_children(mt, db, inst->id, err);
 
     if (r < 0 || child_lo >= child_hi)
         return r;

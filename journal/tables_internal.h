@@ -11,6 +11,9 @@ struct machine_table {
     const struct fsm_machine *m;
     bool is_there; /* false: this journal is older than the machine and has none of it */
     sqlite3_stmt *put, *move, *get, *child_put, *child_get; /* owned; made when first used */
+    /* Of child columns that only a later version knows; NULL also where there are none. */
+    sqlite3_stmt *child_forget;
+    bool has_looked; /* for those */
 };
 
 struct tables {
@@ -35,7 +38,9 @@ int tables_has(struct db *db, const char *table, bool *ret_has, struct err *err)
 /* NULL: no such machine in this program. */
 struct machine_table *tables_find(const struct tables *t, const char *machine);
 
-/* Write the machine's row (`is_new`: insert it) and the child rows [child_lo, child_hi). */
+/* Write the machine's row (`is_new`: insert it) and the child rows [child_lo, child_hi). What a
+ * later version keeps of the instance in columns of its own is void from then on, and set to
+ * nothing: the chain's hash is of what this version knows. */
 int tables_put(struct machine_table *mt, struct db *db, const struct fsm_instance *inst,
                bool is_new, size_t child_lo, size_t child_hi, struct err *err) MUST_CHECK;
 /* Make *ret_inst from the machine's row and child rows: id, data and children only. A column that

@@ -8,6 +8,9 @@ ssmd_test(NAME test_journal_sqlite LABEL unit
   SOURCES ${CMAKE_CURRENT_SOURCE_DIR}/test_journal_sqlite.c ${CMAKE_CURRENT_SOURCE_DIR}/journal_lib.c
           ${CMAKE_CURRENT_SOURCE_DIR}/../lib/count_vfs.c
   LIBS journal fsm base SQLite::SQLite3)
+ssmd_test(NAME test_update_journal LABEL unit
+  SOURCES ${CMAKE_CURRENT_SOURCE_DIR}/test_update_journal.c ${CMAKE_CURRENT_SOURCE_DIR}/journal_lib.c
+  LIBS journal fsm base)
 foreach(suite retention audit)
   ssmd_test(NAME test_${suite} LABEL unit
     SOURCES ${CMAKE_CURRENT_SOURCE_DIR}/test_${suite}.c ${CMAKE_CURRENT_SOURCE_DIR}/journal_lib.c
