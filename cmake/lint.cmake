@@ -19,7 +19,9 @@ find_program(CLANG_TIDY NAMES clang-tidy-14 clang-tidy)
 if(RUN_CLANG_TIDY AND CLANG_TIDY)
   # Checks, and the reason for each that is off, are in .clang-tidy.
   add_custom_target(clang-tidy
-    COMMAND ${RUN_CLANG_TIDY} -clang-tidy-binary ${CLANG_TIDY} -p ${PROJECT_BINARY_DIR} -j 2 -quiet
+    COMMAND /usr/bin/python3 ${PROJECT_SOURCE_DIR}/cmake/tidy_commands.py ${PROJECT_BINARY_DIR}/compile_commands.json
+            ${PROJECT_BINARY_DIR}/tidy/compile_commands.json
+    COMMAND ${RUN_CLANG_TIDY} -clang-tidy-binary ${CLANG_TIDY} -p ${PROJECT_BINARY_DIR}/tidy -j 2 -quiet
             "^${PROJECT_SOURCE_DIR}/(base|schema|fsm|journal|transport|executors|download|update|agent|ctl|hub)/"
     COMMENT "clang-tidy over everything but the tests" VERBATIM)
 endif()
@@ -28,7 +30,9 @@ find_program(CPPCHECK cppcheck)
 if(CPPCHECK)
   file(MAKE_DIRECTORY ${PROJECT_BINARY_DIR}/cppcheck)
   add_custom_target(cppcheck
-    COMMAND ${CPPCHECK} --project=${PROJECT_BINARY_DIR}/compile_commands.json -j 2 --quiet
+    COMMAND /usr/bin/python3 ${PROJECT_SOURCE_DIR}/cmake/tidy_commands.py ${PROJECT_BINARY_DIR}/compile_commands.json
+            ${PROJECT_BINARY_DIR}/tidy/compile_commands.json
+    COMMAND ${CPPCHECK} --project=${PROJECT_BINARY_DIR}/tidy/compile_commands.json -j 2 --quiet
             --cppcheck-build-dir=${PROJECT_BINARY_DIR}/cppcheck --std=c11
             --library=${PROJECT_SOURCE_DIR}/cmake/cppcheck.cfg --enable=warning,performance,portability
             --inline-suppr --error-exitcode=1
