@@ -105,8 +105,13 @@ static int copy_program(struct install *in, int bin_fd, const char *name, bool i
 {
     AUTO(close_fd) int from = openat(in->from_fd, name, O_RDONLY | O_CLOEXEC);
     AUTO(close_fd) int to = -1;
+    char beside[64];
     int r;
 
+    if (from < 0 && errno == ENOENT) { /* of an installation below a prefix */
+        (void)snprintf(beside, sizeof(beside), "../../bin/%s", name);
+        from = openat(in->from_fd, beside, O_RDONLY | O_CLOEXEC);
+    }
     if (from < 0 && errno == ENOENT && !is_needed) {
         (void)printf("%s/%s is not there: without it\n", in->from, name);
         return 0;
