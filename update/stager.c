@@ -3,14 +3,10 @@
  * nothing that runs. */
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -22,20 +18,8 @@
 #define EXIT_OK 0
 #define EXIT_NO 1
 #define EXIT_USAGE 100
-#define MAX_MEMORY_BYTES ((rlim_t)512 << 20)
 #define LOCK_WAIT_US (5 * 1000000ll) /* for another that is being ended */
 #define LOCK_LOOK_US 20000
-
-#if defined(__SANITIZE_ADDRESS__)
-#define HAS_SANITIZER 1 /* which maps terabytes */
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define HAS_SANITIZER 1
-#endif
-#endif
-#ifndef HAS_SANITIZER
-#define HAS_SANITIZER 0
-#endif
 
 void stager_say(const char *fmt, ...)
 {
@@ -51,39 +35,7 @@ void stager_say(const char *fmt, ...)
     (void)fprintf(stderr, "%s\n", line);
 }
 
-/* ---- what it may do ---- */
-
-/* Never raised: an administrator may have set a lower one. */
-static int lower(__rlimit_resource_t what, rlim_t most, struct err *err)
-{
-    struct rlimit l;
-
-    if (getrlimit(what, &l) < 0)
-        return err_sys(err, ERR_SYSTEM, errno, "read a resource limit");
-    l.rlim_max = l.rlim_max < most ? l.rlim_max : most;
-    l.rlim_cur = l.rlim_cur < l.rlim_max ? l.rlim_cur : l.rlim_max;
-    return setrlimit(what, &l) < 0 ? err_sys(err, ERR_SYSTEM, errno, "set a resource limit") : 0;
-}
-
-/* What strangers send may not make it write without end, take all memory, dump what it holds, or
- * become anybody else; and it does not outlive who asked. */
-static int confine(struct err *err)
-{
-    int r = lower(RLIMIT_FSIZE, SLOTS_MAX_BYTES, err);
-
-    if (r == 0)
-        r = lower(RLIMIT_CORE, 0, err);
-    if (r == 0 && !HAS_SANITIZER)
-        r = lower(RLIMIT_DATA, MAX_MEMORY_BYTES, err);
-    if (r < 0)
-        return r;
-    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
-        return err_sys(err, ERR_SYSTEM, errno, "prctl");
-    (void)signal(SIGPIPE, SIG_IGN);
-    (void)signal(SIGXFSZ, SIG_IGN); /* the write fails instead, and says so */
-    (void)umask(022);
-    return 0;
-}
+/* ---- its directories ---- */
 
 /* One at a time. Another one can be there for the moment in which its parent has just died. */
 static int lock(int work_fd, const char *update_dir, struct err *err)
@@ -112,9 +64,12 @@ static int open_dirs(struct stager *s, struct err *err)
             r = fs_open_dir(update_fd, STAGER_TRUST, &s->trust_fd, err);
         return r == ERR_NOT_FOUND ? 0 : r;
     }
-    if ((r = fs_make_path(s->q->update_dir, &update_fd, err)) < 0 ||
-        (r = fs_make_dir(update_fd, STAGER_WORK, &s->work_fd, err)) < 0 ||
-        (r = fs_make_dir(update_fd, STAGER_TRUST, &s->trust_fd, err)) < 0)
+    r = fs_make_path(s->q->update_dir, &update_fd, err);
+    if (r == 0)
+        r = fs_make_dir(update_fd, STAGER_WORK, &s->work_fd, err);
+    if (r == 0)
+        r = fs_make_dir(update_fd, STAGER_TRUST, &s->trust_fd, err);
+    if (r < 0)
         return err_wrap(err, "%s", s->q->update_dir);
     return lock(s->work_fd, s->q->update_dir, err);
 }
@@ -236,8 +191,11 @@ static void work(const struct stager_request *q, struct stager_answer *ret_answe
         return;
     }
     r = open_dirs(&s, &err);
-    if (r == 0)
+    if (r == 0) {
+        stager_confine_writes(q);
+        s.code = "ErrorUnexpected";
         r = phases[q->phase](&s, &err);
+    }
     if (r < 0)
         fail(&s, r, &err);
     end(&s);
@@ -265,7 +223,7 @@ static int serve(void)
     struct stager_request request;
     struct stager_answer a = {.verdict = STAGER_OK};
     struct err err = {0};
-    int r = confine(&err);
+    int r = stager_confine(&err);
 
     buf_init(&text, STAGER_MAX_REQUEST_BYTES);
     if (r == 0)

@@ -29,6 +29,12 @@ struct stager {
     int work_fd, trust_fd; /* owned; -1: not there, and nothing is kept */
 };
 
+/* Before anything is read: limits, no privileges to gain, and an end together with the parent. */
+int stager_confine(struct err *err) MUST_CHECK;
+/* From now on nothing is written but below the directories that the phase prepares, by this process
+ * and those it starts. Where the kernel has no such thing (Landlock), nothing changes. */
+void stager_confine_writes(const struct stager_request *q);
+
 /* Where bytes go. take: as http_sink_fn. restart: what came so far is void, it begins anew. */
 struct stager_sink {
     int (*take)(void *ctx, const void *bytes, size_t n, struct err *err);

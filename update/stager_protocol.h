@@ -11,8 +11,8 @@
 #include "base/err.h"
 #include "update/slots.h"
 
-#define STAGER_LIMIT_MS (28 * 60 * 1000) /* a little less than the update machine's deadline */
-#define STAGER_STALL_MS (60 * 1000)
+#define STAGER_LIMIT_MS (28ll * 60 * 1000) /* a little less than the update machine's deadline */
+#define STAGER_STALL_MS (60ll * 1000)
 #define STAGER_MAX_REQUEST_BYTES (64u << 10)
 #define STAGER_MAX_ANSWER_BYTES (16u << 10)
 

@@ -2,6 +2,7 @@
 """ssmd-stager alone: from an update source to a sealed slot, and everything that must not become one."""
 import bz2
 import contextlib
+import ctypes
 import gzip
 import hashlib
 import io
@@ -448,12 +449,33 @@ def more_than_the_manifest_says_is_not_unpacked(world):
 
 @suite.case
 def a_program_that_is_tried_leaves_nobody_behind(world):
-    script = f"sleep 1000 & echo $! > {world.path('pid')}"
-    n = node(world, ("1.1.0", package("1.1.0", files=contents("1.1.0", ssmd=script))))
+    pid_file = world.path("state/update/pid")
+    n = node(world, ("1.1.0", package("1.1.0", files=contents("1.1.0", ssmd=f"sleep 1000 & echo $! > {pid_file}"))))
     n.all()
-    with open(world.path("pid"), encoding="ascii") as f:
+    with open(pid_file, encoding="ascii") as f:
         pid = int(f.read())
     wait_for("what it started to end", lambda: not os.path.exists(f"/proc/{pid}") or is_zombie(pid))
+
+
+def has_landlock():
+    call = ctypes.CDLL(None).syscall
+    return call(444, None, ctypes.c_size_t(0), 1) >= 1  # landlock_create_ruleset: which version
+
+
+@suite.case
+def nothing_is_written_but_where_updates_are_prepared(world):
+    outside = world.path("outside")
+    with open(outside, "w", encoding="ascii") as f:
+        f.write("kept")
+    inside = world.path("state/update/inside")
+    script = f"cd /; (echo spoiled > {outside}; rm {outside}; mkdir {outside}.dir; ln -s x {outside}.link) 2>/dev/null; echo > {inside}"
+    n = node(world, ("1.1.0", package("1.1.0", files=contents("1.1.0", ssmd=script))))
+    n.all()
+    check(os.path.exists(inside), "the program was not tried")
+    if has_landlock():
+        with open(outside, encoding="ascii") as f:
+            equal("a file of others", f.read(), "kept")
+        equal("what was made", [name for name in os.listdir(world.path(".")) if name.startswith("outside")], ["outside"])
 
 
 def is_zombie(pid):
@@ -464,10 +486,11 @@ def is_zombie(pid):
 
 @suite.case
 def a_program_is_tried_with_an_environment_of_its_own(world):
-    script = f"env > {world.path('env')}; pwd >> {world.path('env')}; [ -t 0 ] || read x; ulimit -c >> {world.path('env')}"
+    said = world.path("state/update/env")
+    script = f"env > {said}; pwd >> {said}; [ -t 0 ] || read x; ulimit -c >> {said}"
     n = node(world, ("1.1.0", package("1.1.0", files=contents("1.1.0", ssmd=script))))
     n.all(environment={"AWS_SECRET_ACCESS_KEY": "hush", "https_proxy": "http://user:hush@proxy"})
-    with open(world.path("env"), encoding="ascii") as f:
+    with open(said, encoding="ascii") as f:
         text = f.read()
     check("hush" not in text and "LC_ALL=C" in text, text)
     equal("where it runs", text.split()[-2], os.path.join(n.versions, ".1.1.0.new"))
@@ -1116,7 +1139,7 @@ def killed_anywhere_in_a_package_it_is_fetched_again(world):
 
 @suite.case
 def killed_at_every_place_each_phase_is_done_again(world):
-    places = world.path("places")
+    places = world.path("state/update/places")
     killed = {}
     n = node(world, ("1.1.0", package("1.1.0", files={**contents("1.1.0"), "share/x": b"x" * 100000})))
     for phase in ("fetch", "verify", "stage"):
@@ -1142,7 +1165,7 @@ def killed_at_every_place_each_phase_is_done_again(world):
 def killed_by_what_it_tries_it_is_done_again(world):
     for name in ("ssmd", "ssmd-updater"):
         n = node_of(world, name)
-        flag = world.path(f"{name}.killed")
+        flag = os.path.join(n.update, "killed")
         script = f"[ -e {flag} ] || {{ touch {flag}; kill -9 $PPID; }}"
         n.source.add("1.1.0", package("1.1.0", files=contents("1.1.0", **{name.replace('-', '_'): script}))).publish()
         n.get("fetch")
