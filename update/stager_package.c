@@ -72,18 +72,18 @@ static int restart(void *ctx, struct err *err)
                : 0;
 }
 
-static int check(int64_t length_bytes, struct sha256 *sha, int64_t wanted_bytes, const char *wanted,
+static int check(int64_t here_bytes, struct sha256 *sha, int64_t length_bytes, const char *sha256,
                  struct err *err)
 {
     char hex[SHA256_HEX_SIZE];
 
     sha256_end_hex(sha, hex);
-    if (length_bytes != wanted_bytes)
+    if (here_bytes != length_bytes)
         return err_set(err, ERR_CORRUPT, "it is %lld bytes long, the manifest says %lld",
-                       (long long)length_bytes, (long long)wanted_bytes);
-    return str_eq_nocase(hex, wanted)
+                       (long long)here_bytes, (long long)length_bytes);
+    return str_eq_nocase(hex, sha256)
                ? 0
-               : err_set(err, ERR_CORRUPT, "its SHA-256 is %s, the manifest says %s", hex, wanted);
+               : err_set(err, ERR_CORRUPT, "its SHA-256 is %s, the manifest says %s", hex, sha256);
 }
 
 static int fetch(struct stager *s, const struct choice *c, struct err *err)
@@ -118,7 +118,7 @@ static int hash(int fd, int64_t length_bytes, const char *sha256, struct err *er
 {
     char chunk[CHUNK_BYTES];
     struct sha256 sha;
-    int64_t done = 0;
+    int64_t here_bytes = 0;
 
     sha256_init(&sha);
     for (;;) {
@@ -129,9 +129,9 @@ static int hash(int fd, int64_t length_bytes, const char *sha256, struct err *er
         if (n < 0)
             return err_sys(err, ERR_IO, errno, "read it");
         if (n == 0)
-            return check(done, &sha, length_bytes, sha256, err);
+            return check(here_bytes, &sha, length_bytes, sha256, err);
         sha256_add(&sha, chunk, (size_t)n);
-        done += n;
+        here_bytes += n;
     }
 }
 

@@ -227,7 +227,7 @@ int stager_request_parse(const char *bytes, size_t n, struct stager_request *ret
 {
     AUTO(record_done) struct record r = {.text = NULL};
     struct stager_request q = {.phase = STAGER_CHECK};
-    size_t phase;
+    size_t phase = 0;
     int rc;
 
     if ((rc = record_parse(bytes, n, REQUEST_KIND, &r, err)) < 0 ||
@@ -254,7 +254,7 @@ int stager_answer_parse(const char *bytes, size_t n, struct stager_answer *ret_a
 {
     AUTO(record_done) struct record r = {.text = NULL};
     struct stager_answer a = {.verdict = STAGER_FAIL};
-    size_t verdict;
+    size_t verdict = 0;
     int rc;
 
     if ((rc = record_parse(bytes, n, ANSWER_KIND, &r, err)) < 0 ||

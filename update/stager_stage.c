@@ -198,17 +198,18 @@ static int put_in_place(struct stager *s, const struct slots *slots, const char 
 static int make(struct stager *s, const struct slots *slots, struct err *err)
 {
     AUTO(trust_free) struct trust *t = NULL;
-    struct choice choice;
+    struct choice choice = {.version = NULL};
     struct err why = {0};
     char name[NAME_SIZE];
     int r = stager_metadata_load(s, &t, err);
 
     if (r == 0)
         r = stager_choose_again(s, t, &choice, err);
-    s->code = r == 0 ? CODE_FOLDER : s->code;
-    if (r == 0)
-        r = stager_check_room(slots->versions_fd, stager_unpacked_bytes(choice.version),
-                              s->q->slots_dir, err);
+    if (r != 0)
+        return r;
+    s->code = CODE_FOLDER;
+    r = stager_check_room(slots->versions_fd, stager_unpacked_bytes(choice.version),
+                          s->q->slots_dir, err);
     if (r == 0)
         r = stager_check_room(s->work_fd, 0, s->q->update_dir, err);
     if (r < 0)

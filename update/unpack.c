@@ -203,7 +203,8 @@ static int write_blocks(struct unpack *u, int fd, int64_t size, const char *name
             return refuse(err, name, "it is a sparse file");
         if (n > (uint64_t)(size - done))
             return refuse(err, name, "it is longer than it says");
-        if ((r = fs_write_all(fd, bytes, n, err)) < 0)
+        r = fs_write_all(fd, bytes, n, err);
+        if (r < 0)
             return err_wrap(err, "%s", name);
         done += (int64_t)n;
     }
@@ -257,7 +258,7 @@ static int check_format(struct archive *a, struct err *err)
 static int take_entry(struct unpack *u, struct archive_entry *e, struct err *err)
 {
     AUTO(close_fd) int parent = -1;
-    char name[UNPACK_MAX_NAME + 1], last[NAME_MAX + 1];
+    char name[UNPACK_MAX_NAME + 1] = "", last[NAME_MAX + 1];
     const char *written = archive_entry_pathname(e), *wrong;
     bool is_dir = archive_entry_filetype(e) == AE_IFDIR;
     int r;
