@@ -83,6 +83,18 @@ int update_check_begin(const struct engine *e, char ret_from[64], struct err *er
     return r < 0 ? r : check_slots(e, ret_from, err);
 }
 
+/* The service shows "1.2.3.0" where a version is "1.2.3", and that is what is asked for then. */
+static void copy_version(const char *asked, char *ret_version, size_t size)
+{
+    size_t n = strlen(asked), n_dots = 0, i;
+
+    for (i = 0; i < n; i++)
+        n_dots += asked[i] == '.';
+    if (version_is_valid(asked) && n_dots == 3 && str_has_suffix(asked, ".0"))
+        n -= strlen(".0");
+    (void)snprintf(ret_version, size, "%.*s", (int)n, asked); /* its length was checked */
+}
+
 static void fill(const struct engine *e, const struct update_wish *w, struct update *u)
 {
     u->way = w->way;
@@ -92,7 +104,7 @@ static void fill(const struct engine *e, const struct update_wish *w, struct upd
     u->proving_ms = e->config->update_proving_seconds * 1000;
     u->deadline_ms = e->config->update_deadline_seconds * 1000;
     (void)str_copy(u->agent_name, sizeof(u->agent_name), w->agent_name); /* checked: they fit */
-    (void)str_copy(u->asked, sizeof(u->asked), w->asked);
+    copy_version(w->asked, u->asked, sizeof(u->asked));
     if (w->parent == NULL)
         return;
     (void)str_copy(u->parent_id, sizeof(u->parent_id), w->parent->inst.id); /* fits: it is an id */

@@ -38,7 +38,7 @@ class SlotAgent(harness.Agent):
         root = world.path(name)
         self.source = Source(world.path("source"))
         super().__init__(root, hub, UpdateSource=self.source.url, UpdateRootFile=self.source.root_file,
-                         UpdateProvingSeconds=5, UpdateDeadlineSeconds=30, **settings)
+                         UpdateProvingSeconds=2, UpdateDeadlineSeconds=20, **settings)
         for key in ("RunnerPath", "DownloadPath"):  # those of its own slot
             del self.config["Ssmd"][key]
         self.write_config()

@@ -801,8 +801,12 @@ START_TEST(a_step_ends_with_its_update_and_the_texts_that_users_know)
     static const char *const schemas[] = {"1.2", "2.0", "2.2", "2.2"};
     bool is_good = _i < 3;
 
-    send_step(1, schemas[_i], INPUTS(",\"targetVersion\":\"\",\"source\":\"https://x/{Region}\""));
+    send_step(1, schemas[_i],
+              INPUTS(",\"targetVersion\":\"" NEW ".0\",\"source\":\"https://x/{Region}\""));
     LOOP_UNTIL(&w.loop, is_ordered());
+    ck_assert_ptr_nonnull(strstr(engine_world_file(&w, "request.fetch"), "\nasked=" NEW "\n"));
+    ck_assert_ptr_nonnull(
+        strstr(engine_world_file(&w, "request.fetch"), "\npackage=amazon-ssm-agent\n"));
     ck_assert(str_has_prefix(seen_id, "u0.1-"));
     ck_assert(!has_final_reply());
     restart();

@@ -89,6 +89,89 @@ START_TEST(cancel_without_ssmd_is_a_failure)
 }
 END_TEST
 
+/* ---- update ---- */
+
+#define CHECK(more)                                                                                \
+    "{\"ok\":true,\"check\":{\"current\":\"0.1.0\",\"target\":\"0.2.0\",\"url\":\"file:///s/"      \
+    "p.tar.gz\","                                                                                  \
+    "\"length_bytes\":4096,\"manifest_version\":3," more "}}"
+
+static const struct {
+    const char *option, *answer;
+    int status;
+    const char *out[3]; /* all of them stand in it */
+} checks[] = {
+    {"--check",
+     CHECK("\"is_wanted\":true,\"text\":\"\",\"obstacle\":\"\""),
+     0,
+     {"current     0.1.0\n", "latest      0.2.0\n", "it can be installed"}},
+    {"--dry-run",
+     CHECK("\"is_wanted\":true,\"text\":\"\",\"obstacle\":\"\""),
+     0,
+     {"fetch file:///s/p.tar.gz (", "switch to 0.2.0, and back to 0.1.0", ""}},
+    {"--check",
+     CHECK("\"is_wanted\":false,\"is_skipped\":true,\"text\":\"ssmd 0.1.0 has already been "
+           "installed\",\"obstacle\":\"\""),
+     1,
+     {"result      ssmd 0.1.0 has already been installed\n", "", ""}},
+    {"--dry-run",
+     CHECK("\"is_wanted\":true,\"text\":\"\",\"obstacle\":\"Another update in progress\""),
+     1,
+     {"now         Another update in progress\n", "", ""}},
+};
+
+START_TEST(update_says_what_would_be_done)
+{
+    const char *answers[] = {checks[_i].answer, ""};
+    struct fake_ssmd f;
+    size_t i;
+
+    fake_start(&f, &w, answers);
+    (void)world_run(&w, "update", checks[_i].option, NULL);
+    fake_join(&f);
+    ck_assert_str_eq(f.questions[0],
+                     "{\"op\":\"check_update\",\"to\":\"\",\"allow_downgrade\":false,"
+                     "\"is_forced\":false,\"wait_minutes\":0}");
+    fake_done(&f);
+    ck_assert_msg(w.status == checks[_i].status, "%d: %s%s", w.status, w.out, w.err);
+    for (i = 0; i < ARRAY_LEN(checks[_i].out); i++)
+        ck_assert_msg(strstr(w.out, checks[_i].out[i]) != NULL, "%s", w.out);
+}
+END_TEST
+
+START_TEST(update_sends_what_was_given_and_prints_its_id)
+{
+    static const char *const answers[] = {"{\"ok\":true,\"job\":\"update-1\",\"text\":\"\"}", ""};
+    struct fake_ssmd f;
+
+    fake_start(&f, &w, answers);
+    (void)world_run(&w, "update", "--to", "0.0.9", "--allow-downgrade", "--force", "--when-idle",
+                    "30", "--detach", NULL);
+    fake_join(&f);
+    ck_assert_str_eq(f.questions[0], "{\"op\":\"update\",\"to\":\"0.0.9\",\"allow_downgrade\":true,"
+                                     "\"is_forced\":true,\"wait_minutes\":30}");
+    fake_done(&f);
+    ck_assert_int_eq(w.status, 0);
+    ck_assert_str_eq(w.out, "update-1\n");
+}
+END_TEST
+
+START_TEST(update_that_is_refused_is_a_no)
+{
+    static const char *const answers[] = {
+        "{\"ok\":false,\"error\":{\"code\":\"busy\",\"text\":\"Another update in progress, try "
+        "again later\"}}",
+        ""};
+    struct fake_ssmd f;
+
+    fake_start(&f, &w, answers);
+    (void)world_run(&w, "update", NULL);
+    fake_join(&f);
+    fake_done(&f);
+    expect_error(111, "update: Another update in progress, try again later");
+}
+END_TEST
+
 /* ---- run ---- */
 
 static const char document[] =
@@ -424,6 +507,9 @@ int main(void)
     tcase_add_test(asks, cancel_sends_the_whole_id);
     tcase_add_test(asks, cancel_that_is_refused_is_a_no);
     tcase_add_test(asks, cancel_without_ssmd_is_a_failure);
+    tcase_add_loop_test(asks, update_says_what_would_be_done, 0, (int)ARRAY_LEN(checks));
+    tcase_add_test(asks, update_sends_what_was_given_and_prints_its_id);
+    tcase_add_test(asks, update_that_is_refused_is_a_no);
     tcase_add_test(asks, run_sends_the_document_as_it_is_with_its_parameters);
     tcase_add_loop_test(asks, run_prints_the_output_and_exits_by_the_result, 0, 2);
     tcase_add_loop_test(asks, run_says_what_is_wrong_with_a_document_before_anything_is_sent, 0,
