@@ -79,17 +79,22 @@ int buf_add_char(struct buf *b, char c)
 
 int buf_printf(struct buf *b, const char *fmt, ...)
 {
+    size_t room = b->cap - b->len;
     va_list ap, again;
     int n, r;
 
     va_start(ap, fmt);
     va_copy(again, ap);
-    n = vsnprintf(NULL, 0, fmt, ap);
+    /* Mostly it fits where it belongs; else it is measured, and written again. */
+    n = vsnprintf(room > 0 ? b->data + b->len : NULL, room, fmt, ap);
     va_end(ap);
     r = n < 0 ? fail(b, ERR_INVALID) : reserve(b, (size_t)n);
     if (r == 0) {
-        (void)vsnprintf(b->data + b->len, (size_t)n + 1, fmt, again); /* measured just above */
+        if ((size_t)n >= room)
+            (void)vsnprintf(b->data + b->len, (size_t)n + 1, fmt, again); /* measured just above */
         b->len += (size_t)n;
+    } else if (room > 0) {
+        b->data[b->len] = '\0';
     }
     va_end(again);
     return r;

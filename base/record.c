@@ -20,7 +20,8 @@ void record_add(struct buf *b, const char *key, const char *value)
 {
     const char *p;
 
-    (void)buf_printf(b, "%s=", key);
+    (void)buf_add_str(b, key);
+    (void)buf_add_char(b, '=');
     for (p = value; *p != '\0';) {
         size_t run = strcspn(p, "%\r\n");
 

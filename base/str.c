@@ -116,6 +116,23 @@ bool str_to_i64(const char *s, int64_t min, int64_t max, int64_t *ret_value)
     return true;
 }
 
+size_t str_from_i64(int64_t value, char ret_text[STR_I64_SIZE])
+{
+    uint64_t left = value < 0 ? -(uint64_t)value : (uint64_t)value;
+    char digits[STR_I64_SIZE], *p = digits + sizeof(digits);
+    size_t n;
+
+    *--p = '\0';
+    do
+        *--p = (char)('0' + left % 10);
+    while ((left /= 10) > 0);
+    if (value < 0)
+        *--p = '-';
+    n = (size_t)(digits + sizeof(digits) - p);
+    memcpy(ret_text, p, n);
+    return n - 1;
+}
+
 void str_hex(const void *bytes, size_t n, char *ret_hex)
 {
     static const char digits[] = "0123456789abcdef";

@@ -26,6 +26,11 @@ size_t str_utf8_cut(const char *s, size_t n, size_t limit);
 /* Whole string as a decimal number within [min, max]; no sign but '-', no blanks. */
 bool str_to_i64(const char *s, int64_t min, int64_t max, int64_t *ret_value) MUST_CHECK;
 
+#define STR_I64_SIZE 21 /* -9223372036854775808 and a NUL */
+/* The number in decimal; returns its length. For the many that are made for every command: printf
+ * takes ten times as long. */
+size_t str_from_i64(int64_t value, char ret_text[STR_I64_SIZE]);
+
 void str_hex(const void *bytes, size_t n, char *ret_hex /* 2n+1 */);
 /* Decode exactly 2*n hexadecimal digits. */
 bool str_unhex(const char *hex, void *ret_bytes, size_t n) MUST_CHECK;

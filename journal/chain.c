@@ -1,9 +1,9 @@
 /* The canonical texts and their hashes. */
 #include "journal/chain_internal.h"
 
-#include <inttypes.h>
-#include <stdio.h>
 #include <string.h>
+
+#include "base/str.h"
 
 const char chain_zero[SHA256_HEX_SIZE] =
     "0000000000000000000000000000000000000000000000000000000000000000";
@@ -13,24 +13,29 @@ static void add_line(struct sha256 *s, const char *line)
     sha256_add(s, line, strlen(line));
 }
 
-static void add_text(struct sha256 *s, const char *name, const char *value)
+/* "<name>=<length>:<value>\n" */
+static void add_bytes(struct sha256 *s, const char *name, const char *value, size_t n)
 {
-    char length[24];
-    size_t n = strlen(value);
+    char length[STR_I64_SIZE + 2] = "=";
+    size_t k = 1 + str_from_i64((int64_t)n, length + 1);
 
+    length[k++] = ':';
     add_line(s, name);
-    (void)snprintf(length, sizeof(length), "=%zu:", n); /* fits */
-    add_line(s, length);
+    sha256_add(s, length, k);
     sha256_add(s, value, n);
     sha256_add(s, "\n", 1);
 }
 
+static void add_text(struct sha256 *s, const char *name, const char *value)
+{
+    add_bytes(s, name, value, strlen(value));
+}
+
 static void add_i64(struct sha256 *s, const char *name, int64_t value)
 {
-    char digits[24];
+    char digits[STR_I64_SIZE];
 
-    (void)snprintf(digits, sizeof(digits), "%" PRId64, value); /* fits */
-    add_text(s, name, digits);
+    add_bytes(s, name, digits, str_from_i64(value, digits));
 }
 
 void chain_hash_transition(const struct chain_transition *t, char ret_hex[SHA256_HEX_SIZE])

@@ -28,6 +28,7 @@ struct aws {
     int64_t retry_unit_ms;
     int64_t offset_ms;
     struct aws_call *calls; /* owned; doubly linked */
+    struct sigv4_keys keys;
 };
 
 struct aws_call {
@@ -255,6 +256,7 @@ static int send_request(struct aws_call *call, const struct credentials *c, stru
                                   .body = call->body.data,
                                   .body_len = call->body.len,
                                   .credentials = c,
+                                  .keys = &aws->keys,
                                   .key = call->key};
     char url[sizeof(e->origin) + sizeof(call->path)];
     AUTO(aws_headers_done) struct aws_headers headers = {.n = 0};
@@ -344,6 +346,7 @@ void aws_close(struct aws *aws)
         return;
     while (aws->calls != NULL)
         aws_cancel(aws->calls);
+    sigv4_keys_done(&aws->keys);
     free(aws);
 }
 
@@ -421,6 +424,7 @@ int aws_sign_get(struct aws *aws, enum aws_service service, const char *path, co
                             .path = path,
                             .query = query,
                             .is_get = true,
+                            .keys = &aws->keys,
                             .region = aws->signing_regions[service],
                             .now_ms = aws_now_ms(aws)};
     int r = credentials_get(aws->credentials, &sign.credentials, err);

@@ -33,8 +33,9 @@ static int sign(const struct aws_sign *s, struct aws_headers *h, struct err *err
         h->list[request.n_headers++] = (struct header){"Content-Length", length};
     }
     if (s->credentials != NULL)
-        r = sigv4_sign(&request, &scope, s->credentials->access_key,
-                       secret_reveal(&s->credentials->secret_key), &h->authorization, err);
+        r = sigv4_sign_again(&request, &scope, s->credentials->access_key,
+                             secret_reveal(&s->credentials->secret_key), s->keys, &h->authorization,
+                             err);
     else
         r = sigv4_rsa_sign(&request, &scope, s->key->instance_id, s->key->rsa, &h->authorization,
                            err);

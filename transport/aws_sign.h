@@ -3,6 +3,7 @@
 #define SSMD_TRANSPORT_AWS_SIGN_H
 
 #include "transport/aws.h"
+#include "transport/sigv4.h"
 
 #define AWS_SIGN_MAX_HEADERS 10
 
@@ -26,6 +27,7 @@ struct aws_sign {
     const void *body;
     size_t body_len;
     const struct credentials *credentials; /* NULL: none */
+    struct sigv4_keys *keys;               /* of earlier calls, and for this one's */
     const struct aws_key *key;             /* NULL: none */
 };
 

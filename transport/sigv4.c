@@ -443,9 +443,55 @@ int sigv4_hmac_hex(const unsigned char key[SHA256_SIZE], const char *text, size_
     return r;
 }
 
-int sigv4_sign(const struct sigv4_request *request, const struct sigv4_scope *scope,
-               const char *access_key, const char *secret, struct buf *ret_authorization,
-               struct err *err)
+void sigv4_keys_done(struct sigv4_keys *keys)
+{
+    explicit_bzero(keys, sizeof(*keys));
+}
+
+static void tag_key(const char *secret, const struct sigv4_scope *scope,
+                    unsigned char ret_tag[SHA256_SIZE])
+{
+    struct sha256 s;
+
+    sha256_init(&s);
+    sha256_add(&s, scope->date, DAY_LEN); /* sigv4_string_to_sign() looked at it */
+    sha256_add(&s, scope->region, strlen(scope->region) + 1);
+    sha256_add(&s, scope->service, strlen(scope->service) + 1);
+    sha256_add(&s, secret, strlen(secret));
+    sha256_end(&s, ret_tag);
+    explicit_bzero(&s, sizeof(s));
+}
+
+/* The key itself goes to *ret_key, for the caller to wipe. */
+static int find_key(struct sigv4_keys *keys, const char *secret, const struct sigv4_scope *scope,
+                    unsigned char ret_key[SHA256_SIZE], struct err *err)
+{
+    unsigned char tag[SHA256_SIZE];
+    size_t i;
+    int r;
+
+    if (keys == NULL)
+        return sigv4_signing_key(secret, scope, ret_key, err);
+    tag_key(secret, scope, tag);
+    for (i = 0; i < SIGV4_N_KEYS; i++)
+        if (keys->items[i].is_set && memcmp(keys->items[i].tag, tag, sizeof(tag)) == 0) {
+            memcpy(ret_key, keys->items[i].key, SHA256_SIZE);
+            return 0;
+        }
+    r = sigv4_signing_key(secret, scope, ret_key, err);
+    if (r < 0)
+        return r;
+    i = keys->next;
+    keys->next = (i + 1) % SIGV4_N_KEYS;
+    keys->items[i].is_set = true;
+    memcpy(keys->items[i].tag, tag, sizeof(tag));
+    memcpy(keys->items[i].key, ret_key, SHA256_SIZE);
+    return 0;
+}
+
+int sigv4_sign_again(const struct sigv4_request *request, const struct sigv4_scope *scope,
+                     const char *access_key, const char *secret, struct sigv4_keys *keys,
+                     struct buf *ret_authorization, struct err *err)
 {
     AUTO(buf_done) struct buf canonical = {0};
     AUTO(buf_done) struct buf names = {0};
@@ -463,7 +509,7 @@ int sigv4_sign(const struct sigv4_request *request, const struct sigv4_scope *sc
     r = sigv4_string_to_sign(scope, buf_str(&canonical), canonical.len, &text, err);
     if (r < 0)
         return r;
-    r = sigv4_signing_key(secret, scope, key, err);
+    r = find_key(keys, secret, scope, key, err);
     if (r < 0)
         return r;
     r = sigv4_hmac_hex(key, buf_str(&text), text.len, signature, err);
@@ -476,4 +522,11 @@ int sigv4_sign(const struct sigv4_request *request, const struct sigv4_scope *sc
                      access_key, DAY_LEN, scope->date, scope->region, scope->service,
                      buf_str(&names), signature);
     return buf_error(ret_authorization, "sigv4: Authorization header", err);
+}
+
+int sigv4_sign(const struct sigv4_request *request, const struct sigv4_scope *scope,
+               const char *access_key, const char *secret, struct buf *ret_authorization,
+               struct err *err)
+{
+    return sigv4_sign_again(request, scope, access_key, secret, NULL, ret_authorization, err);
 }

@@ -48,6 +48,18 @@ int sigv4_canonical(const struct sigv4_request *request, const char *service,
 int sigv4_string_to_sign(const struct sigv4_scope *scope, const char *canonical, size_t n,
                          struct buf *ret_text, struct err *err) MUST_CHECK;
 
+/* Keys that were derived lately. Zeroed it is empty; wiped by sigv4_keys_done(). What a key is for,
+ * its secret among that, is kept as a hash. */
+#define SIGV4_N_KEYS 6 /* services of one agent */
+struct sigv4_keys {
+    struct {
+        bool is_set;
+        unsigned char tag[SHA256_SIZE], key[SHA256_SIZE];
+    } items[SIGV4_N_KEYS];
+    size_t next; /* the one that makes room */
+};
+void sigv4_keys_done(struct sigv4_keys *keys);
+
 /* The key that is good for one day, region and service. Wipe it after use. */
 int sigv4_signing_key(const char *secret, const struct sigv4_scope *scope,
                       unsigned char ret_key[SHA256_SIZE], struct err *err) MUST_CHECK;
@@ -66,6 +78,10 @@ int sigv4_parse_date(const char *date, int64_t *ret_unix_ms) MUST_CHECK; /* ERR_
 int sigv4_sign(const struct sigv4_request *request, const struct sigv4_scope *scope,
                const char *access_key, const char *secret, struct buf *ret_authorization,
                struct err *err) MUST_CHECK;
+/* The same, for who signs often: the key is looked for in *keys first, and kept there. */
+int sigv4_sign_again(const struct sigv4_request *request, const struct sigv4_scope *scope,
+                     const char *access_key, const char *secret, struct sigv4_keys *keys,
+                     struct buf *ret_authorization, struct err *err) MUST_CHECK;
 
 /* The parts of an Authorization header, copied. */
 struct sigv4_authorization {

@@ -1,5 +1,7 @@
 /* What base/ reads from texts: times, the first line of a record, a buffer that is taken. */
 #include <check.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -7,6 +9,7 @@
 #include "base/clock.h"
 #include "base/record.h"
 #include "base/secret.h"
+#include "base/str.h"
 #include "base/version.h"
 
 static const struct {
@@ -144,6 +147,56 @@ START_TEST(a_record_begins_with_its_version_and_kind)
 }
 END_TEST
 
+/* A bound, and a text that ends below it, at it, or over it; the buffer holds "ab" before. */
+START_TEST(a_formatted_text_is_whole_or_not_there)
+{
+    AUTO(buf_done) struct buf b = {0};
+    char text[202] = "", want[202];
+    size_t n = (size_t)_i;
+
+    memset(text, 'x', n);
+    buf_init(&b, 128);
+    ck_assert_int_eq(buf_add_str(&b, "ab"), 0);
+    if (n + 3 <= 128) {
+        ck_assert_int_eq(buf_printf(&b, "%s!", text), 0);
+        (void)snprintf(want, sizeof(want), "ab%.190s!", text);
+    } else {
+        ck_assert_int_eq(buf_printf(&b, "%s!", text), ERR_LIMIT);
+        (void)strcpy(want, "ab");
+    }
+    ck_assert_str_eq(buf_str(&b), want);
+    ck_assert_uint_eq(b.len, strlen(want));
+}
+END_TEST
+
+START_TEST(a_number_is_written_as_printf_writes_it)
+{
+    static const int64_t numbers[] = {0,
+                                      1,
+                                      -1,
+                                      9,
+                                      10,
+                                      -10,
+                                      99,
+                                      100,
+                                      INT32_MAX,
+                                      INT32_MIN,
+                                      INT64_MAX,
+                                      -INT64_MAX,
+                                      INT64_MAX / 10,
+                                      INT64_MIN};
+    char text[STR_I64_SIZE], want[32];
+    size_t i;
+
+    for (i = 0; i < ARRAY_LEN(numbers); i++) {
+        int n = snprintf(want, sizeof(want), "%" PRId64, numbers[i]);
+
+        ck_assert_uint_eq(str_from_i64(numbers[i], text), (size_t)n);
+        ck_assert_str_eq(text, want);
+    }
+}
+END_TEST
+
 START_TEST(taking_empties_a_buffer_that_can_be_used_again)
 {
     AUTO(buf_done) struct buf b = {0};
@@ -203,6 +256,8 @@ int main(void)
     tcase_add_loop_test(t, a_version_is_digits_and_single_dots, 0, (int)ARRAY_LEN(no_versions));
     tcase_add_loop_test(t, a_password_in_a_url_is_recognised, 0, ARRAY_LEN(variables));
     tcase_add_loop_test(t, a_record_begins_with_its_version_and_kind, 0, (int)ARRAY_LEN(headers));
+    tcase_add_loop_test(t, a_formatted_text_is_whole_or_not_there, 0, 190);
+    tcase_add_test(t, a_number_is_written_as_printf_writes_it);
     tcase_add_test(t, taking_empties_a_buffer_that_can_be_used_again);
     suite_add_tcase(s, t);
     runner = srunner_create(s);

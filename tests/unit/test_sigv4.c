@@ -415,6 +415,40 @@ START_TEST(derives_the_published_signing_keys)
 }
 END_TEST
 
+/* More keys than are kept, each asked for in turn and again: whatever changes, the signature is the
+ * one of a key derived anew. */
+START_TEST(a_key_that_was_kept_signs_as_one_derived_anew)
+{
+    static const char *const days[] = {AT, "20240103T030405Z"};
+    static const char *const regions[] = {"us-east-1", "us-west-2"};
+    static const char *const services[] = {"ssm", "ec2messages"};
+    static const char *const secrets[] = {SECRET, "another"};
+    const struct sigv4_request request = request_of(&vectors[0]);
+    static const struct sigv4_keys empty;
+    struct sigv4_keys keys = empty;
+    size_t round, i;
+
+    for (round = 0; round < 3; round++)
+        for (i = 0; i < 32; i++) {
+            size_t n = i / 2; /* each twice: derived, then kept */
+            const struct sigv4_scope scope = {days[n & 1], regions[n >> 1 & 1],
+                                              services[n >> 2 & 1]};
+            AUTO(buf_done) struct buf anew = {0}, again = {0};
+
+            buf_init(&anew, 4096);
+            buf_init(&again, 4096);
+            ck_assert_int_eq(sigv4_sign(&request, &scope, "AK", secrets[n >> 3 & 1], &anew, NULL),
+                             0);
+            ck_assert_int_eq(
+                sigv4_sign_again(&request, &scope, "AK", secrets[n >> 3 & 1], &keys, &again, NULL),
+                0);
+            ck_assert_str_eq(again.data, anew.data);
+        }
+    sigv4_keys_done(&keys);
+    ck_assert_mem_eq(&keys, &empty, sizeof(keys));
+}
+END_TEST
+
 START_TEST(authorization_has_the_form_the_service_expects)
 {
     const struct sigv4_request request = request_of(&vectors[0]);
@@ -698,6 +732,7 @@ int main(void)
 
     tcase_add_loop_test(signing, signs_each_published_vector_exactly, 0, (int)ARRAY_LEN(vectors));
     tcase_add_test(signing, derives_the_published_signing_keys);
+    tcase_add_test(signing, a_key_that_was_kept_signs_as_one_derived_anew);
     tcase_add_test(signing, authorization_has_the_form_the_service_expects);
     tcase_add_test(signing, dates_round_trip_and_malformed_ones_are_refused);
     tcase_add_test(signing, signing_without_a_host_header_is_refused);
