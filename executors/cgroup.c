@@ -72,7 +72,7 @@ static int read_text(const char *path, struct buf *ret_text, struct err *err)
     return fs_read_file(AT_FDCWD, path, ret_text, err);
 }
 
-static int find_own(char ret_path[PATH_MAX], struct err *err)
+int cgroup_find_own(char ret_path[PATH_MAX], struct err *err)
 {
     AUTO(buf_done) struct buf own = {0}, mounts = {0};
     int r;
@@ -83,12 +83,12 @@ static int find_own(char ret_path[PATH_MAX], struct err *err)
     return cgroup_find(buf_str(&own), buf_str(&mounts), ret_path, err);
 }
 
-int cgroup_make(const char *name, char ret_path[PATH_MAX], struct err *err)
+int cgroup_make(const char *parent, const char *name, char ret_path[PATH_MAX], struct err *err)
 {
-    char parent[PATH_MAX], path[PATH_MAX];
-    int r;
+    char path[PATH_MAX];
+    int r = join(path, parent, name, err);
 
-    if ((r = find_own(parent, err)) < 0 || (r = join(path, parent, name, err)) < 0)
+    if (r < 0)
         return r;
     if (mkdir(path, 0755) < 0)
         return err_sys(err, ERR_IO, errno, "cgroup: make %s", path);
@@ -96,13 +96,12 @@ int cgroup_make(const char *name, char ret_path[PATH_MAX], struct err *err)
     return 0;
 }
 
-void cgroup_sweep(void)
+void cgroup_sweep(const char *parent)
 {
-    char own[PATH_MAX];
     struct dirent *entry;
-    DIR *dir;
+    DIR *dir = opendir(parent);
 
-    if (find_own(own, NULL) < 0 || (dir = opendir(own)) == NULL)
+    if (dir == NULL)
         return;
     while ((entry = readdir(dir)) != NULL)
         if (str_has_prefix(entry->d_name, CGROUP_STEP_PREFIX))

@@ -12,9 +12,12 @@
 
 #define CGROUP_STEP_PREFIX "ssmd-step-"
 
-/* Make the group `name` below the one that this process is in. ERR_UNSUPPORTED: no cgroup v2 here;
- * ERR_IO: not allowed (no delegation). */
-int cgroup_make(const char *name, char ret_path[PATH_MAX], struct err *err) MUST_CHECK;
+/* The directory of the group that this process is in. ERR_UNSUPPORTED: no cgroup v2 here. */
+int cgroup_find_own(char ret_path[PATH_MAX], struct err *err) MUST_CHECK;
+/* Make the group `name` below that of the directory `parent`. ERR_IO: not allowed (no delegation).
+ */
+int cgroup_make(const char *parent, const char *name, char ret_path[PATH_MAX], struct err *err)
+    MUST_CHECK;
 int cgroup_add(const char *path, pid_t pid, struct err *err) MUST_CHECK;
 /* SIGKILL all that is in it, as far as that goes: cgroup.kill (Linux 5.14), else one by one.
  * Whether anybody is left is for cgroup_has_processes(). */
@@ -25,9 +28,9 @@ bool cgroup_has_processes(const char *path);
  * where they would be without us; then the group is removed. */
 void cgroup_remove(const char *path);
 
-/* Remove the empty groups CGROUP_STEP_PREFIX* below the one that this process is in: what runners
+/* Remove the empty groups CGROUP_STEP_PREFIX* below that of the directory `parent`: what runners
  * left that were killed. A group with processes stays. */
-void cgroup_sweep(void);
+void cgroup_sweep(const char *parent);
 
 /* The two /proc files taken apart: directory of this process's group in the cgroup v2 mount.
  * Exposed for tests. ERR_UNSUPPORTED. */

@@ -149,15 +149,17 @@ static void drop_cgroup(struct run *run)
 /* A descriptor of the new group, or -1: no version 2 here, or not ours to make. */
 static int make_cgroup(struct run *run)
 {
-    struct proc self;
-    char name[64];
+    const char *parent = run->cgroup_parent;
+    char name[64], own[PATH_MAX];
     int fd;
 
-    if (proc_read(getpid(), &self, NULL) < 0)
+    if (parent == NULL && cgroup_find_own(own, NULL) == 0)
+        parent = own; /* an earlier agent did not tell: the runner is where that was */
+    if (parent == NULL || parent[0] == '\0')
         return -1;
     (void)snprintf(name, sizeof(name), CGROUP_STEP_PREFIX "%ld-%llu", (long)getpid(),
-                   (unsigned long long)self.start_time);
-    if (cgroup_make(name, run->cgroup, NULL) < 0) {
+                   (unsigned long long)run->own_start_time);
+    if (cgroup_make(parent, name, run->cgroup, NULL) < 0) {
         run->cgroup[0] = '\0';
         return -1;
     }
@@ -191,6 +193,9 @@ int child_fork(struct run *run, int stdout_fd, int stderr_fd, struct err *err)
     int gate[2], r;
     pid_t pid = -1;
 
+    if ((r = proc_read(getpid(), &p, err)) < 0)
+        return r;
+    run->own_start_time = p.start_time;
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, gate) < 0)
         return err_sys(err, ERR_SYSTEM, errno, "socket pair");
     cgroup_fd = make_cgroup(run);

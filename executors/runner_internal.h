@@ -38,6 +38,7 @@ struct run {
     struct record spec;                 /* owned until the script was forked */
     char **argv, **env;                 /* owned arrays into `spec` */
     const char *cwd;                    /* into `spec` */
+    const char *cgroup_parent;          /* into `spec`; NULL: not told */
     int64_t limit_ms, grace_ms, nofile; /* nofile -1: leave it */
     uint64_t cap_bytes;
     char failure_prefix[128];
@@ -46,6 +47,7 @@ struct run {
     /* The script's process. */
     pid_t pid; /* 0: none */
     uint64_t start_time;
+    uint64_t own_start_time; /* the runner's; with `pid` */
     int gate_fd; /* our end of the child's gate; -1 once it is executing or has failed to */
     char cgroup[PATH_MAX];                        /* "" when there is none */
     int64_t started_unix_ms, started_boottime_ms; /* 0: never released */

@@ -13,7 +13,6 @@
 
 #include "base/crashpoint.h"
 #include "base/fs.h"
-#include "base/proctree.h"
 
 #define RECORD_BYTES 4096 /* more than an exit record: the free texts in it are bounded */
 #define FIRST_RETRY_MS 100
@@ -43,17 +42,14 @@ int records_sync_parents(int dirfd, struct err *err)
 int records_write_started(const struct run *run, struct err *err)
 {
     AUTO(buf_done) struct buf b = {0};
-    struct proc self;
-    int r = proc_read(getpid(), &self, err);
+    int r;
 
-    if (r < 0)
-        return r;
     buf_init(&b, STEP_EXIT_OFFSET - 1);
     record_begin(&b, STEP_FILE_STARTED);
     record_add_i64(&b, STEP_KEY_PID, run->pid);
     record_add_i64(&b, STEP_KEY_START_TIME, (int64_t)run->start_time);
     record_add_i64(&b, STEP_KEY_RUNNER_PID, getpid());
-    record_add_i64(&b, STEP_KEY_RUNNER_START_TIME, (int64_t)self.start_time);
+    record_add_i64(&b, STEP_KEY_RUNNER_START_TIME, (int64_t)run->own_start_time);
     record_add(&b, STEP_KEY_BOOT_ID, run->boot_id);
     record_add_i64(&b, STEP_KEY_STARTED_UNIX_MS, run->started_unix_ms);
     record_add_i64(&b, STEP_KEY_STARTED_BOOTTIME_MS, run->started_boottime_ms);

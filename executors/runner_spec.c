@@ -55,6 +55,7 @@ int run_read_spec(struct run *run, struct err *err)
     run->cap_bytes = (uint64_t)cap;
     run->nofile = record_get_i64_or(r, STEP_KEY_NOFILE, -1);
     run->cwd = record_get(r, STEP_KEY_CWD);
+    run->cgroup_parent = record_get(r, STEP_KEY_CGROUP_PARENT);
     if (run->cwd == NULL || run->cwd[0] != '/')
         return err_set(err, ERR_INVALID, "record spec: cwd is not an absolute path");
     prefix = record_get(r, STEP_KEY_FAILURE_PREFIX);

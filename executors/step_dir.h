@@ -46,6 +46,9 @@
 #define STEP_KEY_GRACE_MS "grace_ms"   /* between SIGTERM and SIGKILL */
 #define STEP_KEY_CAP_BYTES "cap_bytes" /* of each output file */
 #define STEP_KEY_NOFILE "nofile"       /* soft limit of descriptors; absent: the runner's */
+/* directory of the group below which the step gets its own; "": no such groups here; absent: below
+ * the runner's */
+#define STEP_KEY_CGROUP_PARENT "cgroup_parent"
 #define STEP_KEY_FAILURE_PREFIX "failure_prefix" /* absent: nothing is appended to stderr */
 
 /* spec, started, exit */

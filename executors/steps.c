@@ -34,6 +34,7 @@ int steps_new(uv_loop_t *loop, const struct steps_options *options, struct steps
               struct err *err)
 {
     struct steps *s = calloc(1, sizeof(*s));
+    struct err none;
     int r;
 
     if (s == NULL)
@@ -56,7 +57,10 @@ int steps_new(uv_loop_t *loop, const struct steps_options *options, struct steps
         watch_close(s);
         return r;
     }
-    cgroup_sweep();
+    if (cgroup_find_own(s->cgroup, &none) < 0)
+        s->cgroup[0] = '\0';
+    else
+        cgroup_sweep(s->cgroup);
     *ret_steps = s;
     return 0;
 }
@@ -237,7 +241,7 @@ int steps_start(struct steps *s, const struct step_spec *spec, struct err *err)
         return err_set(err, ERR_EXISTS, "start step %s/%d.%d: it is watched already", key->job_id,
                        key->step, key->attempt);
     if (step_dir_make(s->jobs_fd, key, &dirfd, err) < 0 ||
-        step_dir_write_spec(dirfd, spec, s->child_nofile, &spec_fd, err) < 0 ||
+        step_dir_write_spec(dirfd, spec, s->child_nofile, s->cgroup, &spec_fd, err) < 0 ||
         watch_add(s, key, &w, err) < 0) /* before the spawn: after it nothing may fail */
         return err_wrap(err, "start step %s/%d.%d", key->job_id, key->step, key->attempt);
     crashpoint("step.spawn.before");

@@ -89,8 +89,8 @@ static int open_spec(const struct buf *b, int *ret_fd, struct err *err)
     return r;
 }
 
-int step_dir_write_spec(int dirfd, const struct step_spec *spec, int64_t nofile, int *ret_fd,
-                        struct err *err)
+int step_dir_write_spec(int dirfd, const struct step_spec *spec, int64_t nofile, const char *cgroup,
+                        int *ret_fd, struct err *err)
 {
     AUTO(buf_done) struct buf b = {0};
     const char *const *p;
@@ -109,6 +109,7 @@ int step_dir_write_spec(int dirfd, const struct step_spec *spec, int64_t nofile,
     record_add(&b, STEP_KEY_BOOT_ID, spec->boot_id);
     if (nofile > 0)
         record_add_i64(&b, STEP_KEY_NOFILE, nofile);
+    record_add(&b, STEP_KEY_CGROUP_PARENT, cgroup);
     if (spec->failure_prefix != NULL)
         record_add(&b, STEP_KEY_FAILURE_PREFIX, spec->failure_prefix);
     record_end(&b);

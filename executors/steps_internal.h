@@ -47,6 +47,7 @@ struct watched {
 struct steps {
     uv_loop_t *loop;
     char jobs_dir[PATH_MAX], runner_path[PATH_MAX], boot_id[BOOT_ID_SIZE];
+    char cgroup[PATH_MAX]; /* the directory of our own, "": none of version 2 */
     struct steps_events events;
     int64_t child_nofile;
     bool without_pidfd, is_closing, is_ticking;
@@ -64,8 +65,8 @@ int step_dir_open(int jobs_fd, const struct step_key *key, int *ret_fd, struct e
 int step_dir_make(int jobs_fd, const struct step_key *key, int *ret_fd, struct err *err) MUST_CHECK;
 /* The script into the directory, the rest into memory: *ret_fd, the caller's, is the runner's
  * standard input. */
-int step_dir_write_spec(int dirfd, const struct step_spec *spec, int64_t nofile, int *ret_fd,
-                        struct err *err) MUST_CHECK;
+int step_dir_write_spec(int dirfd, const struct step_spec *spec, int64_t nofile, const char *cgroup,
+                        int *ret_fd, struct err *err) MUST_CHECK;
 /* What became of it. *ret_lock_fd: for NOT_BEGUN, VOID and LOST the lock, held, and the caller's;
  * else -1. */
 int step_dir_look(int dirfd, enum step_answer *ret_answer, struct step_outcome *ret_outcome,
