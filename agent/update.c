@@ -303,25 +303,29 @@ static const char *obstacle(const struct engine *e, const struct job *job)
     int64_t left_ms = job->inst.deadline.boottime_ms - clock_boottime_ms();
 
     if (e->is_short)
-        return "the disk stayed nearly full, so nothing was switched";
+        return "the disk is nearly full";
     if (fx_is_reboot_pending(e) || reboot_is_scheduled(""))
-        return "a reboot was pending, and did not come: nothing was switched";
+        return "a reboot is pending";
     if (u->is_forced == 0 && !update_is_in_reach(e))
-        return "the service stayed out of reach, so nothing was switched";
+        return "the service is out of reach";
     if (u->wait_ms > 0 && left_ms > UPDATE_SERVICE_WAIT_MS && has_other_work(e, job))
-        return "commands went on running, so nothing was switched";
+        return "commands are running";
     return NULL;
 }
 
 static void look_around(struct update_watch *w, const struct fsm_effect *fx)
 {
     const char *why = obstacle(w->e, w->job);
+    char text[sizeof(w->trouble)] = "";
 
     if (why == NULL)
         engine_queue_event(w->e, w->job->inst.id, UPDATE_EV_READY, fx->id, false, NULL);
-    else if (!str_eq(why, w->trouble))
+    else /* told if its time passes */
+        (void)snprintf(text, sizeof(text), "nothing was switched: it waited until now, and %s",
+                       why);
+    if (why != NULL && !str_eq(text, w->trouble))
         log_info("%s: it waits: %s", w->job->inst.id, why);
-    (void)str_copy(w->trouble, sizeof(w->trouble), why != NULL ? why : "");
+    (void)str_copy(w->trouble, sizeof(w->trouble), text); /* as large */
 }
 
 static void await(struct engine *e, struct job *job, const struct fsm_effect *fx, bool is_restart)

@@ -13,6 +13,7 @@
 #define LOOK_MS (INT64_C(5) * 60 * 1000)
 #define FIRST_MS (INT64_C(30) * 60 * 1000)
 #define SPREAD_MS (INT64_C(12) * 60 * 60 * 1000)
+#define MINUTES_OF_DAY INT64_C(1440)
 #define DAY_MS (INT64_C(24) * 60 * 60 * 1000)
 #define FACT_LAST "update.last_unix_ms"
 
@@ -31,7 +32,7 @@ static int64_t delay_of(const char *node_id)
 
 bool update_is_due(const struct update_clock *c)
 {
-    int from, to, minute = (int)(c->now_unix_ms / 60000 % (24 * 60));
+    int from, to, minute = (int)(c->now_unix_ms / 60000 % MINUTES_OF_DAY);
 
     if (c->up_ms < FIRST_MS + delay_of(c->node_id))
         return false;

@@ -50,8 +50,6 @@ struct work {
     struct err err;
 };
 
-extern char **environ;
-
 static int spawn(char *const argv[], char *const env[], pid_t *ret_pid, struct err *err)
 {
     posix_spawn_file_actions_t actions;

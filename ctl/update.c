@@ -15,7 +15,7 @@
 #include "fsm/update.h"
 #include "schema/json.h"
 
-#define MAX_WAIT_MINUTES (7 * 24 * 60)
+#define MAX_WAIT_MINUTES (INT64_C(7) * 24 * 60)
 
 /* ---- asking ---- */
 
@@ -215,7 +215,7 @@ int ctl_run_update(struct ctl *c, struct err *err)
 {
     AUTO(cJSON_Delete) cJSON *answer = NULL;
     struct follower f = {.c = c, .is_quiet = c->is_json};
-    struct reader_instance update;
+    struct reader_instance update = {.is_loaded = false};
     char id[FSM_ID_SIZE];
     int r;
 

@@ -85,7 +85,7 @@ struct update_reason {
 };
 
 /* Before the switch the service may be waited for so long: then the update fails. */
-#define UPDATE_SERVICE_WAIT_MS (30 * 60 * 1000)
+#define UPDATE_SERVICE_WAIT_MS (INT64_C(30) * 60 * 1000)
 
 extern const struct fsm_machine update_machine;
 

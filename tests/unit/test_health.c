@@ -9,6 +9,7 @@
 #include "base/str.h"
 #include "schema/json.h"
 #include "tests/lib/aws_peer.h"
+#include "tests/lib/loop_until.h"
 
 static uv_loop_t loop;
 static struct aws_peer peer;
@@ -123,6 +124,32 @@ START_TEST(the_first_report_is_short_and_a_full_one_follows_at_once)
 }
 END_TEST
 
+static void on_sent(void *ctx, const struct aws_result *result)
+{
+    *(int *)ctx = result->err != NULL ? result->err->code : 1;
+}
+
+START_TEST(a_status_of_an_update_is_sent_once_beside_the_reports)
+{
+    struct err err = {0};
+    int sent = 0;
+
+    health_start(health);
+    wait_for_reports(2);
+    ck_assert_int_eq(
+        health_send_status(health, "0.1.0.0", "UpdateSucceeded-0.2.0.0", on_sent, &sent, &err), 0);
+    wait_for_reports(3);
+    LOOP_UNTIL(&loop, sent != 0);
+    ck_assert_int_eq(sent, 1);
+    expect_member(2, "AgentStatus", "UpdateSucceeded-0.2.0.0");
+    expect_member(2, "AgentVersion", "0.1.0.0");
+    expect_member(2, "PlatformName", "Ubuntu");
+    health_report_now(health);
+    wait_for_reports(4);
+    expect_member(3, "AgentStatus", "Active");
+}
+END_TEST
+
 START_TEST(what_is_known_is_told_and_what_is_not_is_left_out)
 {
     platform = (struct platform){"", ""};
@@ -198,6 +225,7 @@ int main(void)
 
     tcase_add_checked_fixture(t, setup, teardown);
     tcase_add_test(t, the_first_report_is_short_and_a_full_one_follows_at_once);
+    tcase_add_test(t, a_status_of_an_update_is_sent_once_beside_the_reports);
     tcase_add_test(t, what_is_known_is_told_and_what_is_not_is_left_out);
     tcase_add_test(t, the_short_report_is_tried_until_it_is_taken);
     tcase_add_test(t, status_says_why_the_node_waits);
