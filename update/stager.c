@@ -98,9 +98,11 @@ static int fetch(struct stager *s, struct err *err)
     stager_choose(s, t, &choice);
     if (choice.verdict == CHOOSE_OK)
         return stager_package_fetch(s, &choice, err);
-    /* The update ends here; what was seen and believed is remembered all the same. */
-    s->code = "ErrorCreateUpdateFolder";
-    return trust_store(t, s->trust_fd, err);
+    /* The update ends here, and ends so whatever the disk says; but what was believed is to be
+     * remembered all the same. */
+    if (trust_store(t, s->trust_fd, err) < 0)
+        stager_say("%s", err->text);
+    return 0;
 }
 
 static int verify(struct stager *s, struct err *err)

@@ -71,10 +71,20 @@ int stager_package_open(struct stager *s, int64_t length_bytes, const char *sha2
 int stager_check_room(int fd, int64_t bytes, const char *where, struct err *err) MUST_CHECK;
 
 /* How much the files of a package take at most, as far as the manifest says. */
-static inline int64_t stager_unpacked_bytes(const struct release_version *v)
+static inline int64_t stager_unpacked_max_bytes(const struct release_version *v)
 {
     return v->unpacked_bytes > 0 && v->unpacked_bytes < SLOTS_MAX_BYTES ? v->unpacked_bytes
                                                                         : SLOTS_MAX_BYTES;
+}
+
+/* ... and for how much there should be room: where the manifest does not say, as programs usually
+ * compress. */
+static inline int64_t stager_unpacked_room_bytes(const struct release_version *v)
+{
+    int64_t max_bytes = stager_unpacked_max_bytes(v);
+
+    return v->unpacked_bytes == 0 && v->length_bytes * 4 < max_bytes ? v->length_bytes * 4
+                                                                     : max_bytes;
 }
 
 /* The last phase, slots and all. */

@@ -163,7 +163,7 @@ static int check_slots_room(const struct stager *s, const struct release_version
 {
     AUTO(close_fd) int fd = open(s->q->slots_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
-    return fd < 0 ? 0 : stager_check_room(fd, stager_unpacked_bytes(v), s->q->slots_dir, err);
+    return fd < 0 ? 0 : stager_check_room(fd, stager_unpacked_room_bytes(v), s->q->slots_dir, err);
 }
 
 int stager_package_fetch(struct stager *s, const struct choice *c, struct err *err)

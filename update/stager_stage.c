@@ -138,7 +138,7 @@ static int check_programs(int dirfd, const char *version, struct err *err)
 
 static int unpack(struct stager *s, const struct release_version *v, int dirfd, struct err *err)
 {
-    const struct unpack_limits limits = {stager_unpacked_bytes(v), SLOTS_MAX_FILES};
+    const struct unpack_limits limits = {stager_unpacked_max_bytes(v), SLOTS_MAX_FILES};
     AUTO(close_fd) int fd = -1;
     struct unpack_count count;
     int r;
@@ -208,7 +208,7 @@ static int make(struct stager *s, const struct slots *slots, struct err *err)
     if (r != 0)
         return r;
     s->code = CODE_FOLDER;
-    r = stager_check_room(slots->versions_fd, stager_unpacked_bytes(choice.version),
+    r = stager_check_room(slots->versions_fd, stager_unpacked_room_bytes(choice.version),
                           s->q->slots_dir, err);
     if (r == 0)
         r = stager_check_room(s->work_fd, 0, s->q->update_dir, err);

@@ -10,6 +10,7 @@ import lzma
 import os
 import random
 import signal
+import ssl
 import stat
 import struct
 import subprocess
@@ -1065,6 +1066,69 @@ def state_that_others_may_write_to_is_not_used(world):
     os.symlink(world.path("elsewhere"), n.work()[:-1])
     n.refused("fetch", "symbolic link", code="ErrorCreateUpdateFolder")
     equal("behind the link", os.listdir(world.path("elsewhere")), [])
+
+
+# ---- on the way to the source ----
+
+def with_tls(world, mirror):
+    """The same mirror behind a certificate for this address; returns the file of who signed it."""
+    key, certificate = world.path("key.pem"), world.path("certificate.pem")
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
+                    "-subj", "/CN=mirror", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", key, "-out", certificate],
+                   check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    mirror.server.socket = context.wrap_socket(mirror.server.socket, server_side=True)
+    mirror.url = mirror.url.replace("http:", "https:")
+    return certificate
+
+
+@suite.case
+def over_tls_the_mirror_must_be_one_that_is_trusted(world):
+    n = node(world, served=True)
+    plain = Mirror(world, n.source)
+    certificate = with_tls(world, n.mirror)
+    n.refused("fetch", "certificate", code="ErrorDownloadManifest_d3", source=n.mirror.url)
+    n.fields.update(source=n.mirror.url, ca_file=certificate)
+    n.mirror.faults = {"timestamp.json": redirect(f"{plain.url}/timestamp.json")}
+    n.refused("fetch", "timestamp.json", code="ErrorDownloadManifest_d3")
+    equal("asked without TLS", plain.asked, [])
+    n.mirror.faults = {}
+    n.all()
+
+
+@suite.case
+def a_proxy_is_used(world):
+    n = node(world, served=True)
+    n.fields["source"] = "http://updates.invalid/ssmd-updates"
+    os.makedirs(n.source.path("http://updates.invalid"))
+    os.symlink(n.source.directory, n.source.path("http:/updates.invalid/ssmd-updates"))
+    n.all(environment={"http_proxy": n.mirror.url, "no_proxy": ""})
+    check(any(path.startswith("http://updates.invalid/") for path in n.mirror.asked), f"the proxy was not asked: {n.mirror.asked}")
+
+
+@suite.case
+def a_source_that_ssmctl_made_is_read(world):
+    site, data = world.path("site"), world.path(f"ssmd-1.1.0-linux-{update_source.ARCH}.tar.gz")
+    with open(data, "wb") as f:
+        f.write(package("1.1.0"))
+
+    def release(*words):
+        done = subprocess.run([program("ctl", "ssmctl"), "release", *words], capture_output=True, text=True, check=False)
+        equal(f"ssmctl release {words}: {done.stdout} {done.stderr}", done.returncode, 0)
+    os.makedirs(site)
+    for role in ("root", "release", "timestamp"):
+        release("keygen", world.path(f"{role}.pem"))
+    release("root", site, "--root-key", world.path("root.pem.pub"), "--release-key", world.path("release.pem.pub"),
+            "--timestamp-key", world.path("timestamp.pem.pub"))
+    release("sign", site, "--key", world.path("root.pem"))
+    release("add", site, data)
+    release("sign", site, "--key", world.path("release.pem"))
+    release("timestamp", site, "--key", world.path("timestamp.pem"))
+    n = Node(world, Source(world.path("unused")))
+    n.fields.update(source=f"file://{site}", root_file=os.path.join(site, "1.root.json"))
+    n.all()
+    equal("slots", os.listdir(n.versions), ["1.1.0"])
 
 
 # ---- dying ----
