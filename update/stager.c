@@ -98,6 +98,7 @@ static int fetch(struct stager *s, struct err *err)
     stager_choose(s, t, &choice);
     if (choice.verdict == CHOOSE_OK)
         return stager_package_fetch(s, &choice, err);
+    (void)unlinkat(s->work_fd, STAGER_PACKAGE, 0); /* of an earlier one; best effort, as all here */
     /* The update ends here, and ends so whatever the disk says; but what was believed is to be
      * remembered all the same. */
     if (trust_store(t, s->trust_fd, err) < 0)

@@ -427,7 +427,8 @@ SIGNED.update({f"a package whose {name} is not executable": (lambda name=name: w
 
 def signed_but_refused(world, make, words):
     n = node(world, ("1.1.0", make()))
-    answer = n.until_refused("stage", *words[:1], code="ErrorInvalidPackage")
+    n.get("fetch")  # verify would read the same again, and does so in other cases
+    answer = n.refused("stage", *words[:1], code="ErrorInvalidPackage")
     check(all(word in answer["text"] for word in words), answer["text"])
     equal("worth another try", answer["is_retry_worthwhile"], "0")
     equal("what lies about", sorted(name for name in os.listdir(world.path(".")) if name not in
@@ -1197,6 +1198,20 @@ def killed_anywhere_in_a_package_it_is_fetched_again(world):
     for amount in (0, 1, 1000, 65536, 500000, 1 << 20):
         killed_after(n, amount)
         check(not os.path.exists(n.work("package")), "half a package has the name of a whole one")
+    n.mirror.faults = {}
+    n.all()
+
+
+@suite.case
+def killed_while_metadata_comes_it_is_fetched_again(world):
+    n = node(world, served=True)
+    for fault in (silent, stalled):
+        for name in METADATA:
+            n.mirror.faults = {name: fault}
+            n.mirror.asked.clear()
+            process = n.start("fetch")
+            wait_for(f"{name} to be asked for", lambda: any(path.endswith(name) for path in n.mirror.asked))
+            ended(process)
     n.mirror.faults = {}
     n.all()
 
