@@ -17,7 +17,7 @@ endforeach()
 # Signed metadata, over an update source in memory.
 foreach(suite release trust bad_metadata choose)
   ssmd_test(NAME test_${suite} LABEL unit
-    SOURCES ${CMAKE_CURRENT_SOURCE_DIR}/test_${suite}.c ${CMAKE_CURRENT_SOURCE_DIR}/release_world.c LIBS update_trust)
+    SOURCES ${CMAKE_CURRENT_SOURCE_DIR}/test_${suite}.c ${CMAKE_CURRENT_SOURCE_DIR}/release_world.c LIBS update_trust TIMEOUT 300)
 endforeach()
 ssmd_test(NAME test_updater_judge LABEL unit
   SOURCES ${CMAKE_CURRENT_SOURCE_DIR}/test_updater_judge.c ${PROJECT_SOURCE_DIR}/update/updater_judge.c
