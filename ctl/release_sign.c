@@ -196,7 +196,7 @@ int ctl_run_release_sign(struct ctl *c, struct err *err)
 static int next_version(const struct release_dir *d, int64_t *ret_version, struct err *err)
 {
     AUTO(release_envelope_done) struct release_envelope e = {.role = RELEASE_TIMESTAMP};
-    struct release_timestamp t;
+    struct release_timestamp t = {.version = 0};
     int r = release_read(d, RELEASE_TIMESTAMP_FILE, RELEASE_TIMESTAMP, &e, err);
 
     if (r == ERR_NOT_FOUND) {

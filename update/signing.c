@@ -176,10 +176,9 @@ int signing_public_read(const char *pem, size_t n, unsigned char ret_public_key[
         EVP_PKEY_get_raw_public_key(pkey, ret_public_key, &size) == 1 && size == RELEASE_KEY_BYTES)
         return 0;
     r = signing_key_read(pem, n, &key, err);
-    if (r < 0)
+    if (r < 0 || key == NULL) /* the second for analyzers: success has filled it */
         return err_set(err, ERR_INVALID,
-                       "it holds no Ed25519 key in PEM, neither public nor "
-                       "private");
+                       "it holds no Ed25519 key in PEM, neither public nor private");
     signing_key_public(key, ret_public_key);
     return 0;
 }

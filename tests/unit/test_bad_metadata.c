@@ -290,6 +290,16 @@ static void one_key_under_two_ids(struct world *w, const struct attack *a)
     world_put_root(w, &next, ROOT_KEYS);
 }
 
+static void one_key_twice_in_a_role(struct world *w, const struct attack *a)
+{
+    struct release_root next;
+
+    (void)a;
+    world_default_root(w, 2, &next);
+    next.roles[RELEASE_RELEASE].keys[1] = next.roles[RELEASE_RELEASE].keys[0];
+    world_put_root(w, &next, ROOT_KEYS);
+}
+
 static void too_many_roots(struct world *w, const struct attack *a)
 {
     int64_t version;
@@ -423,6 +433,9 @@ static const struct attack attacks[] = {
         RELEASE_KEYS, 0),
     ACT("a public key under another's id", another_public_key, ERR_INVALID, "Keys[0].KeyId", 0, 0),
     ACT("one key twice in Keys", one_key_under_two_ids, ERR_INVALID, "stands twice", 0, 0),
+
+    ACT("one key twice in a role", one_key_twice_in_a_role, ERR_INVALID,
+        "Roles.release.KeyIds[1] stands there twice", 0, 0),
 
     /* rollback */
     ACT("timestamp 6 after 7", old_timestamp, ERR_REFUSED, "version 7 was seen", 0, 6),
