@@ -9,6 +9,7 @@
 
 #include "base/crashpoint.h"
 #include "base/log.h"
+#include "base/proctree.h"
 #include "base/secret.h"
 #include "base/str.h"
 
@@ -59,10 +60,30 @@ static void close_pipes(struct stager *s)
     close_one((uv_handle_t *)&s->limit);
 }
 
+/* What it has left behind in its session. The number is good as long as one of them lives, or
+ * else nobody's, or a stranger's, who leads it. */
+static void end_orphans(const struct stager *s)
+{
+    AUTO(proc_table_done) struct proc_table table = {0};
+    size_t i;
+
+    if (proc_table_read(&table, NULL) < 0)
+        return; /* they end without a pipe to write to */
+    for (i = 0; i < table.n; i++)
+        if (table.items[i].pid == s->process.pid)
+            return;
+    proc_table_choose_session(&table, s->process.pid, 0);
+    (void)proc_table_signal(&table, SIGKILL);
+}
+
 /* It leads a session of its own: what it tries out ends with it. */
 static void end_process(const struct stager *s)
 {
-    if (!s->has_exited && s->process.pid > 0)
+    if (s->process.pid <= 0)
+        return;
+    if (s->has_exited)
+        end_orphans(s);
+    else
         (void)kill(-s->process.pid, SIGKILL);
 }
 
@@ -123,8 +144,8 @@ static void on_limit(uv_timer_t *timer)
     struct stager *s = timer->data;
 
     (void)err_set(&s->problem, ERR_TIMEOUT, "ssmd-stager took too long and was ended");
-    s->has_ended = true; /* what it left behind may hold its output open */
     end_process(s);
+    s->has_ended = true; /* what it left behind may hold its output open */
     tell(s);
 }
 

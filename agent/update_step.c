@@ -148,9 +148,14 @@ void update_step_spawn(struct engine *e, struct job *job, const struct fsm_effec
                        const struct document_unit *unit)
 {
     struct update_inputs in;
+    char id[FSM_ID_SIZE];
     struct step_item *it;
     struct err err;
 
+    if (!update_child_id(job->inst.id, fx->arg, fx->arg2, id)) {
+        refuse(e, job, fx, "the update's id would be too long: nest fewer documents");
+        return;
+    }
     if (find_child(e, job, fx) != NULL)
         return; /* its end will be told */
     if (has_ended_child(e, job, fx)) {

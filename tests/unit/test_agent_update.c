@@ -936,6 +936,59 @@ START_TEST(a_service_that_does_not_answer_is_not_waited_for_long)
 }
 END_TEST
 
+/* ---- the stager's process ---- */
+
+static struct {
+    bool has_answered;
+    int code;
+    char text[512];
+} run;
+
+static void on_run(void *ctx, const struct stager_answer *a, const struct err *err)
+{
+    (void)ctx;
+    (void)a;
+    run.has_answered = true;
+    run.code = err != NULL ? err->code : 0;
+    (void)str_copy(run.text, sizeof(run.text), err != NULL ? err->text : "");
+}
+
+static const struct {
+    const char *script; /* in place of all of it */
+    int code;
+    const char *text;
+} runs[] = {
+    {"#!/bin/sh\nsleep 60\n", ERR_TIMEOUT, "took too long"},
+    {"#!/bin/sh\nsh -c \"sleep 60; : $" DIR_VARIABLE "\" & exit 0\n", ERR_TIMEOUT,
+     "took too long"}, /* it holds the pipe */
+    {"#!/bin/sh\nexec >&-\nsleep 60\n", ERR_TIMEOUT, "took too long"},
+    {"#!/bin/sh\nyes complaint >&2\n", ERR_TIMEOUT, "took too long"},
+    {"#!/bin/sh\nexec <&-\nexit 4\n", ERR_SYSTEM, "exit status 4"},
+    {"#!/nonexistent/interpreter\n", ERR_STATE, "install it again"},
+};
+
+START_TEST(a_stager_that_goes_wrong_is_ended_with_all_it_has_started)
+{
+    const struct stager_request q = {.phase = STAGER_CHECK, .source = "file:///source"};
+    struct stager *stager = NULL;
+    struct err err = {0};
+    int r;
+
+    memset(&run, 0, sizeof(run));
+    write_file("stager", runs[_i].script, strlen(runs[_i].script), 0700);
+    r = stager_start(&w.loop, w.config.stager_path, &q, 300, on_run, NULL, &stager, &err);
+    if (r < 0) {
+        run.code = r;
+        (void)str_copy(run.text, sizeof(run.text), err.text);
+    } else {
+        LOOP_UNTIL(&w.loop, run.has_answered);
+    }
+    ck_assert_int_eq(run.code, runs[_i].code);
+    ck_assert_msg(strstr(run.text, runs[_i].text) != NULL, "%s", run.text);
+    LOOP_UNTIL(&w.loop, engine_world_processes(&w) == 0);
+}
+END_TEST
+
 /* ---- by the clock ---- */
 
 #define HOUR INT64_C(3600000)
@@ -1141,6 +1194,8 @@ int main(int argc, char **argv)
     tcase_add_test(t, a_second_step_fails_and_the_first_goes_on);
     tcase_add_loop_test(t, a_cancelled_command_ends_true, 0, 2);
     tcase_add_test(t, a_service_that_does_not_answer_is_not_waited_for_long);
+    tcase_add_loop_test(t, a_stager_that_goes_wrong_is_ended_with_all_it_has_started, 0,
+                        (int)ARRAY_LEN(runs));
     tcase_add_test(t, the_clock_begins_an_update_and_remembers);
     tcase_add_loop_test(pure, the_clock_asks_when_it_is_time, 0, (int)ARRAY_LEN(clocks));
     tcase_add_test(pure, a_fleet_does_not_come_together);
