@@ -6,6 +6,7 @@ in the same run. Absolute times mean little on another machine; the ratios do.
 import argparse
 import json
 import os
+import resource
 import subprocess
 import sys
 import tempfile
@@ -72,6 +73,19 @@ def floor(directory, rounds=50):
                          capture_output=True, text=True).stdout
     rows = [tuple(int(v) / 1000 for v in line.split()) for line in out.splitlines()]
     return [a + b for a, b in rows], [a for a, _ in rows], [b for _, b in rows]
+
+
+def shells(directory, rounds):
+    """Processor time, ms, of `sh -c FILE` where FILE holds `true`: the two shells of every such command, whoever starts
+    them."""
+    script = os.path.join(directory, "true.sh")
+    with open(script, "w", encoding="ascii", opener=lambda path, flags: os.open(path, flags, 0o700)) as f:
+        f.write("true\n")
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    for _ in range(rounds):
+        os.waitpid(os.posix_spawnp("sh", ["sh", "-c", script], os.environ), 0)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return (after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime) * 1000 / rounds
 
 
 class Bench:
@@ -142,6 +156,7 @@ def latency(n):
         begun, ended = b.times(message)
         times.append((ended - begun) * 1000)
     cpu = (cpu_seconds(pid) - spent) * 1000 / n
+    two_shells = shells(b.directory.name, n)
     b.end()
     p50 = quantile(times, .5)
     return {"floor p50, ms (fork+exec+wait, three synced commits)": (round(quantile(floors, .5), 2), None, None),
@@ -151,7 +166,8 @@ def latency(n):
             "  p90, ms": (round(quantile(times, .9), 2), None, None),
             "  p99, ms": (round(quantile(times, .99), 2), 250, None),
             "p50 as a multiple of the floor": (round(p50 / quantile(floors, .5), 2), None, 3),
-            "processor time per command, ms": (round(cpu, 2), REFERENCE["cpu_ms"], None)}
+            "processor time per command, ms": (round(cpu, 2), REFERENCE["cpu_ms"], None),
+            "  of it the script's two shells, ms": (round(two_shells, 2), None, None)}
 
 
 def burst(b, n):
