@@ -25,6 +25,21 @@
 
 /* ---- the draft ---- */
 
+/* 0: there is none yet. */
+static int published_version(const struct release_dir *d, int64_t *ret_version, struct err *err)
+{
+    AUTO(release_envelope_done) struct release_envelope e = {.role = RELEASE_RELEASE};
+    AUTO(release_manifest_done) struct release_manifest m = {.version = 0};
+    int r = release_read(d, RELEASE_MANIFEST_FILE, RELEASE_RELEASE, &e, err);
+
+    if (r == 0)
+        r = release_manifest_parse(e.payload, e.n_payload, &m, err);
+    if (r < 0 && r != ERR_NOT_FOUND)
+        return r;
+    *ret_version = m.version;
+    return 0;
+}
+
 /* What the next manifest begins as. */
 static int begin_draft(const struct ctl *c, const struct release_dir *d,
                        struct release_manifest *ret_manifest, struct err *err)
@@ -38,9 +53,10 @@ static int begin_draft(const struct ctl *c, const struct release_dir *d,
         (void)str_copy(m.uri_format, sizeof(m.uri_format), RELEASE_DEFAULT_URI_FORMAT);
         r = 0;
     }
-    if (r < 0 || (r = release_expiry(c, DEFAULT_DAYS, &m.expires_unix_ms, err)) < 0)
+    if (r < 0 || (r = release_expiry(c, DEFAULT_DAYS, &m.expires_unix_ms, err)) < 0 ||
+        (r = published_version(d, &m.version, err)) < 0)
         return r;
-    m.version += !is_draft;
+    m.version++;
     m.issued_unix_ms = clock_wall_ms();
     *ret_manifest = TAKE_STRUCT(m);
     return 0;

@@ -239,22 +239,38 @@ static int read_manifest(const struct release_dir *d, const char *name, struct b
 static int choose_manifest(const struct release_dir *d, struct buf *ret_bytes, struct outcome *o,
                            struct err *err)
 {
+    struct outcome published = {.version = 0};
     struct err published_err = {0};
+    AUTO(buf_done) struct buf published_bytes = {0};
     int r = read_manifest(d, RELEASE_MANIFEST_DRAFT, ret_bytes, o, err), r_published;
 
-    if (r == 0)
-        o->published = RELEASE_MANIFEST_FILE;
-    if (r != ERR_NOT_FOUND && r != ERR_AUTH)
+    if (r < 0 && r != ERR_NOT_FOUND && r != ERR_AUTH)
         return r;
-    r_published = read_manifest(d, RELEASE_MANIFEST_FILE, ret_bytes, o, &published_err);
+    buf_init(&published_bytes, RELEASE_MANIFEST_MAX_BYTES);
+    r_published =
+        read_manifest(d, RELEASE_MANIFEST_FILE, &published_bytes, &published, &published_err);
+    if (r == 0 && r_published == 0 && o->version <= published.version)
+        return err_set(err, ERR_STATE,
+                       "%s/%s: it is version %" PRId64 ", and version %" PRId64
+                       " is published: it was drafted on an older copy; make it anew",
+                       d->path, RELEASE_MANIFEST_DRAFT, o->version, published.version);
+    if (r == 0) { /* whatever is published: it is replaced */
+        o->published = RELEASE_MANIFEST_FILE;
+        return 0;
+    }
     if (r == ERR_AUTH && r_published == ERR_NOT_FOUND)
         return r; /* there is a draft only: what it lacks is the reason */
     if (r_published == ERR_NOT_FOUND)
         return err_set(err, ERR_NOT_FOUND,
                        "%s: there is no manifest; `ssmctl release add` makes one", d->path);
-    if (r_published < 0)
+    if (r_published < 0) {
         *err = published_err;
-    return r_published;
+        return r_published;
+    }
+    *o = published;
+    buf_clear(ret_bytes);
+    (void)buf_add(ret_bytes, published_bytes.data, published_bytes.len); /* buf_error() tells */
+    return buf_error(ret_bytes, RELEASE_MANIFEST_FILE, err);
 }
 
 static int sign_timestamp(const struct ctl *c, const struct release_dir *d,

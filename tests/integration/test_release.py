@@ -237,6 +237,26 @@ def a_timestamp_is_renewed_while_the_next_manifest_waits_for_signatures(world):
 
 
 @suite.case
+def a_draft_of_an_older_copy_is_not_published(world):
+    site = publish(Site(world).first_root())
+    site.add("1.3.0")
+    site.sign("a", "b")
+    older = site.read("manifest.draft")
+    site.stamp("t")
+    with open(site.path("manifest.draft"), "wb") as f:
+        f.write(older)
+    before = site.read("manifest.json")
+    site.stamp("t", status=1)
+    check("is published" in site.said, site.said)
+    equal("the manifest", site.read("manifest.json"), before)
+    site.add("1.4.0")                                # on the old draft, with a number of its own
+    site.sign("a", "b")
+    site.stamp("t")
+    equal("its version", site.payload("manifest.json")["ManifestVersion"], 3)
+    site.verify()
+
+
+@suite.case
 def what_is_said_of_a_package_is_true_of_it(world):
     site = Site(world).first_root()
     data = package("2.0.0")
