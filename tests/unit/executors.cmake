@@ -1,5 +1,5 @@
 # Suites of the executors. Those with real runners share a small world.
-foreach(suite runner steps shell)
+foreach(suite runner runner_versions steps shell)
   ssmd_test(NAME test_${suite} LABEL unit
     SOURCES ${CMAKE_CURRENT_SOURCE_DIR}/test_${suite}.c ${CMAKE_CURRENT_SOURCE_DIR}/step_world.c
     LIBS executors)
