@@ -117,7 +117,6 @@ int probation_new(const struct probation_options *o, struct probation **ret_prob
 {
     AUTO(close_fd) int dirfd = -1;
     AUTO(free) struct probation *p = NULL;
-    int r;
 
     *ret_probation = NULL;
     if (fs_open_dir(AT_FDCWD, o->paths->update_dir, &dirfd, NULL) < 0 || !is_open(dirfd))
@@ -126,7 +125,7 @@ int probation_new(const struct probation_options *o, struct probation **ret_prob
     if (p == NULL)
         return err_set(err, ERR_NOMEM, "probation: out of memory");
     *p = (struct probation){.dirfd = -1, .look = o->look, .ctx = o->ctx};
-    if ((r = know_self(&p->health, o->boot_id, err)) < 0)
+    if (know_self(&p->health, o->boot_id, err) < 0)
         return err_wrap(err, "probation");
     p->dirfd = TAKE_FD(dirfd);
     log_info("an update is open: version %s tells of its health", ssmd_version);

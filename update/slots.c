@@ -191,27 +191,26 @@ int slots_own_version(const struct slots *s, char ret_version[SLOTS_VERSION_SIZE
 /* What is sealed may not be written to, by its owner either, unless that is root. */
 static int make_writable(int at, const char *name, int depth, struct err *err)
 {
-    AUTO(close_fd)
-    int fd = openat(at, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    int fd = openat(at, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC), r = 0;
+    DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
     struct dirent *entry;
-    DIR *dir;
-    int r = 0;
 
     if (fd < 0)
         return errno == ENOENT || errno == ENOTDIR || errno == ELOOP
                    ? 0
                    : err_sys(err, ERR_IO, errno, "open %s", name);
+    if (dir == NULL) {
+        r = err_sys(err, ERR_IO, errno, "list %s", name);
+        (void)close(fd);
+        return r;
+    }
     if (depth == 0)
-        return err_set(err, ERR_LIMIT, "%s: more than %d levels", name, MAX_DEPTH);
-    if (fchmod(fd, 0700) < 0)
-        return err_sys(err, ERR_IO, errno, "chmod %s", name);
-    dir = fdopendir(fd);
-    if (dir == NULL)
-        return err_sys(err, ERR_IO, errno, "list %s", name);
-    fd = -1; /* the list's now */
+        r = err_set(err, ERR_LIMIT, "%s: more than %d levels", name, MAX_DEPTH);
+    else if (fchmod(fd, 0700) < 0)
+        r = err_sys(err, ERR_IO, errno, "chmod %s", name);
     while (r == 0 && (entry = readdir(dir)) != NULL)
         if (!str_eq(entry->d_name, ".") && !str_eq(entry->d_name, ".."))
-            r = make_writable(dirfd(dir), entry->d_name, depth - 1, err);
+            r = make_writable(fd, entry->d_name, depth - 1, err);
     (void)closedir(dir);
     return r;
 }

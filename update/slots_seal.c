@@ -1,4 +1,5 @@
 /* The seal of a slot: the list of all that is in it, with modes, lengths and SHA-256. */
+#include <assert.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -79,7 +80,7 @@ static void note(struct walk *w, const char *key, mode_t mode, const char *more)
 static int walk_file(struct walk *w, int fd, mode_t mode)
 {
     char hex[SHA256_HEX_SIZE], more[SHA256_HEX_SIZE + 24];
-    int64_t length;
+    int64_t length = 0;
     int r = 0;
 
     if (++w->n_files > SLOTS_MAX_FILES)
@@ -276,14 +277,10 @@ static int list_entries(const struct record *r, struct entry **ret_entries, size
 
 static int tell_difference(const struct entry *sealed, const struct entry *found, struct err *err)
 {
-    int order = sealed->path == NULL  ? 1
-                : found->path == NULL ? -1
-                                      : strcmp(sealed->path, found->path);
-
-    if (order < 0)
-        return err_set(err, ERR_CORRUPT, "%s is missing", sealed->path);
-    if (order > 0)
+    if (sealed->path == NULL || (found->path != NULL && strcmp(sealed->path, found->path) > 0))
         return err_set(err, ERR_CORRUPT, "%s is not of it", found->path);
+    if (found->path == NULL || !str_eq(sealed->path, found->path))
+        return err_set(err, ERR_CORRUPT, "%s is missing", sealed->path);
     return err_set(err, ERR_CORRUPT,
                    "%s was changed (mode, length, SHA-256: \"%.90s\", sealed as "
                    "\"%.90s\")",
@@ -299,6 +296,7 @@ static int compare(const struct record *sealed, const struct record *found, stru
 
     if ((r = list_entries(sealed, &a, &n, err)) < 0 || (r = list_entries(found, &b, &m, err)) < 0)
         return r;
+    assert(a != NULL && b != NULL);
     for (i = 0; i < n || i < m; i++) /* both lists end with an empty entry */
         if (i >= n || i >= m || !str_eq(a[i].text, b[i].text))
             return tell_difference(&a[i < n ? i : n], &b[i < m ? i : m], err);

@@ -1,4 +1,5 @@
 /* The agent, seen from outside: who holds its lock, how often it was started, how it ended. */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -14,25 +15,51 @@
 #include "update/updater_internal.h"
 
 #define MAX_PID 4194304
+#define MAX_FDINFO_BYTES 65536
 #define MAX_STARTS_COUNTED 1000 /* bytes of a file that nobody reads beyond four */
 
-/* /proc/locks: "1: FLOCK  ADVISORY  WRITE 4711 08:01:131 0 EOF". Asked by pid and inode: the device
- * is not the file's on every file system, and trying the lock would keep others from it. */
-static bool holds_lock(pid_t pid, ino_t inode)
+/* "lock:\t1: FLOCK  ADVISORY  WRITE 4711 08:01:131 0 EOF": the process's own word for a descriptor.
+ * The list of all locks, /proc/locks, is read in pieces, between which it changes; and to try the
+ * lock could keep an agent from it that is just starting. */
+static bool has_lock_line(int fdinfo_fd, const char *name)
 {
-    AUTO(fclose) FILE *f = fopen("/proc/locks", "re");
-    char line[256];
+    AUTO(buf_done) struct buf text = {0};
+    const char *line;
 
-    while (f != NULL && fgets(line, sizeof(line), f) != NULL) {
-        long holder;
-        unsigned long number;
-
-        /* NOLINTNEXTLINE(cert-err34-c): the kernel's numbers fit their types */
-        if (sscanf(line, "%*s FLOCK %*s WRITE %ld %*[^:]:%*[^:]:%lu", &holder, &number) == 2 &&
-            holder == (long)pid && number == (unsigned long)inode)
+    buf_init(&text, MAX_FDINFO_BYTES);
+    if (fs_read_file(fdinfo_fd, name, &text, NULL) < 0)
+        return false;
+    for (line = buf_str(&text); line != NULL; line = strchr(line, '\n')) {
+        line += *line == '\n' ? 1 : 0;
+        if (str_has_prefix(line, "lock:") && strstr(line, "FLOCK") != NULL &&
+            strstr(line, "WRITE") != NULL && strstr(line, "FLOCK") < strstr(line, "WRITE"))
             return true;
     }
     return false;
+}
+
+/* Has the process this file open, and locked through that? */
+static bool holds_lock(pid_t pid, const struct stat *file)
+{
+    AUTO(close_fd) int fds_fd = -1, fdinfo_fd = -1;
+    char path[48];
+    struct dirent *entry;
+    struct stat st;
+    bool is_held = false;
+    DIR *dir;
+
+    (void)snprintf(path, sizeof(path), "/proc/%ld/fdinfo", (long)pid);
+    if (fs_open_dir(AT_FDCWD, path, &fdinfo_fd, NULL) < 0)
+        return false;
+    (void)snprintf(path, sizeof(path), "/proc/%ld/fd", (long)pid);
+    if (fs_open_dir(AT_FDCWD, path, &fds_fd, NULL) < 0 || (dir = opendir(path)) == NULL)
+        return false;
+    while (!is_held && (entry = readdir(dir)) != NULL)
+        is_held = entry->d_name[0] != '.' && fstatat(fds_fd, entry->d_name, &st, 0) == 0 &&
+                  st.st_ino == file->st_ino && st.st_dev == file->st_dev &&
+                  has_lock_line(fdinfo_fd, entry->d_name);
+    (void)closedir(dir);
+    return is_held;
 }
 
 int agent_lock_holder(int dirfd, const char *path, struct proc *ret_holder, struct err *err)
@@ -51,7 +78,7 @@ int agent_lock_holder(int dirfd, const char *path, struct proc *ret_holder, stru
         return err_sys(err, ERR_IO, errno, "read %s", path);
     text[n] = '\0';
     text[strcspn(text, "\n")] = '\0';
-    if (!str_to_i64(text, 1, MAX_PID, &pid) || !holds_lock((pid_t)pid, st.st_ino) ||
+    if (!str_to_i64(text, 1, MAX_PID, &pid) || !holds_lock((pid_t)pid, &st) ||
         proc_read((pid_t)pid, &p, NULL) < 0)
         return err_set(err, ERR_NOT_FOUND, "nobody holds the lock of %s", path);
     *ret_holder = p;

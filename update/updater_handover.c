@@ -55,7 +55,7 @@ static void persist(struct updater *u)
     bool can_wait =
         !u->is_hurried && (!handover_is_open(&u->inst) || u->inst.state == HANDOVER_POINTING ||
                            u->inst.state == HANDOVER_SETTLING);
-    int64_t give_up_us = clock_monotonic_us() + BACK_WAIT_MS * 1000;
+    int64_t give_up_us = clock_monotonic_us() + BACK_WAIT_MS * INT64_C(1000);
     int64_t wait_ms = FIRST_RETRY_MS;
     struct err err;
     bool was_told = false;

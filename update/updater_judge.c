@@ -26,7 +26,7 @@ static bool is_hopeless(const struct watch_view *v, char *ret_text, size_t size)
                        v->n_starts, v->ended[0] != '\0' ? ": " : "", v->ended);
         return true;
     }
-    if (v->has_health && v->is_alive && !str_eq(h->version, v->version)) {
+    if (v->is_new && v->has_health && v->is_alive && !str_eq(h->version, v->version)) {
         (void)snprintf(ret_text, size, "version %s runs where version %s was to run", h->version,
                        v->version);
         return true;
@@ -70,7 +70,8 @@ static void describe_lack(const struct watch_view *v, char *ret_text, size_t siz
 
 static enum watch_verdict judge_old(const struct watch_view *v, char *ret_text, size_t size)
 {
-    if (v->has_health && v->is_alive && v->health.has_journal &&
+    if (v->has_health && v->is_alive && str_eq(v->health.version, v->version) &&
+        v->health.has_journal &&
         v->alive_ms >= (v->proving_ms < CONFIRM_MS ? v->proving_ms : CONFIRM_MS))
         return say(WATCH_PROVEN, ret_text, size, "");
     return v->is_overdue

@@ -21,6 +21,7 @@
 #define KILLED_MS 10000 /* to be gone after SIGKILL: longer in state D only */
 #define BEGIN_MS 60000  /* for another one to be started */
 #define LOOK_MS 20
+#define TICK_MS 10 /* in which the kernel tells when a process began */
 
 int restart_clear(struct updater *u, struct err *err)
 {
@@ -127,15 +128,25 @@ static int end_agent(const struct proc *p, int64_t limit_ms, struct err *err)
     return r == ERR_NOT_FOUND ? 0 : r;
 }
 
-static int await_begin(struct updater *u, const struct proc *old, struct err *err)
+/* Who holds the pid file and began before our wish is ended; done when one that is younger holds
+ * it, or the guard has counted a start since. */
+static int see_another(struct updater *u, bool is_back, int64_t since_boottime_ms, struct err *err)
 {
-    int64_t give_up_us = clock_monotonic_us() + BEGIN_MS * 1000ll;
+    int64_t give_up_us = clock_monotonic_us() + BEGIN_MS * INT64_C(1000);
     struct proc p;
+    int r;
 
     for (;;) {
-        if (agent_count_starts(u) > 0 ||
-            (agent_lock_holder(AT_FDCWD, u->order.pid_file, &p, NULL) == 0 &&
-             (p.pid != old->pid || p.start_time != old->start_time)))
+        r = agent_lock_holder(AT_FDCWD, u->order.pid_file, &p, err);
+        if (r < 0 && r != ERR_NOT_FOUND)
+            return r;
+        if (r == 0 && agent_age_ms(&p) > clock_boottime_ms() - since_boottime_ms + TICK_MS) {
+            r = end_agent(&p, is_back ? BAD_END_MS : END_MS, err);
+            if (r < 0)
+                return r;
+            continue;
+        }
+        if (r == 0 || agent_count_starts(u) > 0)
             return 0;
         if (clock_monotonic_us() > give_up_us)
             return err_set(err, ERR_TIMEOUT,
@@ -146,31 +157,20 @@ static int await_begin(struct updater *u, const struct proc *old, struct err *er
     }
 }
 
-static int restart_by_signal(struct updater *u, bool is_back, struct err *err)
-{
-    struct proc old = {0};
-    int r = agent_lock_holder(AT_FDCWD, u->order.pid_file, &old, err);
-
-    if (r == 0)
-        r = end_agent(&old, is_back ? BAD_END_MS : END_MS, err);
-    else if (r == ERR_NOT_FOUND)
-        r = 0; /* between two starts */
-    return r < 0 ? r : await_begin(u, &old, err);
-}
-
 int restart_agent(struct updater *u, bool is_back, struct err *err)
 {
     int r = restart_clear(u, err);
+    int64_t since_ms;
 
     if (r < 0 && !is_back)
         return r;
     if (r < 0)
         log_warning("%s", err->text);
-    if (u->order.unit[0] == '\0')
-        return restart_by_signal(u, is_back, err);
-    r = restart_unit(u->order.unit, err);
-    if (r == 0 || agent_count_starts(u) > 0)
-        return 0; /* it was started; that it did not stay is for the watch to see */
-    log_warning("%s; it is tried with a signal", err->text);
-    return restart_by_signal(u, is_back, err);
+    since_ms = clock_boottime_ms();
+    if (u->order.unit[0] != '\0' && restart_unit(u->order.unit, err) < 0) {
+        if (agent_count_starts(u) > 0)
+            return 0; /* it was started; that it did not stay is for the watch to see */
+        log_warning("%s; it is tried with a signal", err->text);
+    }
+    return see_another(u, is_back, since_ms, err); /* the manager may answer before it is done */
 }

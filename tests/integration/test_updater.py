@@ -339,7 +339,7 @@ def a_full_disk_keeps_nobody_on_a_version_that_is_bad(world):
         while True:
             f.write(b"x" * 512)
     wait_for("the way back", lambda: machine.link("current") == OLD)
-    wait_for(f"the old version to run: {machine.tell()}", lambda: [a[1] for a in machine.agents()] == [OLD])
+    wait_for(lambda: f"the old version to run: {machine.tell()}", lambda: [a[1] for a in machine.agents()] == [OLD])
     os.unlink(os.path.join(machine.state, "filler"))
     machine.expect("reverted", "it has not reached the service")
 

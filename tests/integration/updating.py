@@ -134,7 +134,7 @@ class Machine:
         def runs():
             pid = self.status()["agent_pid"]
             return pid and (version, "begins", str(pid)) in self.story
-        wait_for(f"version {version} to run: {self.tell}", runs)
+        wait_for(lambda: f"version {version} to run: {self.status()} {self.tell()}", runs)
 
     def wait_end(self, timeout=30):
         return wait_for(lambda: f"the end of the update: {self.tell()}",

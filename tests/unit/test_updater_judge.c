@@ -175,6 +175,12 @@ static void old_and_late(struct watch_view *v)
     v->is_overdue = true;
 }
 
+static void old_while_the_new_one_is_there(struct watch_view *v)
+{
+    old(v);
+    another(v);
+}
+
 static void old_and_large(struct watch_view *v)
 {
     old(v);
@@ -215,6 +221,7 @@ static const struct {
     {old_without_journal, WATCH_GO_ON, ""},
     {old_and_late, WATCH_OVERDUE, "the old version was not seen to come up"},
     {old_and_large, WATCH_PROVEN, ""},
+    {old_while_the_new_one_is_there, WATCH_GO_ON, ""},
 };
 
 START_TEST(a_moment_is_judged_as_the_table_says)
