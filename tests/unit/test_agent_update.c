@@ -455,7 +455,7 @@ START_TEST(what_does_not_pass_ends_with_its_reason)
     answer_with("fetch", &later);
     ask_well(&latest);
     LOOP_UNTIL(&w.loop, note() && find_update()->update->retry_at_ms != 0);
-    clock_offset_ms += 31 * 60 * 1000;
+    clock_offset_ms += INT64_C(31) * 60 * 1000;
     engine_on_deadline(&w.engine->deadline_timer);
     LOOP_UNTIL(&w.loop, !note());
     ck_assert_str_eq(seen.status, "Failed");
@@ -992,7 +992,7 @@ END_TEST
 /* ---- by the clock ---- */
 
 #define HOUR INT64_C(3600000)
-#define NOON (20000 * 24 * HOUR + 12 * HOUR)
+#define NOON (HOUR * 24 * 20000 + HOUR * 12)
 
 static const struct {
     struct update_clock c;
@@ -1001,9 +1001,9 @@ static const struct {
     {{"mi-1", "", 7, 0, NOON, 0}, false},
     {{"mi-1", "", 7, HOUR / 2 - 1, NOON, 0}, false},
     {{"mi-1", "", 7, 13 * HOUR, NOON, 0}, true},
-    {{"mi-1", "", 7, 13 * HOUR, NOON, NOON - 7 * 24 * HOUR + 1}, false},
-    {{"mi-1", "", 7, 13 * HOUR, NOON, NOON - 7 * 24 * HOUR}, true},
-    {{"mi-1", "", 1, 13 * HOUR, NOON, NOON - 24 * HOUR}, true},
+    {{"mi-1", "", 7, 13 * HOUR, NOON, NOON - HOUR * 24 * 7 + 1}, false},
+    {{"mi-1", "", 7, 13 * HOUR, NOON, NOON - HOUR * 24 * 7}, true},
+    {{"mi-1", "", 1, 13 * HOUR, NOON, NOON - HOUR * 24}, true},
     {{"mi-1", "", 7, 13 * HOUR, NOON, NOON + HOUR}, true}, /* the clock was wrong */
     {{"mi-1", "11:00-12:01", 7, 13 * HOUR, NOON, 0}, true},
     {{"mi-1", "11:00-12:00", 7, 13 * HOUR, NOON, 0}, false},
