@@ -43,8 +43,11 @@ ssmd_test(NAME test_clock_watch LABEL unit SOURCES ${CMAKE_CURRENT_SOURCE_DIR}/t
 target_link_options(test_clock_watch PRIVATE
   -Wl,--wrap=timerfd_create,--wrap=timerfd_settime,--wrap=read)
 ssmd_test(NAME test_identity LABEL unit SOURCES test_identity.c LIBS agent transport schema base)
-ssmd_test(NAME test_agent_update LABEL unit TIMEOUT 300
-  SOURCES ${CMAKE_CURRENT_SOURCE_DIR}/test_agent_update.c ${CMAKE_CURRENT_SOURCE_DIR}/engine_world.c
-  LIBS agent)
-add_dependencies(test_agent_update ssmd-runner)
-set_property(TEST test_agent_update APPEND PROPERTY ENVIRONMENT "SSMD_RUNNER=$<TARGET_FILE:ssmd-runner>")
+foreach(suite agent_update agent_update_step)
+  ssmd_test(NAME test_${suite} LABEL unit TIMEOUT 300
+    SOURCES ${CMAKE_CURRENT_SOURCE_DIR}/test_${suite}.c ${CMAKE_CURRENT_SOURCE_DIR}/update_world.c
+            ${CMAKE_CURRENT_SOURCE_DIR}/engine_world.c
+    LIBS agent)
+  add_dependencies(test_${suite} ssmd-runner)
+  set_property(TEST test_${suite} APPEND PROPERTY ENVIRONMENT "SSMD_RUNNER=$<TARGET_FILE:ssmd-runner>")
+endforeach()

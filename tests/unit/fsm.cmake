@@ -5,3 +5,4 @@ foreach(suite command command_walk)
     SOURCES ${CMAKE_CURRENT_SOURCE_DIR}/test_${suite}.c ${CMAKE_CURRENT_SOURCE_DIR}/command_story.c
     LIBS fsm base)
 endforeach()
+ssmd_test(NAME test_update_walk LABEL unit SOURCES ${CMAKE_CURRENT_SOURCE_DIR}/test_update_walk.c LIBS fsm base)
