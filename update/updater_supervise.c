@@ -209,7 +209,8 @@ static void note_end(struct supervisor *s, int status)
     (void)snprintf(text, sizeof(text), "%d", has_exited ? WEXITSTATUS(status) : WTERMSIG(status));
     agent_note_end(&s->u, has_exited ? "exited" : "killed", text);
     if (s->kill_at_ms == 0)
-        log_warning("ssmd ended with %s %s", has_exited ? "status" : "signal", text);
+        log_line(status == 0 ? LOG_INFO : LOG_WARNING, LOG_MODULE, "ssmd ended with %s %s",
+                 has_exited ? "status" : "signal", text);
     s->agent = 0;
     grow_backoff(s);
 }

@@ -542,6 +542,17 @@ def ssmd_says_what_it_lacks_while_the_service_is_away(world):
 
 
 @SUITE.case
+def ssmd_says_when_it_is_not_the_version_that_is_current(world):
+    machine = Machine(world)
+    agent = world.agent(world.hub())
+    os.symlink(os.path.join(machine.root, "opt"), os.path.join(agent.root, "opt"))
+    agent.start()
+    agent.wait_until_serving()
+    check("this program is not the one in" in agent.log() and "which is version 0.1.0" in agent.log(),
+          "it says nothing of it")
+
+
+@SUITE.case
 def ssmd_without_an_order_says_nothing_of_its_health(world):
     agent = world.agent(world.hub())
     agent.start()
