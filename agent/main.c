@@ -451,6 +451,7 @@ static int run(struct agent *a)
         r = start(a, &err);
     if (r < 0) {
         log_error("%s", err.text);
+        probation_fail(a->probation, err.text);
         return setup_exit_status(&err);
     }
     (void)uv_run(&a->loop, UV_RUN_DEFAULT);

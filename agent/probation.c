@@ -70,11 +70,10 @@ static void look(struct probation *p)
         h->lacking[0] = '\0';
 }
 
-static void tell(struct probation *p)
+static void write_down(struct probation *p)
 {
     struct err err;
 
-    look(p);
     p->health.at_boottime_ms = clock_boottime_ms();
     if (handover_write_health(p->dirfd, &p->health, &err) == 0) {
         p->has_failed = false;
@@ -83,6 +82,30 @@ static void tell(struct probation *p)
     if (!p->has_failed)
         log_error("ssmd-updater cannot be told that this version is well: %s", err.text);
     p->has_failed = true;
+}
+
+static void tell(struct probation *p)
+{
+    look(p);
+    write_down(p);
+}
+
+void probation_fail(struct probation *p, const char *why)
+{
+    if (p == NULL)
+        return;
+    (void)str_copy(p->health.failed, sizeof(p->health.failed), why); /* may be cut */
+    write_down(p); /* nobody may be there to be looked at */
+}
+
+/* What the process before has said stands until it is known better. */
+static void inherit(struct probation *p)
+{
+    struct handover_health before;
+
+    if (handover_read_health(p->dirfd, &before, NULL) == 0 &&
+        str_eq(before.version, p->health.version))
+        (void)str_copy(p->health.failed, sizeof(p->health.failed), before.failed); /* as large */
 }
 
 static void on_timer(uv_timer_t *timer)
@@ -128,6 +151,7 @@ int probation_new(const struct probation_options *o, struct probation **ret_prob
     if (know_self(&p->health, o->boot_id, err) < 0)
         return err_wrap(err, "probation");
     p->dirfd = TAKE_FD(dirfd);
+    inherit(p);
     log_info("an update is open: version %s tells of its health", ssmd_version);
     tell(p);
     (void)uv_timer_init(o->loop, &p->timer); /* neither can fail */

@@ -24,6 +24,8 @@ struct probation_options {
  * else *ret_probation is NULL. Ends by itself with the update. */
 int probation_new(const struct probation_options *o, struct probation **ret_probation,
                   struct err *err) MUST_CHECK;
+/* This process cannot go on, and says why. NULL is allowed. */
+void probation_fail(struct probation *p, const char *why);
 void probation_close(struct probation *p); /* NULL is allowed; the loop frees it */
 
 /* A line in the log when this program is not the one that `current` leads to. */

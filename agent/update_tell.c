@@ -10,6 +10,7 @@
 #include "agent/update_internal.h"
 #include "base/fs.h"
 #include "base/str.h"
+#include "base/version.h"
 #include "update/slots.h"
 
 #define WAIT_MS 15000 /* for a service that is not (yet) in reach, or does not answer */
@@ -97,7 +98,8 @@ static bool mention(struct engine *e, const struct job *job, const char *base, c
     m->effect_id = effect_id;
     (void)str_copy(m->job_id, sizeof(m->job_id), job->inst.id); /* fits */
     make_status(job, base, code, status, sizeof(status));
-    update_wire_version(update_of(&job->inst)->from_version, version, sizeof(version));
+    /* Of who speaks: after an update the service shows the new version at once. */
+    update_wire_version(ssmd_version, version, sizeof(version));
     if (e->lookup->tell_status(e->lookup, version, status, on_mentioned, m, &err) == 0)
         return true;
     log_info("AgentStatus %s: %s", status, err.text);

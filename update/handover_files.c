@@ -138,6 +138,7 @@ int handover_write_health(int dirfd, const struct handover_health *h, struct err
     record_add_i64(&b, "has_steps", h->has_steps);
     record_add_i64(&b, "has_service", h->has_service);
     record_add(&b, "lacking", h->lacking);
+    record_add(&b, "failed", h->failed);
     return write_record(dirfd, HANDOVER_HEALTH, &b, false, err);
 }
 
@@ -160,6 +161,7 @@ int handover_read_health(int dirfd, struct handover_health *ret_health, struct e
     h.has_steps = record_get_i64_or(&r, "has_steps", 0) != 0;
     h.has_service = record_get_i64_or(&r, "has_service", 0) != 0;
     get_words(&r, "lacking", h.lacking, sizeof(h.lacking));
+    get_words(&r, "failed", h.failed, sizeof(h.failed));
     *ret_health = h;
     return 0;
 }

@@ -41,6 +41,7 @@ struct handover_health {
     int64_t since_boottime_ms, at_boottime_ms;
     bool has_journal, has_steps, has_service;
     char lacking[200];
+    char failed[200]; /* why the process before this one of the same version could not start; "" */
 };
 
 /* In the directory `dirfd` (<state>/update). Writing is atomic; order is synced, health is not: it

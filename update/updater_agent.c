@@ -85,6 +85,55 @@ int agent_lock_holder(int dirfd, const char *path, struct proc *ret_holder, stru
     return 0;
 }
 
+void agent_note_child(const struct updater *u, pid_t pid)
+{
+    AUTO(buf_done) struct buf b = {0};
+    char boot_id[BOOT_ID_SIZE];
+    struct proc p = {0};
+
+    if (proc_read(pid, &p, NULL) < 0 || clock_read_boot_id(NULL, boot_id, NULL) < 0)
+        return;
+    buf_init(&b, 1024);
+    record_begin(&b, UPDATER_CHILD);
+    record_add(&b, "boot_id", boot_id);
+    record_add_i64(&b, "pid", p.pid);
+    record_add_i64(&b, "pid_start", (int64_t)p.start_time);
+    record_end(&b);
+    if (buf_error(&b, UPDATER_CHILD, NULL) < 0 ||
+        fs_write_atomic(u->update_fd, UPDATER_CHILD, b.data, b.len, 0600, false, NULL) < 0) {
+        /* then only its lock tells of it */
+    }
+}
+
+static bool find_child(const struct updater *u, struct proc *ret_agent)
+{
+    AUTO(buf_done) struct buf bytes = {0};
+    AUTO(record_done) struct record r = {0};
+    char boot_id[BOOT_ID_SIZE];
+    int64_t pid, start;
+    const char *boot;
+
+    buf_init(&bytes, 1024);
+    if (fs_read_file(u->update_fd, UPDATER_CHILD, &bytes, NULL) < 0 ||
+        record_parse(buf_str(&bytes), bytes.len, UPDATER_CHILD, &r, NULL) < 0 ||
+        record_get_i64(&r, "pid", &pid, NULL) < 0 ||
+        record_get_i64(&r, "pid_start", &start, NULL) < 0 ||
+        clock_read_boot_id(NULL, boot_id, NULL) < 0)
+        return false;
+    boot = record_get(&r, "boot_id");
+    return boot != NULL && str_eq(boot, boot_id) && pid > 1 && pid <= MAX_PID &&
+           proc_is_alive((pid_t)pid, (uint64_t)start) &&
+           proc_read((pid_t)pid, ret_agent, NULL) == 0;
+}
+
+int agent_find(const struct updater *u, const char *pid_file, struct proc *ret_agent,
+               struct err *err)
+{
+    int r = agent_lock_holder(AT_FDCWD, pid_file, ret_agent, err);
+
+    return r < 0 && find_child(u, ret_agent) ? 0 : r;
+}
+
 int64_t agent_rss_bytes(pid_t pid)
 {
     char path[32];

@@ -17,6 +17,7 @@
 #define UPDATER_USAGE 100     /* the command line is not understood */
 #define UPDATER_SYSTEM 111    /* a failure of the system: try again */
 #define UPDATER_ENDED "ended" /* how the agent ended last: for the text of a cause */
+#define UPDATER_CHILD "child" /* the process that our supervisor has started as the agent */
 
 struct updater {
     struct paths paths;
@@ -103,6 +104,12 @@ enum watch_verdict watch_judge(const struct watch_view *v, char *ret_text, size_
 /* Who holds the lock of this file, whose pid it names. ERR_NOT_FOUND: nobody. */
 int agent_lock_holder(int dirfd, const char *path, struct proc *ret_holder, struct err *err)
     MUST_CHECK;
+/* The agent's process: who holds the lock of its pid file, or who was started as the agent by our
+ * supervisor and has not come so far. ERR_NOT_FOUND: there is none. */
+int agent_find(const struct updater *u, const char *pid_file, struct proc *ret_agent,
+               struct err *err) MUST_CHECK;
+/* Our supervisor has started it. Best effort: it is for who hangs before it holds its lock. */
+void agent_note_child(const struct updater *u, pid_t pid);
 int64_t agent_rss_bytes(pid_t pid); /* 0: not known */
 int64_t agent_age_ms(const struct proc *p);
 /* Starts since the count was begun, 0 without one. */

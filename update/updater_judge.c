@@ -21,9 +21,12 @@ static bool is_hopeless(const struct watch_view *v, char *ret_text, size_t size)
     const struct handover_health *h = &v->health;
 
     if (v->n_starts > HANDOVER_MAX_STARTS) {
+        bool has_said = v->has_health && str_eq(h->version, v->version) && h->failed[0] != '\0';
+
         (void)snprintf(ret_text, size,
-                       "version %s was started %" PRId64 " times and did not stay%s%s", v->version,
-                       v->n_starts, v->ended[0] != '\0' ? ": " : "", v->ended);
+                       "version %s was started %" PRId64 " times and did not stay%s%s%s%s",
+                       v->version, v->n_starts, v->ended[0] != '\0' ? ": " : "", v->ended,
+                       has_said ? ": " : "", has_said ? h->failed : "");
         return true;
     }
     if (v->is_new && v->has_health && v->is_alive && !str_eq(h->version, v->version)) {

@@ -128,8 +128,8 @@ static int end_agent(const struct proc *p, int64_t limit_ms, struct err *err)
     return r == ERR_NOT_FOUND ? 0 : r;
 }
 
-/* Who holds the pid file and began before our wish is ended; done when one that is younger holds
- * it, or the guard has counted a start since. */
+/* The agent that began before our wish is ended; done when one that is younger is there, or the
+ * guard has counted a start since. */
 static int see_another(struct updater *u, bool is_back, int64_t since_boottime_ms, struct err *err)
 {
     int64_t give_up_us = clock_monotonic_us() + BEGIN_MS * INT64_C(1000);
@@ -137,7 +137,7 @@ static int see_another(struct updater *u, bool is_back, int64_t since_boottime_m
     int r;
 
     for (;;) {
-        r = agent_lock_holder(AT_FDCWD, u->order.pid_file, &p, err);
+        r = agent_find(u, u->order.pid_file, &p, err);
         if (r < 0 && r != ERR_NOT_FOUND)
             return r;
         if (r == 0 && agent_age_ms(&p) > clock_boottime_ms() - since_boottime_ms + TICK_MS) {

@@ -118,7 +118,7 @@ static bool adopt(struct supervisor *s)
 {
     struct proc p;
 
-    if (agent_lock_holder(AT_FDCWD, s->u.paths.pid_file, &p, NULL) < 0)
+    if (agent_find(&s->u, s->u.paths.pid_file, &p, NULL) < 0)
         return false;
     s->stranger_fd = proc_open_pidfd(p.pid);
     if (s->stranger_fd < 0) { /* no pidfds: asked again a little later */
@@ -152,6 +152,8 @@ static void start_agent(struct supervisor *s)
         return;
     s->agent = start(program, argv, false, &e);
     crashpoint("supervise.started");
+    if (s->agent > 0)
+        agent_note_child(&s->u, s->agent);
     if (s->agent == 0) {
         log_error("%s: %s", program, strerror(e));
         agent_note_end(&s->u, "exec", strerror(e));

@@ -40,8 +40,8 @@ static void look(const struct updater *u, struct watch_view *v)
                   proc_is_alive((pid_t)h->pid, (uint64_t)h->pid_start) &&
                   proc_read((pid_t)h->pid, &p, NULL) == 0;
     v->alive_ms = v->is_alive ? agent_age_ms(&p) : 0;
-    v->rss_bytes = v->is_alive ? agent_rss_bytes(p.pid) : 0;
-    v->is_running = agent_lock_holder(AT_FDCWD, u->order.pid_file, &p, NULL) == 0;
+    v->is_running = v->is_alive || agent_find(u, u->order.pid_file, &p, NULL) == 0;
+    v->rss_bytes = v->is_running ? agent_rss_bytes(p.pid) : 0;
     v->n_starts = agent_count_starts(u);
     v->is_overdue = is_past(u);
 }
