@@ -3,88 +3,17 @@
 made, ssmd-updater switches, and the next ssmd goes on. The next version is this one with another number in it."""
 import json
 import os
-import shutil
+import resource
 import signal
 import subprocess
+import tempfile
 
-import harness
-from harness import Suite, check, document, equal, program, wait_for
-from update_source import FILE_NAME, PROGRAMS, Source, package
+from harness import Suite, check, document, equal, wait_for, web
+from update_source import FILE_NAME
+from whole_update import BAD, LOWER, NEW, OLD, STEP, Shared, SlotAgent, crash
 
-OLD, NEW = "0.1.0", "0.2.0"
-FOLDERS = {"ssmd": "agent", "ssmd-runner": "executors", "ssmd-download": "download", "ssmd-stager": "update",
-           "ssmd-updater": "update", "ssmctl": "ctl"}
-suite = Suite("whole updates", jobs=2)
-
-
-def programs(version):
-    """The programs of this build as those of another version: the number is a text in them."""
-    files = {}
-    for name in PROGRAMS:
-        with open(program(FOLDERS[name], name), "rb") as f:
-            data = f.read()
-        check(len(version) == len(OLD), "a number of another length does not fit in its place")
-        for end in (b"\0", b".0\0"):
-            data = data.replace(b"\0" + OLD.encode() + end, b"\0" + version.encode() + end)
-        files[f"bin/{name}"] = data
-    return files
-
-
-class SlotAgent(harness.Agent):
-    """An agent in version slots, below ssmd-updater's supervisor, with an update source."""
-
-    def __init__(self, world, name="node", **settings):
-        hub = world.hub()
-        root = world.path(name)
-        self.source = Source(world.path("source"))
-        super().__init__(root, hub, UpdateSource=self.source.url, UpdateRootFile=self.source.root_file,
-                         UpdateProvingSeconds=2, UpdateDeadlineSeconds=20, **settings)
-        for key in ("RunnerPath", "DownloadPath"):  # those of its own slot
-            del self.config["Ssmd"][key]
-        self.write_config()
-        world.agents.append(self)
-        given = world.path("programs")
-        os.makedirs(given)
-        for program_name in PROGRAMS:
-            shutil.copy(program(FOLDERS[program_name], program_name), given)
-        self.run_updater("install", "--from", given)
-
-    def clean_environment(self, **more):
-        env = {name: value for name, value in os.environ.items()
-               if not name.startswith(("AWS_", "SSMD_", "RUNNER_SSMD_")) and "proxy" not in name.lower()}
-        return {**env, "AWS_SHARED_CREDENTIALS_FILE": self.hub.credentials, harness.MARK: self.mark, **more}
-
-    def run_updater(self, *words):
-        done = subprocess.run([program("update", "ssmd-updater"), *words, "--root", self.root], capture_output=True,
-                              text=True, check=False)
-        equal(f"the status of ssmd-updater {words}: {done.stderr}", done.returncode, 0)
-
-    def start(self, **environment):
-        with open(self.log_path, "ab") as log:
-            self.process = subprocess.Popen([program("update", "ssmd-updater"), "supervise", "--root", self.root],
-                                            env=self.clean_environment(**environment), stdin=subprocess.DEVNULL,
-                                            stdout=log, stderr=log)
-        return self
-
-    def offer(self, version=NEW, spoil=None, **fields):
-        files = programs(version)
-        if spoil:
-            spoil(files)
-        self.source.add(version, package(version, files=files), **fields).publish()
-        return self
-
-    def ssmctl(self, *words):
-        """By the programs of this build: an operator's may be older or newer than what runs."""
-        return subprocess.run([program("ctl", "ssmctl"), "--root", self.root, *words], capture_output=True, text=True,
-                              check=False, timeout=120)
-
-    def link(self, name):
-        return os.path.basename(os.readlink(os.path.join(self.root, "opt/ssmd", name)))
-
-    def expect_version(self, version):
-        status = wait_for("ssmd to serve", self.status)
-        equal("the version that runs", status["version"], version)
-        equal("current and proven", (self.link("current"), self.link("proven")), (version, version))
+RELEASE = Shared()
+suite = Suite("whole updates", jobs=4)
 
 
 def update_document(version="", downgrade="false", name="awsupdateSsmAgent"):
@@ -139,10 +68,6 @@ def an_operator_follows_an_update_to_its_end(world):
     equal("the status of a second one", again.returncode, 0)
     check("already been installed" in json.loads(again.stdout)["text"], again.stdout)
     equal("the pid after it", agent.status()["pid"], pid)
-
-
-def crash(files):
-    files["bin/ssmd"] = (b"#!/bin/sh\n[ \"$1\" != --version ] || { echo ssmd " + NEW.encode() + b"; exit 0; }\nexit 3\n")
 
 
 @suite.case
@@ -201,5 +126,169 @@ def ssmd_killed_in_the_middle_of_proving_ends_well(world):
     agent.expect_version(NEW)
 
 
+def of_the_hub(world, **settings):
+    return SlotAgent(world, release=RELEASE.get(), **settings).start().wait_until_serving()
+
+
+@suite.case
+def users_update_with_the_document_of_the_service(world):
+    agent = of_the_hub(world)
+    agent.wait_known(OLD)
+    got = agent.wait_invocation(agent.send_update())
+    equal("status and code", (got["Status"], got["ResponseCode"], got["PluginName"]), ("Success", 0, STEP))
+    check(got["StandardOutputContent"].endswith(f"amazon-ssm-agent updated successfully to {NEW}.0\n"), got)
+    agent.expect_version(NEW)
+    agent.wait_known(NEW)
+    pid = agent.pid
+    for parameters in ({}, {"version": NEW}, {"version": "latest"}):
+        got = agent.wait_invocation(agent.send_update(**parameters))
+        check(f"amazon-ssm-agent {NEW} has already been installed" in got["StandardOutputContent"], got)
+        equal("status and code", (got["Status"], got["ResponseCode"]), ("Success", 0))
+    got = agent.wait_invocation(agent.send_update(version=LOWER))
+    check("please enable allow downgrade to proceed" in got["StandardOutputContent"], got)
+    equal("status of a lower version", got["Status"], "Failed")
+    equal("the pid after all of them", agent.pid, pid)
+    got = agent.wait_invocation(agent.send_update(version=LOWER, allowDowngrade="true"))
+    equal("status of a lower version that is asked for", got["Status"], "Success")
+    agent.expect_version(LOWER)
+    equal("previous", agent.link("previous"), NEW)
+    agent.wait_known(LOWER)
+
+
+@suite.case
+def it_comes_over_the_control_channel_as_well(world):
+    agent = of_the_hub(world, control=True)
+    agent.hub.wait_channel()
+    agent.hub.fault(kind="error", operation="GetMessages", times=1000000)
+    running = agent.hub.send(document(f"echo begun; touch {world.dir}/runs; while [ ! -e {world.dir}/go ]; do sleep 0.05;"
+                                      " done; echo ended; exit 9"))
+    world.wait_file("runs")
+    update = agent.hub.send(update_document(NEW))
+    result = agent.wait_done(update).results[STEP]
+    equal("the update's result", (result["status"], result["code"]), ("Success", 0))
+    agent.expect_version(NEW)
+    world.touch("go")
+    result = agent.wait_done(running).results["step1"]
+    equal("the script's exit code and output", (result["code"], result["standardOutput"]), (9, "begun\nended\n"))
+
+
+# What is said of each bad version, and whether it was refused before anything was switched.
+SAID = {
+    "crash": ("was started 4 times and did not stay: it exited with status 3", False),
+    "hang": ("did not prove itself within 4 s: it has said nothing of itself", False),
+    "unreachable": ("it has not reached the service", False),
+    "unreadable": ("did not stay: it exited with status 111: registration: @journal.db: prepare", False),
+    "wrong_machine": ("bin/ssmd --version of the new version: it cannot be executed here: Exec format error", True),
+    "without_library": ("libsqlit", True),
+    "another": (f"version {OLD} runs where version 0.1.7 was to run", False),
+    "glutton": ("of memory; its limit is 64 MiB", False),
+}
+
+
+def is_not_kept(world, version, said, is_refused):
+    agent = of_the_hub(world, UpdateDeadlineSeconds=4, UpdateMaxMemoryMiB=64)
+    agent.wait_known(OLD)
+    pid = agent.pid
+    running = agent.hub.send(document(f"touch {world.dir}/runs; while [ ! -e {world.dir}/go ]; do sleep 0.05; done; exit 5"))
+    world.wait_file("runs")
+    got = agent.wait_invocation(agent.send_update(version=version))
+    equal("status and code", (got["Status"], got["ResponseCode"]), ("Failed", 1))
+    for part in said.split("@"):
+        check(part in got["StandardOutputContent"] + got["StandardErrorContent"], f"{part!r} is not in {got}")
+    check(is_refused or f"rolledback amazon-ssm-agent to {OLD}.0\n" in got["StandardOutputContent"], got)
+    agent.expect_version(OLD)
+    agent.wait_known(OLD)
+    equal("it is the process that it was", agent.pid == pid, is_refused)
+    world.touch("go")
+    equal("the script's code", agent.wait_done(running).results["step1"]["code"], 5)
+
+
+for number, spoil in BAD.items():
+    suite.add(f"a version is not kept: {spoil.__name__.replace('_', ' ')}", is_not_kept, number, *SAID[spoil.__name__])
+
+
+# ---- when the world is against it ----
+
+def fails_and_runs_on(agent, *said):
+    """An update that cannot be done: says so, and nothing else happens."""
+    pid = agent.pid
+    done = agent.ssmctl("update")
+    equal(f"the status of ssmctl update: {done.stdout}{done.stderr}", done.returncode, 1)
+    check(any(text in done.stdout for text in said), f"none of {said} is in {done.stdout!r}")
+    equal("the pid", agent.pid, pid)
+    agent.expect_version(OLD)
+    run = agent.hub.send(document("exit 6"))
+    equal("a command after it", agent.wait_done(run).results["step1"]["code"], 6)
+
+
+@suite.case
+def a_mirror_that_is_not_there_is_told_and_waited_for(world):
+    agent = SlotAgent(world, release=RELEASE.get(), UpdateSource="http://127.0.0.1:9/updates").start().wait_until_serving()
+    agent.wait_known(OLD)
+    done = agent.ssmctl("update", "--check")
+    check(done.returncode != 0 and "127.0.0.1:9" in done.stdout + done.stderr, f"{done.stdout}{done.stderr}")
+    pid, update = agent.pid, agent.send_update()
+    wait_for("the log to say what is tried again",
+             lambda: "Failed to connect to 127.0.0.1 port 9" in agent.log() and "it is tried again" in agent.log())
+    run = agent.hub.send(document("exit 6"))
+    equal("a command meanwhile", agent.wait_done(run).results["step1"]["code"], 6)
+    agent.hub.ssm.cancel_command(CommandId=update)
+    got = agent.wait_invocation(update)
+    equal("its end", got["Status"], "Cancelled")
+    equal("the pid", agent.pid, pid)
+    agent.expect_version(OLD)
+
+
+@suite.case
+def a_mirror_without_end_is_cut_off(world):
+    size = 8 << 20
+    url = web(world, lambda request: (200, {}, b" " * size))
+    agent = SlotAgent(world, release=RELEASE.get(), UpdateSource=url).start().wait_until_serving()
+    fails_and_runs_on(agent, "larger than", "more than", "bytes")
+
+
+def metadata_is_of_another_time(world, issued, expires):
+    """As it looks to a machine whose clock is wrong."""
+    agent = SlotAgent(world).offer()
+    agent.source.publish(issued=issued, timestamp_expires=expires, expires=expires)
+    fails_and_runs_on(agent.start().wait_until_serving(), "this machine's clock says")
+
+
+suite.add("a clock that is late is told", metadata_is_of_another_time, 20, 40)
+suite.add("a clock that is early is told", metadata_is_of_another_time, -40, -20)
+
+
+@suite.case
+def a_full_disk_is_told(world):
+    """No file may grow over a megabyte: the journal fits, the package does not."""
+    agent = of_the_hub(world)
+    resource.prlimit(agent.pid, resource.RLIMIT_FSIZE, (1 << 20, 1 << 20))
+    fails_and_runs_on(agent, "File too large", "full", "space")
+
+
+def may_mount():
+    directory = tempfile.mkdtemp(prefix="ssmd-mount-")
+    try:
+        if subprocess.run(["mount", "-t", "tmpfs", "none", directory], capture_output=True, check=False).returncode:
+            return False
+        subprocess.run(["umount", directory], check=True)
+        return True
+    finally:
+        os.rmdir(directory)
+
+
+def slots_are_read_only(world):
+    agent = SlotAgent(world, release=RELEASE.get())
+    slots = os.path.join(agent.root, "opt/ssmd")
+    subprocess.run(["mount", "--bind", slots, slots], check=True)
+    world.at_end.append(lambda: subprocess.run(["umount", "-l", slots], check=True))
+    subprocess.run(["mount", "-o", "remount,bind,ro", slots], check=True)
+    fails_and_runs_on(agent.start().wait_until_serving(), "Read-only file system", "read-only")
+
+
+suite.add("slots that cannot be written are told", slots_are_read_only,
+          skip=None if may_mount() else "this user may not mount")
+
+
 if __name__ == "__main__":
-    suite.main()
+    raise SystemExit(suite.main())
