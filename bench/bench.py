@@ -1,7 +1,7 @@
 """Footprint, latency and throughput of whole programs against ssmhub, each beside what the machine can do at best, measured
 in the same run. Absolute times mean little on another machine; the ratios do.
 
-    SSMD_BUILD_DIR=build/release python3 bench/bench.py footprint|latency|throughput [--json] [-n N]
+    SSMD_BUILD_DIR=build/release python3 bench/bench.py footprint|latency|throughput|update [--json] [-n N]
 """
 import argparse
 import json
@@ -12,9 +12,11 @@ import sys
 import tempfile
 import threading
 import time
+import uuid
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "tests", "integration"))
 import harness  # noqa: E402
+import whole_update  # noqa: E402
 
 # What the reference agent was seen to need on a machine of two shared cores.
 REFERENCE = {"p50_ms": 79, "cpu_ms": 56, "per_second": 10.2, "peak_pss_kib": 547 * 1024, "idle_pss_kib": 46652,
@@ -220,11 +222,43 @@ def throughput(n):
             "synced commits per command": (round(commits / n, 2), None, 6)}
 
 
+def update_once(source, n):
+    """One good update under a message every few milliseconds: the longest time between two deliveries, and how long
+    the update took, in seconds."""
+    world = harness.World()
+    try:
+        agent = whole_update.SlotAgent(world, release=source).start().wait_until_serving()
+        agent.wait_known()
+        command, messages, begin = agent.send_update(version=whole_update.NEW), [], time.monotonic()
+        while agent.link("proven") != whole_update.NEW or not messages or time.monotonic() - begin < 1:
+            messages.append(agent.hub.cancel(f"aws.ssm.{uuid.uuid4()}.{harness.INSTANCE}"))
+            harness.check(time.monotonic() - begin < 120, f"update {n} did not end: {agent.tell()}")
+            time.sleep(0.01)
+        agent.wait_invocation(command)
+        took = time.monotonic() - begin
+        events = {message["MessageId"]: harness.Record(message) for message in agent.hub.state()["Messages"]}
+        at = sorted(event["At"] for message in messages for event in events[message].of_kind("delivered"))
+        agent.terminate()
+        return max(after - before for before, after in zip(at, at[1:])), took
+    finally:
+        world.end()
+
+
+def update(n):
+    with tempfile.TemporaryDirectory(prefix="ssmd-bench.") as directory:
+        source = whole_update.Release(directory, versions=(whole_update.NEW,), bad={})
+        runs = [update_once(source, i) for i in range(n or 5)]
+    gaps, spans = zip(*runs)
+    return {"service gap of a good update p50, s": (round(quantile(gaps, .5), 3), None, 2),
+            "  worst, s": (round(max(gaps), 3), None, 2),
+            "command to terminal reply, proving for 1 s, p50, s": (round(quantile(spans, .5), 2), None, None)}
+
+
 def main():
-    kinds = {"footprint": footprint, "latency": latency, "throughput": throughput}
+    kinds = {"footprint": footprint, "latency": latency, "throughput": throughput, "update": update}
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("kind", choices=kinds)
-    parser.add_argument("-n", type=int, default=0, help="commands (footprint: idle seconds)")
+    parser.add_argument("-n", type=int, default=0, help="commands (footprint: idle seconds; update: updates)")
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
     rows = kinds[args.kind](args.n)

@@ -50,6 +50,8 @@ static void pass_crash_points(bool is_updater)
                                         "UPDATER_SSMD_CRASH_TRACE"};
     size_t i;
 
+    if (getenv("SSMD_CRASH_OF") != NULL)
+        return; /* who inherits it knows whether it is meant */
     for (i = 0; i < ARRAY_LEN(names); i++) {
         const char *value = is_updater ? getenv(names[i]) : NULL;
 

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import tempfile
 
-from harness import Suite, check, document, equal, wait_for, web
+from harness import Record, Suite, check, document, equal, wait_for, web
 from update_source import FILE_NAME
 from whole_update import BAD, LOWER, NEW, OLD, STEP, Shared, SlotAgent, crash
 
@@ -288,6 +288,36 @@ def slots_are_read_only(world):
 
 suite.add("slots that cannot be written are told", slots_are_read_only,
           skip=None if may_mount() else "this user may not mount")
+
+
+N_SCRIPTS = 1000
+CODES = [code for code in range(200) if code not in (137, 168, 169, 194)]  # these have meanings of their own
+
+
+def a_thousand_scripts_run_through_it(world):
+    """Each tells its own number and ends with a code of its own, after the version has changed."""
+    agent = of_the_hub(world, workers=N_SCRIPTS + 100)
+    os.mkdir(world.path("ran"))
+    sent = [agent.hub.send(document(f"echo run > {world.dir}/ran/{n}.$$; while [ ! -e {world.dir}/go ]; do sleep 2; done;"
+                                    f" echo number {n}; exit {CODES[n % len(CODES)]}")) for n in range(N_SCRIPTS)]
+    wait_for("all scripts to run", lambda: len(os.listdir(world.path("ran"))) == N_SCRIPTS, timeout=180, every=0.2)
+    done = agent.ssmctl("update", "--to", NEW)
+    equal(f"the status of ssmctl update: {done.stdout}{done.stderr}", done.returncode, 0)
+    agent.expect_version(NEW)
+    world.touch("go")
+    wait_for("all results to be reported", lambda: agent.query(
+        "SELECT count(*) AS n FROM instance WHERE machine = 'command' AND state = 'done'")[0]["n"] == N_SCRIPTS,
+        timeout=180, every=0.2)
+    records = {message["MessageId"]: Record(message) for message in agent.hub.state()["Messages"]}
+    for n, message_id in enumerate(sent):
+        record = records[message_id]
+        equal(f"command {n}: terminal replies", len(record.terminal), 1)
+        result = record.results["step1"]
+        equal(f"command {n}: code, output", (result["code"], result["standardOutput"]), (CODES[n % len(CODES)], f"number {n}\n"))
+    equal("how often each ran", sorted(int(name.split(".")[0]) for name in os.listdir(world.path("ran"))), list(range(N_SCRIPTS)))
+
+
+suite.add("a thousand scripts run through it", a_thousand_scripts_run_through_it)
 
 
 if __name__ == "__main__":
