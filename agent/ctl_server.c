@@ -25,7 +25,7 @@
 #define MAX_CLIENTS 32 /* for one more, the oldest that asks nothing goes */
 #define DEFAULT_PATIENCE_MS 30000
 #define LOOKS_PER_PATIENCE 4
-#define MAX_WAIT_MINUTES (7 * 24 * 60)
+#define MAX_WAIT_MINUTES 10080 /* a week */
 #define SOCKET_NAME "ctl.sock"
 
 struct ctl_server {

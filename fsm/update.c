@@ -6,7 +6,7 @@
 
 #include "base/str.h"
 
-#define PREPARE_MS (30 * 60 * 1000) /* a download with all its tries; unpacking takes seconds */
+#define PREPARE_MS (INT64_C(30) * 60 * 1000) /* a download with all its tries; unpacking takes seconds */
 
 bool update_child_id(const char *parent_id, int64_t unit, int64_t attempt, char ret_id[FSM_ID_SIZE])
 {
@@ -28,10 +28,10 @@ static void keep_end(struct fsm_instance *inst, const char *status, const char *
 
 static void close_all(const struct fsm_instance *inst, struct fsm_out *out)
 {
-    uint8_t kind;
+    int kind;
 
     for (kind = 0; kind < UPDATE_N_EFFECTS; kind++)
-        fsm_close_kind(inst, out, kind);
+        fsm_close_kind(inst, out, (uint8_t)kind);
 }
 
 static void tell(struct fsm_instance *inst, struct fsm_out *out, const char *status,
