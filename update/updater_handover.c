@@ -225,8 +225,8 @@ int handover_load(struct updater *u, struct err *err)
     if (r < 0)
         return load_without_order(u, &why, err);
     if (u->order.boot_id_file[0] != '\0' &&
-        (r = clock_read_boot_id(u->order.boot_id_file, u->boot_id, err)) < 0)
-        return r;
+        clock_read_boot_id(u->order.boot_id_file, u->boot_id, &why) < 0)
+        log_warning("%s; going on with the kernel's", why.text); /* nobody is stranded for that */
     r = handover_read_progress(u->update_fd, &u->inst, &why);
     if (r == ERR_CORRUPT || r == ERR_NEWER) {
         /* Where it was is not known; the way back is the same from everywhere. */

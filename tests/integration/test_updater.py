@@ -138,8 +138,8 @@ class ServiceManager:
         machine = self.machine
         equal("the status of the guard", machine.run("guard").returncode, 0)
         program = os.path.join(machine.slots, "current/bin/ssmd")
-        agent = subprocess.Popen([program, "--root", machine.root], env=machine.environment())
         before = len(machine.story)
+        agent = subprocess.Popen([program, "--root", machine.root], env=machine.environment())
         wait_for("the agent to begin or to end", lambda: agent.poll() is not None or len(machine.story) > before)
         try:
             status = agent.wait(0.3)
@@ -376,6 +376,20 @@ def an_order_that_is_gone_leads_back(world):
     machine.wait_agent()
     equal("links", machine.links[:2], (OLD, OLD))
     check("the order cannot be read any more" in machine.cause, machine.cause)
+
+
+@SUITE.case
+def without_its_boot_id_a_new_version_is_not_kept_and_the_way_back_is_open(world):
+    machine = Machine(world, proving_ms=60000, deadline_ms=3000)
+    machine.supervise()
+    machine.wait_agent()
+    machine.write_order()
+    wait_for("proving", lambda: machine.state_name == "proving")
+    kill_marked(machine.mark)
+    machine.supervisor.wait()
+    machine.write_order(boot_id_file="/nonexistent", proving_ms=100)
+    machine.supervise()
+    wait_for(lambda: f"the way back {machine.tell()}", lambda: machine.link("current") == OLD)
 
 
 @SUITE.case

@@ -24,7 +24,7 @@ CONTROLS = {
     "no-exit-record": ("kill.py", "one step", {"result"}),
     "chain": ("kill.py", "one step", {"audit"}),
     "switch-before-order": ("updates.py", "good, power", {"early"}),
-    "settle-before-proven": ("updates.py", "bad, power", {"early"}),
+    "settle-before-proven": ("updates.py", "good, power", {"early"}),
     "progress-after-effect": ("updates.py", "good, power", {"early"}),
 }
 

@@ -22,7 +22,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../
 from harness import Failure, World, check, wait_for  # noqa: E402
 from updating import NEW, OLD, Machine  # noqa: E402
 
-SAMPLE = 5  # without --long every so many-th point is tried
+SAMPLE = 8  # without --long every so many-th point is tried
 END_S = 40
 BEHAVIOURS = {"good": "", "bad": "crash"}
 # Who dies: at the n-th point of the updater alone; with the agent; with everything, and another boot begins; at the
