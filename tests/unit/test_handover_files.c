@@ -43,6 +43,7 @@ static const struct handover_health some_health = {
     .has_journal = true,
     .has_service = true,
     .lacking = "two steps are not attached yet",
+    .failed = "journal.db: it is newer",
 };
 
 static void begin(void)
@@ -100,6 +101,7 @@ START_TEST(health_comes_back_as_it_was)
     ck_assert_int_eq(h.at_boottime_ms, 2000);
     ck_assert(h.has_journal && !h.has_steps && h.has_service);
     ck_assert_str_eq(h.lacking, some_health.lacking);
+    ck_assert_str_eq(h.failed, some_health.failed);
 }
 END_TEST
 

@@ -88,6 +88,21 @@ static void often(struct watch_view *v)
     v->ended = "it exited with status 3";
 }
 
+static void often_and_it_said_why(struct watch_view *v)
+{
+    often(v);
+    v->has_health = true;
+    v->is_alive = false;
+    (void)str_copy(v->health.failed, sizeof(v->health.failed), "journal.db: it is newer");
+}
+
+/* What the version before has said of itself is no cause of this one. */
+static void often_after_another(struct watch_view *v)
+{
+    often_and_it_said_why(v);
+    (void)str_copy(v->health.version, sizeof(v->health.version), "0.1.0");
+}
+
 static void three_times(struct watch_view *v)
 {
     v->n_starts = 3;
@@ -205,6 +220,8 @@ static const struct {
     {late_without_steps_in_reach, WATCH_UNHEALTHY, "it has not found all running steps"},
     {late_and_dead_in_an_outage, WATCH_UNHEALTHY, "it does not run"},
     {often, WATCH_UNHEALTHY, "was started 4 times and did not stay: it exited with status 3"},
+    {often_and_it_said_why, WATCH_UNHEALTHY, "it exited with status 3: journal.db: it is newer"},
+    {often_after_another, WATCH_UNHEALTHY, "did not stay: it exited with status 3"},
     {three_times, WATCH_GO_ON, ""},
     {another, WATCH_UNHEALTHY, "version 0.3.0 runs where version 0.2.0 was to run"},
     {another_that_is_gone, WATCH_GO_ON, ""},
