@@ -6,6 +6,7 @@ import os
 import resource
 import signal
 import subprocess
+import time
 import tempfile
 
 from harness import Record, Suite, check, document, equal, wait_for, web
@@ -322,6 +323,23 @@ def a_thousand_scripts_run_through_it(world):
 
 suite.add("a thousand scripts run through it", a_thousand_scripts_run_through_it,
           skip="with sanitizers test_thousand.py is enough" if b"__asan_init" in built("ssmd") else None)
+
+
+def power_is_lost(world, moment):
+    """Everything ends at once, so long after the document was sent; the machine boots, and the update goes on."""
+    agent = SlotAgent(world).offer().start().wait_until_serving()
+    update = agent.hub.send(update_document())
+    time.sleep(moment)
+    agent.lose_power()
+    agent.start()
+    record = agent.wait_done(update)
+    equal("terminal replies", len(record.terminal), 1)
+    equal("the result", record.results["awsupdateSsmAgent"]["status"], "Success")
+    agent.expect_version(NEW)
+
+
+for seconds in (0.2, 0.9, 1.8):
+    suite.add(f"power lost {seconds} s after the document was sent ends well", power_is_lost, seconds)
 
 
 if __name__ == "__main__":
