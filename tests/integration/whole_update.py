@@ -7,6 +7,7 @@ import functools
 import gzip
 import io
 import os
+import re
 import shutil
 import subprocess
 import tarfile
@@ -40,9 +41,8 @@ def programs(version):
     for name in PROGRAMS:
         data = built(name)
         for end in (b"\0", b".0\0"):
-            old, new = (b"\0" + number.encode() + end for number in (OLD, version))
-            equal(f"how often {name} holds its version", data.count(old), 1)
-            data = data.replace(old, new)
+            data, n = re.subn(rb"(?<![0-9.])" + re.escape(OLD.encode() + end), version.encode() + end, data)
+            equal(f"how often {name} holds its version", n, 1)
         files[f"bin/{name}"] = data
     return files
 

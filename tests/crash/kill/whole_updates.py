@@ -7,7 +7,7 @@ from which places count), for n = 1, 2, ... until nobody dies. At the end there 
 links name; it takes a command and answers; the command that asked for the update has one terminal reply, which says what is
 so; a script that ran through it has its own exit code; nothing is left open, and the journal's chains hold.
 
-usage: whole_updates.py [--long] [--every N] [-j N] [NAME ...]
+usage: whole_updates.py [--long] [--every N] [--list] [-j N] [NAME ...]
 """
 import argparse
 import concurrent.futures
@@ -23,6 +23,7 @@ from whole_update import NEW, OLD, STEP, Shared, SlotAgent, programs, script  # 
 BAD = "0.1.1"
 EVERY = 12       # of the points one is tried, unless --long
 DEADLINE_S = 60
+UNKNOWN = 1000   # the code of a step whose end nobody saw
 
 
 def bad(files, version):
@@ -129,7 +130,8 @@ class Run:
         equal("current and proven", (agent.link("current"), agent.link("proven")), (runs, runs))
         run = agent.hub.send(document("exit 6"))
         self.wait(world, agent, "the answer to another command", lambda: agent.record(run).terminal)
-        equal("its exit code", agent.record(run).results["step1"]["code"], 6)
+        code = agent.record(run).results["step1"]["code"]
+        check(code == 6 or (self.power and code == UNKNOWN), f"its exit code is {code}")  # it may go down under it
         self.wait(world, agent, "one agent to run", lambda: len(agent.agents()) == 1)  # it may just have died
         equal("terminal replies afterwards", len(agent.record(update).terminal), 1)
 
@@ -159,9 +161,13 @@ def main():
     parser = argparse.ArgumentParser(usage=__doc__)
     parser.add_argument("--long", action="store_true", help="every point")
     parser.add_argument("--every", type=int, default=EVERY, metavar="N", help="one point of N")
+    parser.add_argument("--list", action="store_true", help="names of the groups")
     parser.add_argument("-j", type=int, default=4)
     parser.add_argument("groups", nargs="*", metavar="NAME")
     options = parser.parse_args()
+    if options.list:
+        print("\n".join(GROUPS))
+        return 0
     names = [name for name in GROUPS if not options.groups or name in options.groups]
     if not names:
         sys.exit("no such group; there are: " + ", ".join(GROUPS))
