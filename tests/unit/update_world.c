@@ -4,6 +4,7 @@
 #include <check.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -394,6 +395,7 @@ int uw_main(char **argv, Suite *(*make_suite)(void))
 
     if (getenv(SLOTS_VARIABLE) == NULL)
         return run_from_slot(argv);
+    (void)signal(SIGPIPE, SIG_IGN);  /* as ssmd does */
     (void)unsetenv("INVOCATION_ID"); /* no service manager's unit is to be started */
     sr = srunner_create(make_suite());
     srunner_run_all(sr, CK_ENV);
