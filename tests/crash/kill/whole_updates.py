@@ -21,7 +21,7 @@ from harness import Failure, World, check, document, equal, program, wait_for  #
 from whole_update import NEW, OLD, STEP, Shared, SlotAgent, programs, script  # noqa: E402
 
 BAD = "0.1.1"
-EVERY = 12       # of the points one is tried, unless --long
+EVERY = 16       # of the points one is tried, unless --long
 DEADLINE_S = 60
 UNKNOWN = 1000   # the code of a step whose end nobody saw
 
