@@ -67,6 +67,15 @@ def a_hub_whose_authority_is_not_known_gets_nothing(world):
     check("certificate" in agent.status()["channel"]["text"].lower(), f"the status is {agent.status()['channel']}")
 
 
+@suite.case
+def the_control_channel_of_ssmhub_goes_over_tls(world):
+    hub = TlsHub(world.path("hub"), "--tls", control=True)
+    world.hubs.append(hub)
+    agent = world.agent(hub, CaFile=hub.ca).start()
+    hub.wait_channel()
+    expect_done(agent, hub.send(document("echo over TLS; exit 3")), 3)
+
+
 # ---- nginx ----
 
 
@@ -140,7 +149,8 @@ http {{
   server {{
     listen 127.0.0.1:{self.port} ssl;
     ssl_certificate {base}.pem; ssl_certificate_key {base}.key; ssl_protocols {protocols}; {more}
-    location / {{ proxy_pass {self.hub.url}; proxy_set_header Host $http_host; proxy_read_timeout 60s; }}
+    location / {{ proxy_pass {self.hub.url}; proxy_set_header Host $http_host; proxy_read_timeout 60s;
+      proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection $http_connection; }}
   }}
 }}
 """)
@@ -266,6 +276,29 @@ def with_its_chain(world):
 
 
 suite.add("a certificate with its whole chain is accepted", with_its_chain, skip=MISSING)
+
+
+def control_channel(world):
+    hub = world.hub(control=True)
+    front = Front(world, hub)
+    agent = world.agent(hub, CaFile=front.authority.ca)
+    for service in ("Ssm", "Mds", "Mgs"):
+        agent.config[service]["Endpoint"] = front.url
+    agent.write_config()
+    of_another_name(front)
+    agent.start().wait_until_serving()
+    wait_for("three failed tries", lambda: agent.log().count("no alternative certificate subject name") >= 3)
+    equal("requests that the wrong one got", front.requests(), [])
+    front.stop()
+    good(front)
+    hub.wait_channel()
+    message = hub.send(document("exit 3"))
+    expect_done(agent, message, 3)
+    check("agent_job_ack" in agent.record(message).sequence, f"it came by {agent.record(message).sequence}")
+
+
+suite.add("the control channel goes through a proxy of TLS, and not through one with a wrong name", control_channel,
+          skip=MISSING)
 
 
 class Stump:
