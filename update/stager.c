@@ -234,7 +234,7 @@ static int serve(void)
     if (r == 0)
         r = stager_request_parse(buf_str(&text), text.len, &request, &err);
     if (r < 0) {
-        stager_say("%s", err.text);
+        stager_say("the request: %s; ssmd makes it, see ssmd-stager(8)", err.text);
         return EXIT_NO;
     }
     work(&request, &a);

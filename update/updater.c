@@ -138,7 +138,8 @@ int verb_switch(const struct updater_options *o)
         r = work(&u, &err);
     updater_close(&u);
     if (r == ERR_NOT_FOUND || r == ERR_BUSY)
-        log_info("nothing to do: %s", err.text);
+        log_info("nothing to do%s: %s", r == ERR_NOT_FOUND ? ", no update is under way" : "",
+                 err.text);
     else if (r < 0)
         log_error("%s", err.text);
     if (r == 0 || r == ERR_NOT_FOUND || r == ERR_BUSY)

@@ -112,7 +112,13 @@ int verb_status(const struct updater_options *o)
     struct err err;
 
     if (updater_open(&u, o->root, false, &err) < 0 && u.slots.dir_fd < 0) {
-        (void)fprintf(stderr, "ssmd-updater: %s\n", err.text);
+        if (err.code == ERR_NOT_FOUND)
+            (void)fprintf(stderr,
+                          "ssmd-updater: no version of ssmd is in a slot here (%s); ssmd-updater "
+                          "install makes the first\n",
+                          err.text);
+        else
+            (void)fprintf(stderr, "ssmd-updater: %s\n", err.text);
         updater_close(&u);
         return UPDATER_NO;
     }
