@@ -113,6 +113,12 @@ struct fsm_machine {
                      size_t size);
 };
 
+/* A machine's tables stand in its file by these names. */
+#define FSM_OWN_TABLES                                                                             \
+    .rules = rules, .n_rules = ARRAY_LEN(rules), .states = states, .n_states = ARRAY_LEN(states),  \
+    .events = events, .n_events = ARRAY_LEN(events), .effects = effects,                           \
+    .n_effects = ARRAY_LEN(effects), .fields = fields, .n_fields = ARRAY_LEN(fields)
+
 /* Something to be done in the world, from its commit until its completion is committed. */
 struct fsm_effect {
     int64_t id;        /* unique in the journal, given by the caller when it is opened */

@@ -205,16 +205,7 @@ static void describe(const struct fsm_instance *inst, const struct fsm_event *ev
 const struct fsm_machine handover_machine = {
     .name = "handover",
     .version = 1,
-    .rules = rules,
-    .n_rules = ARRAY_LEN(rules),
-    .states = states,
-    .n_states = ARRAY_LEN(states),
-    .events = events,
-    .n_events = ARRAY_LEN(events),
-    .effects = effects,
-    .n_effects = ARRAY_LEN(effects),
-    .fields = fields,
-    .n_fields = ARRAY_LEN(fields),
+    FSM_OWN_TABLES,
     .data_size = sizeof(struct handover),
     .initial = HANDOVER_ORDERED,
     .max_transitions = 5000, /* an outage of two weeks renews the deadline so often */

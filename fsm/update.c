@@ -6,7 +6,8 @@
 
 #include "base/str.h"
 
-#define PREPARE_MS (INT64_C(30) * 60 * 1000) /* a download with all its tries; unpacking takes seconds */
+#define PREPARE_MS                                                                                 \
+    (INT64_C(30) * 60 * 1000) /* a download with all its tries; unpacking takes seconds */
 
 bool update_child_id(const char *parent_id, int64_t unit, int64_t attempt, char ret_id[FSM_ID_SIZE])
 {
@@ -303,16 +304,7 @@ static void describe(const struct fsm_instance *inst, const struct fsm_event *ev
 const struct fsm_machine update_machine = {
     .name = "update",
     .version = 1,
-    .rules = rules,
-    .n_rules = ARRAY_LEN(rules),
-    .states = states,
-    .n_states = ARRAY_LEN(states),
-    .events = events,
-    .n_events = ARRAY_LEN(events),
-    .effects = effects,
-    .n_effects = ARRAY_LEN(effects),
-    .fields = fields,
-    .n_fields = ARRAY_LEN(fields),
+    FSM_OWN_TABLES,
     .data_size = sizeof(struct update),
     .initial = UPDATE_NEW,
     .max_transitions = 32,
