@@ -346,7 +346,8 @@ static void look_at_self(void *ctx, struct handover_health *ret)
 
         buf_init(&tried, 4096);
         node_finder_describe(a->finder, &tried);
-        for (p = tried.data; p != NULL && (p = strchr(p, '\n')) != NULL;)
+        p = tried.data != NULL ? strchr(tried.data, '\n') : NULL;
+        for (; p != NULL; p = strchr(p, '\n'))
             *p = p[1] != '\0' ? ';' : '\0';
         (void)snprintf(ret->lacking, sizeof(ret->lacking), "who this node is: %.150s",
                        buf_str(&tried));

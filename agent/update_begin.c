@@ -131,7 +131,7 @@ int update_add(struct engine *e, const struct update_wish *w, struct err *err)
     char id[FSM_ID_SIZE], from[64];
     struct update_reason reason = {.code = ""};
     struct fsm_event ev = engine_event(e, UPDATE_EV_BEGIN, 0, NULL);
-    struct fsm_instance inst;
+    struct fsm_instance inst = {.machine = &update_machine};
     struct job *job = NULL;
     struct err why;
     int refusal, r;
@@ -141,7 +141,7 @@ int update_add(struct engine *e, const struct update_wish *w, struct err *err)
     r = make_id(w, id, err);
     if (r == 0)
         r = fsm_instance_init(&inst, &update_machine, id, 0, clock_wall_ms(), err);
-    if (r < 0)
+    if (r != 0)
         return r;
     fill(e, w, update_of(&inst));
     (void)str_copy(update_of(&inst)->from_version, 64, from); /* as large */

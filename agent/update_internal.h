@@ -23,7 +23,7 @@ struct update_watch {
     int64_t retry_at_ms; /* boot time; 0: nothing waits */
     char trouble[400];   /* why the last try failed, or what is waited for; "" */
     /* the switch */
-    bool is_working; /* on the thread pool */
+    bool is_working;  /* on the thread pool */
     bool is_given_up; /* its failure is on its way */
     unsigned n_starts;
     int64_t start_at_ms; /* boot time: not before, the updater is started again */

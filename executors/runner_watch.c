@@ -21,9 +21,9 @@
 #include <unistd.h>
 
 #include "base/fs.h"
+#include "base/proctree.h"
 #include "base/str.h"
 #include "executors/cgroup.h"
-#include "base/proctree.h"
 
 #define KILL_FIRST_MS 10
 #define KILL_LAST_MS 250

@@ -385,9 +385,10 @@ int trust_begin(const char *root, size_t n_root, const char *stored, size_t n_st
         if (r < 0) {
             if (r != ERR_NOMEM && r != ERR_NEWER)
                 r = ERR_CORRUPT; /* it is our own file, whatever is wrong with it */
-            if (err != NULL)
+            if (err != NULL) {
                 err->code = r;
-            (void)err_wrap(err, "what is stored of earlier checks of the update source");
+                (void)err_wrap(err, "what is stored of earlier checks of the update source");
+            }
             return r;
         }
     }

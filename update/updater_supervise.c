@@ -146,7 +146,7 @@ static void start_agent(struct supervisor *s)
         argv[n++] = option;
         argv[n++] = s->u.paths.root;
     }
-    for (i = 0; s->options->rest[i] != NULL && i < MAX_ARGS; i++)
+    for (i = 0; i < MAX_ARGS && s->options->rest[i] != NULL; i++)
         argv[n++] = s->options->rest[i];
     s->started_ms = clock_boottime_ms();
     if (snprintf(program, sizeof(program), "%s/current/bin/ssmd", s->u.paths.slots_dir) >=

@@ -292,7 +292,7 @@ END_TEST
 
 START_TEST(a_fleet_does_not_come_together)
 {
-    int counts[12] = {0}, i, hour;
+    int counts[13] = {0}, i, hour; /* the last: not at all */
 
     for (i = 0; i < 1200; i++) {
         char id[32];

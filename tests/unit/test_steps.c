@@ -13,9 +13,9 @@
 #include <unistd.h>
 
 #include "base/fs.h"
+#include "base/proctree.h"
 #include "base/str.h"
 #include "executors/cgroup.h"
-#include "base/proctree.h"
 #include "step_world.h"
 #include "tests/lib/loop_until.h"
 

@@ -338,7 +338,7 @@ static int run_in(const struct place *p, struct trust **ret_trust, struct err *e
 START_TEST(what_was_believed_is_remembered_in_a_file)
 {
     AUTO(trust_free) struct trust *t = NULL, *again = NULL, *old = NULL;
-    struct place p;
+    struct place p = {.dirfd = -1};
     struct stat st;
     struct err err = {0};
 
@@ -357,7 +357,7 @@ END_TEST
 START_TEST(an_empty_stored_file_is_damage_and_not_nothing)
 {
     AUTO(trust_free) struct trust *t = NULL;
-    struct place p;
+    struct place p = {.dirfd = -1};
     struct err err = {0};
 
     place_init(&p);
@@ -373,7 +373,7 @@ START_TEST(a_root_file_that_others_may_write_is_refused)
         mode_t mode;
         int result;
     } modes[] = {{0644, 0}, {0444, 0}, {0600, 0}, {0664, ERR_AUTH}, {0646, ERR_AUTH}};
-    struct place p;
+    struct place p = {.dirfd = -1};
     size_t i;
 
     place_init(&p);
@@ -391,7 +391,7 @@ END_TEST
 START_TEST(a_root_file_is_a_file_that_is_there)
 {
     AUTO(trust_free) struct trust *t = NULL;
-    struct place p;
+    struct place p = {.dirfd = -1};
     struct err err = {0};
 
     place_init(&p);
