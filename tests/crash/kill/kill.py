@@ -301,7 +301,7 @@ def play(pool, scenario, options):
     if options.long:
         again = [(*run.plan, m) for run in first if run.places and len(run.passed) > len(run.plan)
                  for m in range(1, run.passed[len(run.plan)] + 1)]
-        for run in pool.map(lambda plan: live(scenario, plan), again[::options.every]):
+        for run in pool.map(lambda plan: live(scenario, plan), again[options.first::options.every]):
             series.add(run)
     series.seconds = time.monotonic() - begin
     return series
@@ -336,6 +336,7 @@ def main():
     parser = argparse.ArgumentParser(usage=__doc__)
     parser.add_argument("--long", action="store_true", help="a second death at every point after each first one")
     parser.add_argument("--every", type=int, default=1, metavar="N", help="... of which every N-th is tried")
+    parser.add_argument("--first", type=int, default=0, metavar="N", help="... counted from this one")
     parser.add_argument("--list", action="store_true", help="names of the scenarios")
     parser.add_argument("--json")
     parser.add_argument("-j", type=int, default=4)
