@@ -148,9 +148,9 @@ int64_t agent_rss_bytes(pid_t pid)
     return (int64_t)pages * sysconf(_SC_PAGESIZE);
 }
 
-int64_t agent_age_ms(const struct proc *p)
+int64_t agent_began_ms(const struct proc *p)
 {
-    return clock_boottime_ms() - (int64_t)(p->start_time * 1000 / (uint64_t)sysconf(_SC_CLK_TCK));
+    return (int64_t)(p->start_time * 1000 / (uint64_t)sysconf(_SC_CLK_TCK));
 }
 
 /* ---- starts ---- */

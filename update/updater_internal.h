@@ -111,7 +111,8 @@ int agent_find(const struct updater *u, const char *pid_file, struct proc *ret_a
 /* Our supervisor has started it. Best effort: it is for who hangs before it holds its lock. */
 void agent_note_child(const struct updater *u, pid_t pid);
 int64_t agent_rss_bytes(pid_t pid); /* 0: not known */
-int64_t agent_age_ms(const struct proc *p);
+/* By CLOCK_BOOTTIME; up to a tick (10 ms) before it did. */
+int64_t agent_began_ms(const struct proc *p);
 /* Starts since the count was begun, 0 without one. */
 int64_t agent_count_starts(const struct updater *u);
 int agent_reset_starts(const struct updater *u, struct err *err) MUST_CHECK;

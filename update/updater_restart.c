@@ -21,7 +21,6 @@
 #define KILLED_MS 10000 /* to be gone after SIGKILL: longer in state D only */
 #define BEGIN_MS 60000  /* for another one to be started */
 #define LOOK_MS 20
-#define TICK_MS 10 /* in which the kernel tells when a process began */
 
 int restart_clear(struct updater *u, struct err *err)
 {
@@ -129,25 +128,27 @@ static int end_agent(const struct proc *p, int64_t limit_ms, struct err *err)
 }
 
 /* The agent that began before our wish is ended; done when one that is younger is there, or the
- * guard has counted a start since. */
+ * guard has counted a start since. The kernel tells the begin of a process rounded down to a tick:
+ * who began within the tick of the wish is taken for the old one and started once more, since the
+ * other error leaves a bad version running. */
 static int see_another(struct updater *u, bool is_back, int64_t since_boottime_ms, struct err *err)
 {
     int64_t give_up_us = clock_monotonic_us() + BEGIN_MS * INT64_C(1000);
     struct proc p;
     int r;
 
-    for (;;) {
+    while (agent_count_starts(u) == 0) {
         r = agent_find(u, u->order.pid_file, &p, err);
         if (r < 0 && r != ERR_NOT_FOUND)
             return r;
-        if (r == 0 && agent_age_ms(&p) > clock_boottime_ms() - since_boottime_ms + TICK_MS) {
+        if (r == 0 && agent_began_ms(&p) > since_boottime_ms)
+            return 0;
+        if (r == 0) {
             r = end_agent(&p, is_back ? BAD_END_MS : END_MS, err);
             if (r < 0)
                 return r;
             continue;
         }
-        if (r == 0 || agent_count_starts(u) > 0)
-            return 0;
         if (clock_monotonic_us() > give_up_us)
             return err_set(err, ERR_TIMEOUT,
                            "nobody started the agent again within %d s: whoever supervises it must "
@@ -155,6 +156,7 @@ static int see_another(struct updater *u, bool is_back, int64_t since_boottime_m
                            BEGIN_MS / 1000);
         updater_pause_ms(LOOK_MS);
     }
+    return 0;
 }
 
 int restart_agent(struct updater *u, bool is_back, struct err *err)

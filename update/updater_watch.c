@@ -39,7 +39,7 @@ static void look(const struct updater *u, struct watch_view *v)
     v->is_alive = v->has_health && str_eq(h->boot_id, u->boot_id) &&
                   proc_is_alive((pid_t)h->pid, (uint64_t)h->pid_start) &&
                   proc_read((pid_t)h->pid, &p, NULL) == 0;
-    v->alive_ms = v->is_alive ? agent_age_ms(&p) : 0;
+    v->alive_ms = v->is_alive ? clock_boottime_ms() - agent_began_ms(&p) : 0;
     v->is_running = v->is_alive || agent_find(u, u->order.pid_file, &p, NULL) == 0;
     v->rss_bytes = v->is_running ? agent_rss_bytes(p.pid) : 0;
     v->n_starts = agent_count_starts(u);

@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import subprocess
+import tempfile
 
 from harness import Suite, check, equal, kill_marked, wait_for
 from updating import NEW, OLD, Machine
@@ -56,6 +57,23 @@ def is_rolled_back(world, behaviour, cause, order):
 
 for name, (words, said, more) in BAD.items():
     SUITE.add(f"a version that {name} is rolled back", is_rolled_back, words, said, more)
+
+
+def is_ended_in_the_tick_of_its_start(world):
+    """In memory, where no sync takes time, the verdict comes within the 10 ms in which the kernel tells begins."""
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as memory:
+        for n in range(8):
+            machine = Machine(world, "lie", name=os.path.join(memory, str(n)))
+            machine.supervise()
+            machine.wait_agent()
+            machine.write_order()
+            machine.expect("reverted", "version 9.9.9 runs")
+            equal("is anything in doubt", machine.read_record("progress").get("field.is_doubtful"), "0")
+            machine.end()
+
+
+SUITE.add("a version found bad in the tick of its start does not stay", is_ended_in_the_tick_of_its_start,
+          skip=None if os.access("/dev/shm", os.W_OK) else "there is no file system in memory at /dev/shm")
 
 
 @SUITE.case
