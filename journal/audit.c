@@ -210,21 +210,23 @@ static int audit_page(struct audit *a, int64_t *ret_last, bool *ret_has_more, st
 
 /* ---- what is left over ---- */
 
-#define NO_INSTANCE(column) "NOT EXISTS (SELECT 1 FROM instance WHERE id = " column ") LIMIT 1"
+#define NO_INSTANCE(column) "NOT EXISTS (SELECT 1 FROM instance WHERE id = " column ") "
 
 static const struct {
     const char *table, *sql, *text;
 } leftovers[] = {
     {"transition",
-     "SELECT instance_id || ' n=' || n FROM transition AS t WHERE " NO_INSTANCE("t.instance_id"),
-     "belongs to no instance"},
-    {"effect", "SELECT e.id FROM effect AS e WHERE " NO_INSTANCE("e.instance_id"),
+     /* The one that was written first. */
+     "SELECT instance_id || ' n=' || n FROM transition AS t WHERE " NO_INSTANCE(
+         "t.instance_id") "ORDER BY t.seq LIMIT 1",
+     "belongs to no instance: it was inserted, or its instance was removed"},
+    {"effect", "SELECT e.id FROM effect AS e WHERE " NO_INSTANCE("e.instance_id") "LIMIT 1",
      "belongs to no instance"},
     {"effect",
      "SELECT e.id FROM effect AS e JOIN instance AS i ON i.id = e.instance_id "
      "WHERE e.closed_unix_ms IS NULL AND i.ended_unix_ms IS NOT NULL LIMIT 1",
      "is open, but its instance has ended"},
-    {"inbox", "SELECT m.message_id FROM inbox AS m WHERE " NO_INSTANCE("m.instance_id"),
+    {"inbox", "SELECT m.message_id FROM inbox AS m WHERE " NO_INSTANCE("m.instance_id") "LIMIT 1",
      "belongs to no instance"},
     {"outbox",
      "SELECT o.effect_id FROM outbox AS o WHERE NOT EXISTS (SELECT 1 FROM effect AS e "
@@ -276,7 +278,7 @@ static int audit_leftovers(struct audit *a, struct err *err)
             continue;
         (void)snprintf(sql, sizeof(sql),
                        "SELECT instance_id FROM \"%s\" AS m WHERE " /* fits */
-                       NO_INSTANCE("m.instance_id"),
+                       NO_INSTANCE("m.instance_id") "LIMIT 1",
                        table);
         r = db_text(a->db, sql, key, sizeof(key), err);
         if (r == 0 && key[0] != '\0')

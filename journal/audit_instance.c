@@ -168,10 +168,36 @@ static bool add_row(struct sha256 *s, sqlite3_stmt *q)
     return true;
 }
 
+/* An instance without a row in its machine's table: does another machine have one of that id? */
+static int is_another_s(struct audit *a, const char *id, bool *ret_is, struct err *err)
+{
+    char sql[128];
+    size_t i;
+    int r = 0;
+
+    *ret_is = false;
+    for (i = 0; r == 0 && i < a->tables->n && !*ret_is; i++) {
+        AUTO(sqlite3_finalize) sqlite3_stmt *q = NULL;
+
+        if (!a->tables->items[i].is_there)
+            continue;
+        (void)snprintf(sql, sizeof(sql), "SELECT 1 FROM \"%s\" WHERE instance_id = ?1", /* fits */
+                       a->tables->items[i].m->name);
+        if ((r = db_prepare(a->db, sql, &q, err)) < 0 ||
+            (r = db_bind(a->db, q, "look for a machine's row", DB_ARGS(DB_T(id)), err)) < 0 ||
+            (r = db_step(a->db, q, "look for a machine's row", err)) < 0)
+            return r;
+        *ret_is = r == 1;
+        r = 0;
+    }
+    return r;
+}
+
 /* The hash of the instance as it is stored. *ret_problem: why there is none, else NULL. */
 static int hash_rows(struct audit *a, struct audit_machine *m, const char *id, struct sha256 *s,
                      const char **ret_table, const char **ret_problem, struct err *err)
 {
+    bool is_other = false;
     int64_t n = 0;
     int r;
 
@@ -180,10 +206,16 @@ static int hash_rows(struct audit *a, struct audit_machine *m, const char *id, s
     r = db_bind(a->db, m->row, "read the machine's row", DB_ARGS(DB_T(id)), err);
     if (r == 0)
         r = db_step(a->db, m->row, "read the machine's row", err);
+    if (r == 0 && (r = is_another_s(a, id, &is_other, err)) == 0) {
+        *ret_table = is_other ? "instance" : m->name;
+        *ret_problem =
+            is_other ? "was changed: it is not of the machine that it names" : "is missing";
+        return 0;
+    }
     if (r < 0)
         return r;
-    if (r == 0 || !add_row(s, m->row))
-        *ret_problem = r == 0 ? "is missing" : "was changed: a value of a type it cannot have";
+    if (!add_row(s, m->row))
+        *ret_problem = "was changed: a value of a type it cannot have";
     (void)sqlite3_reset(m->row); /* one row is enough */
     if (*ret_problem != NULL || m->child_rows == NULL)
         return 0;
@@ -352,6 +384,30 @@ static int check_message(struct audit *a, sqlite3_stmt *row, struct err *err)
     return r;
 }
 
+/* The instance counts other transitions than there are. Which of the two was changed? Its head
+ * tells: the hash of the newest one, or of another instance's, is not what a cut or an insertion
+ * leaves behind. */
+static int judge_count(struct audit *a, sqlite3_stmt *row, const struct walked *w, struct err *err)
+{
+    const char *id = db_column(row, INSTANCE_ID), *head = db_column(row, INSTANCE_HEAD);
+    int64_t n = db_column_i64(row, INSTANCE_N_TRANSITIONS), is_of_another = 0;
+    int r = db_number(a->db, SQL_HASH_OF_ANOTHER, DB_ARGS(DB_T(head), DB_T(id)), 0, &is_of_another,
+                      err);
+
+    if (r < 0)
+        return r;
+    if (is_of_another != 0 || str_eq(head, w->prev))
+        audit_found(a, "instance", id,
+                    "was changed: it counts %" PRId64 " transitions where %" PRId64
+                    " stand, and its head is not that of a history that was cut or added to",
+                    n, w->n);
+    else
+        found_transition(a, id, w->n < n ? w->n + 1 : n + 1,
+                         w->n < n ? "is missing: the instance has made more"
+                                  : "was inserted: the instance has not made so many");
+    return 0;
+}
+
 int audit_instance(struct audit *a, sqlite3_stmt *row, struct err *err)
 {
     const char *id = db_column(row, INSTANCE_ID), *problem;
@@ -366,12 +422,8 @@ int audit_instance(struct audit *a, sqlite3_stmt *row, struct err *err)
         audit_found(a, "instance", id, "has no transitions: it was inserted, or they were removed");
         return 0;
     }
-    if (w.n != n) {
-        found_transition(a, id, w.n < n ? w.n + 1 : n + 1,
-                         w.n < n ? "is missing: the instance has made more"
-                                 : "was inserted: the instance has not made so many");
-        return 0;
-    }
+    if (w.n != n)
+        return judge_count(a, row, &w, err);
     problem = instance_problem(row, &w);
     if (problem != NULL) {
         audit_found(a, "instance", id, "%s", problem);

@@ -163,4 +163,7 @@ const struct db_sql journal_sql[SQL_N] = {
     [SQL_SEQUENCE] = {"read sequence", "SELECT seq FROM sqlite_sequence WHERE name = 'instance'"},
     [SQL_COUNT_LEDGER_ONLY] = {"count", "SELECT count(*) FROM ledger WHERE NOT EXISTS (SELECT 1 "
                                         "FROM instance WHERE instance.id = ledger.id)"},
+    [SQL_HASH_OF_ANOTHER] = {"look for transition",
+                             "SELECT count(*) FROM transition WHERE hash = ?1 AND "
+                             "instance_id <> ?2"},
 };

@@ -74,6 +74,7 @@ enum sql_id {
     SQL_AUDIT_INSTANCES,
     SQL_SEQUENCE,
     SQL_COUNT_LEDGER_ONLY,
+    SQL_HASH_OF_ANOTHER,
     SQL_N
 };
 

@@ -126,8 +126,20 @@ static const struct {
      "transition", "nobody n=0"},
     /* instances */
     {"UPDATE instance SET state = 'working' WHERE id = 'ended-1'", "instance", "ended-1"},
-    {"UPDATE instance SET n_transitions = n_transitions - 1 WHERE id = 'ended-1'", "transition",
-     "ended-1 n=3"},
+    {"UPDATE instance SET n_transitions = n_transitions - 1 WHERE id = 'ended-1'", "instance",
+     "ended-1"},
+    {"UPDATE instance SET n_transitions = n_transitions + 1 WHERE id = 'ended-1'", "instance",
+     "ended-1"},
+    {"UPDATE instance SET (n_transitions, head) = (SELECT n_transitions, head FROM instance WHERE "
+     "id = 'ended-1') WHERE id = 'ended-2'",
+     "instance", "ended-2"},
+    {"UPDATE instance SET (n_transitions, head) = (SELECT n_transitions, head FROM instance WHERE "
+     "id = 'ended-2') WHERE id = 'ended-1'",
+     "instance", "ended-1"},
+    {"UPDATE instance SET machine = 'registration' WHERE id = 'open-1'", "instance", "open-1"},
+    /* alphabetically the other one is first */
+    {"DELETE FROM instance WHERE id IN ('open-1', 'ended-3')", "transition", "ended-3 n=0"},
+    {"DELETE FROM instance WHERE id IN ('open-2', 'open-1')", "transition", "open-1 n=0"},
     {"UPDATE instance SET head = (SELECT head FROM instance WHERE id = 'ended-2') WHERE id = "
      "'ended-1'",
      "instance", "ended-1"},
