@@ -31,6 +31,7 @@ TERMINAL = ("Success", "Failed", "Cancelled", "TimedOut")
 SEND = "aws.ssm.sendCommand.us.east.1.1"
 CANCEL = "aws.ssm.cancelCommand.us.east.1.1"
 MARK = "SSMD_TEST_WORLD"
+CODES = [code for code in range(200) if code not in (137, 168, 169, 194)]  # those have meanings of their own
 DEADLINE_S = 60
 HERE = os.path.dirname(os.path.abspath(__file__))
 FIXTURES = os.path.join(os.path.dirname(HERE), "fixtures")

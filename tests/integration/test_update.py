@@ -9,7 +9,7 @@ import subprocess
 import time
 import tempfile
 
-from harness import Record, Suite, check, document, equal, wait_for, web
+from harness import CODES, Record, Suite, check, document, equal, wait_for, web
 from update_source import FILE_NAME
 from whole_update import BAD, LOWER, NEW, OLD, STEP, Shared, SlotAgent, built, crash
 
@@ -297,7 +297,6 @@ suite.add("slots that cannot be written are told", slots_are_read_only,
 
 
 N_SCRIPTS = 1000
-CODES = [code for code in range(200) if code not in (137, 168, 169, 194)]  # these have meanings of their own
 
 
 def a_thousand_scripts_run_through_it(world):

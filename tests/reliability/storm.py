@@ -135,6 +135,7 @@ class Storm:
         self.deaths = collections.Counter()
         self.stories = []
         self.commands = []
+        self.cancels = set()  # their message ids
         self.fates = {}  # (job, "<step>.<attempt>") -> "lost": its runner died before its end was on disk
         self.reboots_served = 0
 
@@ -156,7 +157,7 @@ class Storm:
     def send_cancels(self, now):
         for command in self.commands:
             if command.cancel_at is not None and command.cancel_at <= now:
-                self.hub.cancel(command.message)
+                self.cancels.add(self.hub.cancel(command.message))
                 command.cancel_at = None
 
     def kill(self):
@@ -256,6 +257,10 @@ class Storm:
         records = self.records()
         return [command for command in self.commands if not records[command.message].terminal]
 
+    def has_all_cancels(self):
+        known = {row["message_id"] for row in self.agent.query("SELECT message_id FROM inbox")}
+        return all(command.cancel_at is None for command in self.commands) and self.cancels <= known
+
     # ---- the course of it ----
 
     def tick(self):
@@ -289,7 +294,7 @@ class Storm:
         while True:
             self.tick()
             now = self.progress() if self.agent.status() else seen
-            if now and now[1] == 0 and all(c.cancel_at is None for c in self.commands) and not self.unanswered():
+            if now and now[1] == 0 and not self.unanswered() and self.has_all_cancels():
                 return True
             if now != seen:
                 seen, since = now, time.monotonic()
