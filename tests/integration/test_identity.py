@@ -187,18 +187,25 @@ def a_rotation_that_is_refused_keeps_the_old_key(world):
 def wherever_a_rotation_is_killed_the_next_start_has_the_key_that_counts(world):
     hub, agent = make_hybrid(world)
     crashes = 0
+
+    def is_settled():
+        """Also the vault: the state alone is there before the last places to be killed at."""
+        return agent.query(
+            "SELECT 1 FROM instance WHERE machine = 'registration' AND state = 'registered' AND NOT EXISTS "
+            "(SELECT 1 FROM effect WHERE instance_id = instance.id AND closed_unix_ms IS NULL)")
+
     for n in range(1, 40):
         hub._call("POST", "/_faults", {"rotate": agent.instance})
         trace = os.path.join(agent.root, "trace")
         agent.start(SSMD_CRASH_AT=str(n), SSMD_CRASH_TRACE=trace)
         wait_for("its end, or the rotation's", lambda: not agent.is_up or (
-            not node_of(hub, agent.instance)["IsRotationWanted"] and agent.query(
-                "SELECT 1 FROM instance WHERE machine = 'registration' AND state = 'registered'")))
+            not node_of(hub, agent.instance)["IsRotationWanted"] and is_settled()))
         is_done = agent.is_up
         crashes += not is_done
         agent.kill()
         agent.start()
         runs_a_command(hub, agent)
+        wait_for("what was begun to end", is_settled)
         agent.terminate()
         if is_done:
             break
