@@ -277,6 +277,7 @@ static void answer_checked(struct client *c, const struct engine_checked *k)
     add_text(b, "url", k->url);
     add_text(b, "code", k->code);
     add_text(b, "text", k->text);
+    add_text(b, "manager", k->manager);
     add_text(b, "obstacle", k->obstacle);
     (void)buf_printf(b,
                      "\"is_wanted\":%s,\"is_skipped\":%s,\"length_bytes\":%" PRId64

@@ -90,6 +90,7 @@ int engine_update(struct engine *e, const struct engine_update *u, engine_accept
 struct engine_checked {
     const char *from, *target, *url; /* borrowed for the call, like the next; "": not known */
     const char *code, *text;         /* why not, or why there is nothing to do */
+    const char *manager;             /* package manager that would be asked; "": none */
     const char *obstacle;            /* what stands against it at the moment */
     bool is_wanted, is_skipped;
     int64_t length_bytes, manifest_version;

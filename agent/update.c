@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "agent/update_internal.h"
+#include "agent/update_package.h"
 #include "base/ids.h"
 #include "base/str.h"
 #include "base/version.h"
@@ -105,7 +106,9 @@ static int apply_news(struct engine *e, struct item *item, struct err *err)
 {
     const struct news_item *it = container_of(item, struct news_item, item);
     struct job *job = engine_find_job(e, it->job_id);
-    const struct update_reason reason = {.code = it->answer.code, .text = it->answer.text};
+    const struct update_reason reason = {.code = it->answer.code,
+                                         .text = it->answer.text,
+                                         .manifest_version = it->answer.manifest_version};
     struct fsm_event ev = engine_event(e, it->event, it->effect_id, &reason);
 
     if (job == NULL) {
@@ -260,6 +263,7 @@ static void run_stager(struct update_watch *w, const struct fsm_effect *fx)
     (void)str_copy(q.target, sizeof(q.target), u->to_version);
     (void)str_copy(q.sha256, sizeof(q.sha256), u->sha256);
     q.allow_downgrade = u->allow_downgrade != 0;
+    q.without_package = update_is_managed(&w->job->inst);
     q.length_bytes = u->length_bytes;
     q.manifest_version = u->manifest_version;
     r = stager_start(w->e->loop, w->e->config->stager_path, &q, STAGER_LIMIT_MS + STAGER_MARGIN_MS,
@@ -321,8 +325,7 @@ static void look_around(struct update_watch *w, const struct fsm_effect *fx)
     if (why == NULL)
         engine_queue_event(w->e, w->job->inst.id, UPDATE_EV_READY, fx->id, false, NULL);
     else /* told if its time passes */
-        (void)snprintf(text, sizeof(text), "nothing was switched: it waited until now, and %s",
-                       why);
+        (void)snprintf(text, sizeof(text), "nothing was changed: it waited until now, and %s", why);
     if (why != NULL && !str_eq(text, w->trouble))
         log_info("%s: it waits: %s", w->job->inst.id, why);
     (void)str_copy(w->trouble, sizeof(w->trouble), text); /* as large */
@@ -365,6 +368,14 @@ const struct effect_ops update_effects[UPDATE_N_EFFECTS] = {
     [UPDATE_FX_STAGE] = {.way = WAY_PERFORM, .perform = stage},
     [UPDATE_FX_AWAIT] = {.way = WAY_PERFORM, .perform = await},
     [UPDATE_FX_SWITCH] = {.way = WAY_PERFORM, .perform = begin_switch, .probe = probe_switch},
+    [UPDATE_FX_INSTALL] = {.way = WAY_PERFORM,
+                           .perform = update_package_perform,
+                           .probe = update_package_probe},
+    [UPDATE_FX_STOP] = {.way = WAY_PERFORM, .perform = update_package_perform},
+    [UPDATE_FX_LOOK] = {.way = WAY_PERFORM,
+                        .perform = update_package_perform,
+                        .probe = update_package_probe},
+    [UPDATE_FX_RESTART] = {.way = WAY_PERFORM, .perform = update_package_perform},
     [UPDATE_FX_TELL] = {.way = WAY_PERFORM, .perform = tell},
 };
 
@@ -385,6 +396,11 @@ static void look_at(struct engine *e, struct job *job)
         break;
     case UPDATE_FX_SWITCH:
         update_follow(e, job, &copy);
+        break;
+    case UPDATE_FX_INSTALL:
+    case UPDATE_FX_LOOK:
+    case UPDATE_FX_RESTART:
+        update_package_look(e, job, &copy);
         break;
     case UPDATE_FX_TELL:
         update_tell(e, job, &copy);

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "agent/update_internal.h"
+#include "agent/update_package.h"
 #include "base/ids.h"
 #include "base/str.h"
 #include "base/version.h"
@@ -19,17 +20,33 @@ static bool is_in_the_way(const struct job *j)
     return job_is_update(j) && !(j->inst.state == UPDATE_FAILED && j->inst.n_transitions <= 1);
 }
 
-static const char *package_manager_command(void)
+/* No slot: its owner is asked to, where that is configured. */
+static int check_package(const struct engine *e, struct update_footing *ret_footing,
+                         struct err *err)
 {
-    if (access("/var/lib/dpkg/info/ssmd.list", F_OK) == 0)
-        return "apt-get install --only-upgrade ssmd";
-    if (access("/usr/bin/dnf", X_OK) == 0)
-        return "dnf upgrade ssmd";
-    return "apt-get install --only-upgrade ssmd, or dnf upgrade ssmd";
+    struct package_owner owner;
+
+    package_owner_find(e->paths->root, &owner);
+    if (!str_eq(e->config->update_package_manager, "drive"))
+        return err_set(
+            err, ERR_STATE,
+            "this ssmd does not run from %.100s/current: a package manager or a person put it "
+            "where it is, and only they can replace it; type: %s%s",
+            e->paths->slots_dir, package_owner_command(&owner),
+            owner.manager[0] != '\0' ? " (or set Ssmd.UpdatePackageManager to drive)" : "");
+    if (owner.manager[0] == '\0')
+        return err_set(err, ERR_STATE,
+                       "%.150s is of no version slot and of no package of apt, dnf, yum or zypper: "
+                       "whoever put it there has to replace it",
+                       owner.program);
+    (void)str_copy(ret_footing->manager, sizeof(ret_footing->manager),
+                   owner.manager);                                              /* as large */
+    (void)str_copy(ret_footing->from, sizeof(ret_footing->from), ssmd_version); /* fits */
+    return 0;
 }
 
 /* Every version that can be switched to is a slot, and so is the one to come back to. */
-static int check_slots(const struct engine *e, char ret_from[64], struct err *err)
+static int check_slots(const struct engine *e, struct update_footing *ret_footing, struct err *err)
 {
     AUTO(slots_done) struct slots slots = {.dir_fd = -1, .versions_fd = -1};
     char version[SLOTS_VERSION_SIZE];
@@ -38,13 +55,9 @@ static int check_slots(const struct engine *e, char ret_from[64], struct err *er
     if (r == 0)
         r = slots_own_version(&slots, version, err);
     if (r == ERR_NOT_FOUND)
-        return err_set(
-            err, ERR_STATE,
-            "this ssmd does not run from %s/current: a package manager or a person put it "
-            "where it is, and only they can replace it; type: %s",
-            e->paths->slots_dir, package_manager_command());
+        return check_package(e, ret_footing, err);
     if (r == 0)
-        (void)str_copy(ret_from, 64, version); /* as large */
+        (void)str_copy(ret_footing->from, sizeof(ret_footing->from), version); /* as large */
     return r;
 }
 
@@ -71,7 +84,7 @@ static int check_configuration(const struct engine *e, struct err *err)
     return 0;
 }
 
-int update_check_begin(const struct engine *e, char ret_from[64], struct err *err)
+int update_check_begin(const struct engine *e, struct update_footing *ret_footing, struct err *err)
 {
     const struct job *j;
     int r;
@@ -80,19 +93,7 @@ int update_check_begin(const struct engine *e, char ret_from[64], struct err *er
         if (is_in_the_way(j))
             return err_set(err, ERR_BUSY, UPDATE_BUSY_TEXT);
     r = check_configuration(e, err);
-    return r < 0 ? r : check_slots(e, ret_from, err);
-}
-
-/* The service shows "1.2.3.0" where a version is "1.2.3", and that is what is asked for then. */
-static void copy_version(const char *asked, char *ret_version, size_t size)
-{
-    size_t n = strlen(asked), n_dots = 0, i;
-
-    for (i = 0; i < n; i++)
-        n_dots += asked[i] == '.';
-    if (version_is_valid(asked) && n_dots == 3 && str_has_suffix(asked, ".0"))
-        n -= strlen(".0");
-    (void)snprintf(ret_version, size, "%.*s", (int)n, asked); /* its length was checked */
+    return r < 0 ? r : check_slots(e, ret_footing, err);
 }
 
 static void fill(const struct engine *e, const struct update_wish *w, struct update *u)
@@ -104,7 +105,7 @@ static void fill(const struct engine *e, const struct update_wish *w, struct upd
     u->proving_ms = e->config->update_proving_seconds * 1000;
     u->deadline_ms = e->config->update_deadline_seconds * 1000;
     (void)str_copy(u->agent_name, sizeof(u->agent_name), w->agent_name); /* checked: they fit */
-    copy_version(w->asked, u->asked, sizeof(u->asked));
+    (void)str_copy(u->asked, sizeof(u->asked), w->asked);
     if (w->parent == NULL)
         return;
     (void)str_copy(u->parent_id, sizeof(u->parent_id), w->parent->inst.id); /* fits: it is an id */
@@ -128,7 +129,8 @@ static int make_id(const struct update_wish *w, char ret_id[FSM_ID_SIZE], struct
 
 int update_add(struct engine *e, const struct update_wish *w, struct err *err)
 {
-    char id[FSM_ID_SIZE], from[64];
+    struct update_footing footing = {.manager = ""};
+    char id[FSM_ID_SIZE];
     struct update_reason reason = {.code = ""};
     struct fsm_event ev = engine_event(e, UPDATE_EV_BEGIN, 0, NULL);
     struct fsm_instance inst = {.machine = &update_machine};
@@ -136,15 +138,16 @@ int update_add(struct engine *e, const struct update_wish *w, struct err *err)
     struct err why;
     int refusal, r;
 
-    (void)str_copy(from, sizeof(from), ssmd_version); /* fits, and is replaced by the slot's */
-    refusal = update_check_begin(e, from, &why);
+    (void)str_copy(footing.from, sizeof(footing.from), ssmd_version); /* fits; or the slot's */
+    refusal = update_check_begin(e, &footing, &why);
     r = make_id(w, id, err);
     if (r == 0)
         r = fsm_instance_init(&inst, &update_machine, id, 0, clock_wall_ms(), err);
     if (r != 0)
         return r;
     fill(e, w, update_of(&inst));
-    (void)str_copy(update_of(&inst)->from_version, 64, from); /* as large */
+    (void)str_copy(update_of(&inst)->from_version, 64, footing.from); /* these are as large */
+    (void)str_copy(update_of(&inst)->manager, sizeof(footing.manager), footing.manager);
     r = engine_add_job(e, &inst, "", &job, err);
     if (r < 0) {
         fsm_instance_done(&inst);
@@ -192,13 +195,13 @@ static void finish_wish(struct engine *e, struct item *item, const struct err *e
 int engine_update(struct engine *e, const struct engine_update *u, engine_accepted_fn done,
                   void *ctx, struct err *err)
 {
+    struct update_footing footing;
     struct wish_item *it;
-    char from[64];
     int r;
 
     r = engine_check_open(e, "update", err);
     if (r == 0)
-        r = update_check_begin(e, from, err);
+        r = update_check_begin(e, &footing, err);
     if (r < 0)
         return r;
     it = calloc(1, sizeof(*it));

@@ -16,7 +16,7 @@ struct update_check {
     struct stager *stager;
     engine_checked_fn done;
     void *ctx;
-    char from[64];
+    struct update_footing footing;
     struct err obstacle; /* code 0: none */
 };
 
@@ -24,7 +24,8 @@ static void finish(struct update_check *c, const struct stager_answer *answer,
                    const struct err *err)
 {
     const struct engine_checked checked = {
-        .from = c->from,
+        .from = c->footing.from,
+        .manager = c->footing.manager,
         .target = answer != NULL ? answer->target : "",
         .url = answer != NULL ? answer->url : "",
         .code = answer != NULL ? answer->code : "",
@@ -59,12 +60,12 @@ int engine_check_update(struct engine *e, const struct engine_update *u, engine_
     if (c == NULL)
         return err_set(err, ERR_NOMEM, "look for updates: out of memory");
     *c = (struct update_check){.e = e, .done = done, .ctx = ctx};
-    (void)str_copy(c->from, sizeof(c->from), ssmd_version); /* fits */
+    (void)str_copy(c->footing.from, sizeof(c->footing.from), ssmd_version); /* fits */
     update_fill_request(e, &q);
-    if (update_check_begin(e, c->from, &c->obstacle) == 0)
+    if (update_check_begin(e, &c->footing, &c->obstacle) == 0)
         c->obstacle.code = 0;
     (void)str_copy(q.package, sizeof(q.package), UPDATE_NAME_OURS); /* fits */
-    (void)str_copy(q.from, sizeof(q.from), c->from);                /* as large */
+    (void)str_copy(q.from, sizeof(q.from), c->footing.from);        /* as large */
     q.allow_downgrade = u->allow_downgrade;
     q.limit_ms = LIMIT_MS;
     if (!str_copy(q.asked, sizeof(q.asked), u->asked))

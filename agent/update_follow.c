@@ -252,8 +252,7 @@ static void after_work(uv_work_t *req, int status)
 
 /* ---- beginning it ---- */
 
-/* The unit that this process is the main process of, as the service manager says; else "". */
-static void own_unit(char *ret_unit, size_t size)
+void update_own_unit(char *ret_unit, size_t size)
 {
     const char *pid = getenv("SYSTEMD_EXEC_PID");
     AUTO(buf_done) struct buf text = {0};
@@ -289,7 +288,7 @@ static void fill_order(const struct engine *e, const struct job *job, struct han
     (void)str_copy(o->to, sizeof(o->to), u->to_version);
     (void)str_copy(o->pid_file, sizeof(o->pid_file), e->paths->pid_file);
     (void)str_copy(o->boot_id_file, sizeof(o->boot_id_file), e->config->boot_id_file);
-    own_unit(o->unit, sizeof(o->unit));
+    update_own_unit(o->unit, sizeof(o->unit));
 }
 
 static void begin(struct update_watch *w, const struct fsm_effect *fx, enum work_kind kind)
@@ -378,6 +377,18 @@ static void reap(struct engine *e)
     if (e->updater_pid <= 0 || waitpid(e->updater_pid, &status, WNOHANG) == 0)
         return;
     e->updater_pid = 0; /* what it did stands in its record */
+}
+
+int update_restart_unit(struct engine *e, const char *unit, struct err *err)
+{
+    AUTO(free) char **env = secret_clean_environment();
+    char program[] = "systemctl", verb[] = "restart", flag[] = "--no-block", name[256];
+    char *argv[] = {program, verb, flag, name, NULL};
+
+    reap(e);
+    if (env == NULL || !str_copy(name, sizeof(name), unit))
+        return err_set(err, ERR_NOMEM, "restart %s: out of memory", unit);
+    return e->updater_pid > 0 ? 0 : spawn(argv, env, &e->updater_pid, err);
 }
 
 void update_follow(struct engine *e, struct job *job, const struct fsm_effect *fx)

@@ -52,12 +52,15 @@ void update_queue_reason(struct engine *e, const struct job *job, uint8_t event,
 /* One look at order, lock and progress; whatever has to be done or said follows. */
 void update_follow(struct engine *e, struct job *job, const struct fsm_effect *fx);
 
+/* The unit that this process is the main process of, as the service manager says; else "". */
+void update_own_unit(char *ret_unit, size_t size);
+/* Ask the service manager for it, and do not wait. */
+int update_restart_unit(struct engine *e, const char *unit, struct err *err) MUST_CHECK;
+
 /* update_tell.c */
 void update_tell(struct engine *e, struct job *job, const struct fsm_effect *fx);
 /* AgentStatus on the way, once, whether or not somebody hears it (spec 06, section 8). */
 void update_mention(struct engine *e, const struct job *job, const char *status, const char *code);
-/* "1.2.3" as the service's four numbers: "1.2.3.0". */
-void update_wire_version(const char *version, char *ret_text, size_t size);
 
 /* update_step.c */
 /* The output of a step that was an update, in the reference's shape (spec 06, section 12.4). */
@@ -72,9 +75,14 @@ struct update_wish {
     const struct job *parent; /* NULL: nobody's step */
     int64_t unit, attempt;
 };
-/* May an update begin now? ERR_STATE, ERR_BUSY: why not, for whoever asked. *ret_from: the version
- * that runs. */
-int update_check_begin(const struct engine *e, char ret_from[64], struct err *err) MUST_CHECK;
+/* What an update begins from. */
+struct update_footing {
+    char from[64];    /* the version that runs */
+    char manager[16]; /* the package manager that is to be driven; "": there are slots */
+};
+/* May an update begin now? ERR_STATE, ERR_BUSY: why not, for whoever asked. */
+int update_check_begin(const struct engine *e, struct update_footing *ret_footing, struct err *err)
+    MUST_CHECK;
 /* Within the transaction: a new instance, begun, or failed at once for a reason of its own. */
 int update_add(struct engine *e, const struct update_wish *w, struct err *err) MUST_CHECK;
 /* update_clock.c: is it time for an update that nobody asks for? Pure. */

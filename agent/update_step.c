@@ -10,6 +10,7 @@
 #include "agent/update.h"
 #include "agent/update_internal.h"
 #include "base/str.h"
+#include "base/version.h"
 #include "schema/update_inputs.h"
 
 /* ---- what its output says ---- */
@@ -23,16 +24,22 @@ static void add_line(struct buf *b, const char *text)
         (void)buf_add_char(b, '\n');
 }
 
-static void say_preparation(const struct update *u, bool is_switched, struct buf *b)
+/* Was anything begun that changes what runs? A package manager is told of in any case. */
+static bool is_begun(const struct update *u, enum update_state state)
+{
+    return u->manager[0] != '\0' || state == UPDATE_COMMITTED || state == UPDATE_ROLLED_BACK;
+}
+
+static void say_preparation(const struct update *u, enum update_state state, struct buf *b)
 {
     char from[80], to[80];
 
-    update_wire_version(u->from_version, from, sizeof(from));
-    update_wire_version(u->to_version, to, sizeof(to));
-    add_line(b, "Successfully downloaded manifest");
+    version_four(u->from_version, from, sizeof(from));
+    version_four(u->to_version, to, sizeof(to));
     (void)buf_printf(b, "Updating %s from %s to %s\n", u->agent_name, from, to);
-    (void)buf_printf(b, "Successfully downloaded %s\n", u->url);
-    if (is_switched)
+    if (u->url[0] != '\0')
+        (void)buf_printf(b, "Successfully downloaded %s\n", u->url);
+    if (is_begun(u, state))
         (void)buf_printf(b, "Initiating %s update to %s\n", u->agent_name, to);
 }
 
@@ -40,9 +47,9 @@ static void say_failure(const struct update *u, enum update_state state, struct 
 {
     char from[80], to[80];
 
-    update_wire_version(u->from_version, from, sizeof(from));
+    version_four(u->from_version, from, sizeof(from));
     if (u->to_version[0] != '\0')
-        update_wire_version(u->to_version, to, sizeof(to));
+        version_four(u->to_version, to, sizeof(to));
     else
         (void)str_copy(to, sizeof(to), u->asked[0] != '\0' ? u->asked : "latest");
     add_line(b, u->text);
@@ -51,21 +58,21 @@ static void say_failure(const struct update *u, enum update_state state, struct 
     if (state == UPDATE_ROLLED_BACK)
         (void)buf_printf(b, "rolledback %s to %s\n", u->agent_name, from);
     (void)buf_printf(b, "Failed to update %s to %s\n", u->agent_name, to);
-    if (state != UPDATE_ROLLED_BACK)
+    if (state != UPDATE_ROLLED_BACK && u->is_changed == 0)
         add_line(b, "No rollback needed");
 }
 
 void update_say(const struct update *u, enum update_state state, struct buf *words)
 {
-    bool is_switched = state == UPDATE_COMMITTED || state == UPDATE_ROLLED_BACK;
+    bool is_chosen = u->sha256[0] != '\0' || (u->manager[0] != '\0' && u->to_version[0] != '\0');
     char to[80];
 
-    if (u->url[0] != '\0')
-        say_preparation(u, is_switched, words);
-    else if (state == UPDATE_SKIPPED)
+    if (u->manifest_version > 0 || state == UPDATE_SKIPPED)
         add_line(words, "Successfully downloaded manifest");
+    if (is_chosen)
+        say_preparation(u, state, words);
     if (state == UPDATE_COMMITTED) {
-        update_wire_version(u->to_version, to, sizeof(to));
+        version_four(u->to_version, to, sizeof(to));
         (void)buf_printf(words, "%s updated successfully to %s\n", u->agent_name, to);
     } else if (state == UPDATE_SKIPPED) {
         add_line(words, u->text);

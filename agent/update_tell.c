@@ -17,20 +17,6 @@
 
 /* ---- AgentStatus ---- */
 
-void update_wire_version(const char *version, char *ret_text, size_t size)
-{
-    const char *p;
-    int n = 1;
-
-    for (p = version; *p != '\0'; p++)
-        n += *p == '.';
-    (void)snprintf(ret_text, size, "%s%s", version,
-                   n >= 4   ? ""
-                   : n == 3 ? ".0"
-                   : n == 2 ? ".0.0"
-                            : ".0.0.0");
-}
-
 /* Base, who asked, code, version: spec 06, section 8. */
 static void make_status(const struct job *job, const char *base, const char *code, char *ret,
                         size_t size)
@@ -44,7 +30,7 @@ static void make_status(const struct job *job, const char *base, const char *cod
     size_t i;
 
     if (u->to_version[0] != '\0')
-        update_wire_version(u->to_version, version, sizeof(version));
+        version_four(u->to_version, version, sizeof(version));
     for (i = 0; i < ARRAY_LEN(quiet); i++)
         is_quiet = is_quiet || str_eq(code, quiet[i]);
     (void)snprintf(ret, size, "%s%s%s%s%s%s%s", base,
@@ -99,7 +85,7 @@ static bool mention(struct engine *e, const struct job *job, const char *base, c
     (void)str_copy(m->job_id, sizeof(m->job_id), job->inst.id); /* fits */
     make_status(job, base, code, status, sizeof(status));
     /* Of who speaks: after an update the service shows the new version at once. */
-    update_wire_version(ssmd_version, version, sizeof(version));
+    version_four(ssmd_version, version, sizeof(version));
     if (e->lookup->tell_status(e->lookup, version, status, on_mentioned, m, &err) == 0)
         return true;
     log_info("AgentStatus %s: %s", status, err.text);

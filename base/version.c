@@ -1,6 +1,7 @@
 /* Dotted numbers of any length, compared as text: a component may exceed every integer type. */
 #include "base/version.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #define DIGITS "0123456789"
@@ -23,6 +24,20 @@ bool version_is_valid(const char *text)
         if (*p++ != '.')
             return false;
     }
+}
+
+void version_four(const char *version, char *ret_text, size_t size)
+{
+    const char *p;
+    int n = 1;
+
+    for (p = version; *p != '\0'; p++)
+        n += *p == '.';
+    (void)snprintf(ret_text, size, "%s%s", version,
+                   n >= 4   ? ""
+                   : n == 3 ? ".0"
+                   : n == 2 ? ".0.0"
+                            : ".0.0.0");
 }
 
 int version_compare(const char *a, const char *b)

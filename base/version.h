@@ -3,6 +3,7 @@
 #define SSMD_BASE_VERSION_H
 
 #include <stdbool.h>
+#include <stddef.h>
 
 #define VERSION_SIZE 64 /* of a version's text and its NUL */
 
@@ -13,6 +14,9 @@ bool version_is_valid(const char *text);
 extern const char ssmd_version[];
 /* As four numbers, which the service compares and scripts cut apart. */
 extern const char ssmd_version_four[];
+
+/* "1.2.3" as the four numbers that the service shows, "1.2.3.0"; longer ones as they are. */
+void version_four(const char *version, char *ret_text, size_t size);
 
 /* Component by component, numerically, leading zeros ignored; of two that agree as far as the
  * shorter goes the longer is greater. Both must be valid. <0, 0, >0. */

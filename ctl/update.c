@@ -64,8 +64,21 @@ static void put_fact(FILE *f, const char *name, const char *text)
 
 static void print_plan(FILE *f, const cJSON *check)
 {
+    const char *manager = text_of(check, "manager");
     char size[TEXT_SHORT_SIZE];
 
+    if (manager[0] != '\0') {
+        (void)fputs("would be done:\n  refresh the lists of ", f);
+        text_put(f, manager);
+        (void)fputs(", and wait until nobody else works with packages\n  install ssmd in version ",
+                    f);
+        text_put(f, text_of(check, "target"));
+        (void)fputs(" with it, as its repositories have it\n  look which version is there then, "
+                    "and see that "
+                    "it runs\n",
+                    f);
+        return;
+    }
     text_size((int64_t)cJSON_GetNumberValue(json_get_exact(check, "length_bytes")), size);
     (void)fputs("would be done:\n  fetch ", f);
     text_put(f, text_of(check, "url"));
@@ -104,6 +117,8 @@ static int check_only(struct ctl *c, struct err *err)
     put_fact(c->out, "current", text_of(check, "current"));
     put_fact(c->out, ctl_has(c, "to") ? "asked for" : "latest", text_of(check, "target"));
     put_fact(c->out, "result", is_wanted ? "it can be installed" : text_of(check, "text"));
+    if (is_wanted)
+        put_fact(c->out, "by", text_of(check, "manager"));
     put_fact(c->out, "code", text_of(check, "code"));
     put_fact(c->out, "now", text_of(check, "obstacle"));
     if (is_wanted && ctl_has(c, "dry-run"))

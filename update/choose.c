@@ -149,6 +149,7 @@ static const struct release_version *take_best(const struct release_manifest *m,
 {
     const char *word = resolver == RESOLVE_STABLE ? "stable" : "latest";
     size_t n_waiting;
+    char four[80];
     const struct release_version *v = resolve(m, f, q, resolver, &n_waiting);
     int order;
 
@@ -168,13 +169,27 @@ static const struct release_version *take_best(const struct release_manifest *m,
     order = version_compare(q->from, v->version);
     if (order < 0)
         return v;
+    version_four(q->from, four, sizeof(four));
     if (order == 0)
-        end(c, CHOOSE_SKIP, "", "%.128s %s has already been installed", q->package, q->from);
+        end(c, CHOOSE_SKIP, "", "%.128s %s has already been installed", q->package, four);
     else
         end(c, CHOOSE_SKIP, "",
             "%.128s %s is newer than %s, the %s version offered, update skipped", q->package,
             q->from, v->version, word);
     return NULL;
+}
+
+/* The service shows "1.2.3.0" where a version is "1.2.3", and that is what is asked for then. */
+static bool drop_zero(const char *asked, char *ret_version, size_t size)
+{
+    size_t n_dots = 0, i, n = strlen(asked);
+
+    for (i = 0; i < n; i++)
+        n_dots += asked[i] == '.';
+    if (!version_is_valid(asked) || n_dots != 3 || !str_has_suffix(asked, ".0") || n > size)
+        return false;
+    (void)snprintf(ret_version, size, "%.*s", (int)(n - strlen(".0")), asked);
+    return true;
 }
 
 /* A target that was named: everything that speaks against it, in the order of the chapter. */
@@ -183,9 +198,17 @@ static const struct release_version *take_named(const struct release_manifest *m
                                                 const struct choose_request *q, struct choice *c)
 {
     const struct release_version *v = release_find_version(f, q->asked);
-    char when[ISO_MS_SIZE];
+    struct choose_request plain;
+    char when[ISO_MS_SIZE], three[64], four[80];
     int order;
 
+    if (v == NULL && drop_zero(q->asked, three, sizeof(three)) &&
+        (release_find_version(f, three) != NULL || version_compare(q->from, three) == 0)) {
+        plain = *q;
+        plain.asked = three;
+        q = &plain;
+        v = release_find_version(f, three);
+    }
     if (!version_is_valid(q->asked)) {
         end(c, CHOOSE_FAIL, "ErrorInvalidTargetVersion",
             "target version \"%.64s\" is not a version such as 1.2.3, nor latest, nor stable",
@@ -194,8 +217,9 @@ static const struct release_version *take_named(const struct release_manifest *m
     }
     (void)str_copy(c->target, sizeof(c->target), v != NULL ? v->version : q->asked); /* it fits */
     order = version_compare(q->from, q->asked);
+    version_four(q->from, four, sizeof(four));
     if (order == 0)
-        end(c, CHOOSE_SKIP, "", "%.128s %s has already been installed", q->package, q->from);
+        end(c, CHOOSE_SKIP, "", "%.128s %s has already been installed", q->package, four);
     else if (order > 0 && !q->allow_downgrade)
         end(c, CHOOSE_FAIL, "ErrorAttempToDowngrade",
             "Updating %s to an older version %s, please enable allow downgrade to proceed", q->from,

@@ -96,6 +96,10 @@ static int fetch(struct stager *s, struct err *err)
     if (r < 0)
         return r;
     stager_choose(s, t, &choice);
+    if (choice.verdict == CHOOSE_OK && s->q->without_package) {
+        s->code = "ErrorCreateUpdateFolder";
+        return trust_store(t, s->trust_fd, err); /* no verify follows that would remember it */
+    }
     if (choice.verdict == CHOOSE_OK)
         return stager_package_fetch(s, &choice, err);
     (void)unlinkat(s->work_fd, STAGER_PACKAGE, 0); /* of an earlier one; best effort, as all here */

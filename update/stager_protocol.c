@@ -41,6 +41,7 @@ static const struct field request_fields[] = {
     TEXT_OF(struct stager_request, asked),
     TEXT_OF(struct stager_request, from),
     FLAG_OF(struct stager_request, allow_downgrade),
+    FLAG_OF(struct stager_request, without_package),
     TEXT_OF(struct stager_request, region),
     TEXT_OF(struct stager_request, node_id),
     TEXT_OF(struct stager_request, ca_file),

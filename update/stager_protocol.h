@@ -35,8 +35,9 @@ struct stager_request {
     char asked[SLOTS_VERSION_SIZE]; /* "", "latest", "stable", or a version */
     char from[SLOTS_VERSION_SIZE];
     bool allow_downgrade;
-    char region[64];   /* for the places of packages; "": not known */
-    char node_id[128]; /* decides, with the version, on which side of a rollout this node is */
+    bool without_package; /* FETCH: the metadata and the choice are all that is wanted */
+    char region[64];      /* for the places of packages; "": not known */
+    char node_id[128];    /* decides, with the version, on which side of a rollout this node is */
     char ca_file[PATH_MAX], user_agent[128];
     int64_t limit_ms; /* of the whole phase; 0: STAGER_LIMIT_MS */
     int64_t stall_ms; /* a transfer in which nothing moves for so long has failed; 0:

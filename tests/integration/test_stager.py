@@ -65,7 +65,7 @@ def a_check_keeps_nothing(world):
 def nothing_to_do_is_no_failure_and_is_remembered(world):
     n = node(world)
     answer = n.ask("fetch", **{"from": "1.1.0"})
-    equal("verdict", (answer["verdict"], answer["text"]), ("skip", "amazon-ssm-agent 1.1.0 has already been installed"))
+    equal("verdict", (answer["verdict"], answer["text"]), ("skip", "amazon-ssm-agent 1.1.0.0 has already been installed"))
     check(not os.path.exists(n.work("package")), "a package was fetched for nothing")
     with open(n.source.path("timestamp.json"), "rb") as f:
         old_stamp = f.read()

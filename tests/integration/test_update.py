@@ -144,7 +144,7 @@ def users_update_with_the_document_of_the_service(world):
     pid = agent.pid
     for parameters in ({}, {"version": NEW}, {"version": "latest"}):
         got = agent.wait_invocation(agent.send_update(**parameters))
-        check(f"amazon-ssm-agent {NEW} has already been installed" in got["StandardOutputContent"], got)
+        check(f"amazon-ssm-agent {NEW}.0 has already been installed" in got["StandardOutputContent"], got)
         equal("status and code", (got["Status"], got["ResponseCode"]), ("Success", 0))
     got = agent.wait_invocation(agent.send_update(version=LOWER))
     check("please enable allow downgrade to proceed" in got["StandardOutputContent"], got)

@@ -329,7 +329,7 @@ START_TEST(a_service_that_stays_away_ends_it)
     uw_clock_offset_ms += 60000; /* nor is it waited for to hear of it */
     uw_until_over();
     ck_assert_str_eq(uw_seen.text,
-                     "nothing was switched: it waited until now, and the service is out of reach");
+                     "nothing was changed: it waited until now, and the service is out of reach");
     ck_assert_str_eq(uw_service.said, "");
 }
 END_TEST

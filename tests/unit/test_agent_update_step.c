@@ -75,7 +75,7 @@ START_TEST(a_step_ends_with_its_update_and_the_texts_that_users_know)
     send_step(1, schemas[_i],
               INPUTS(",\"targetVersion\":\"" NEW ".0\",\"source\":\"https://x/{Region}\""));
     LOOP_UNTIL(&uw.loop, uw_is_ordered());
-    ck_assert_ptr_nonnull(strstr(engine_world_file(&uw, "request.fetch"), "\nasked=" NEW "\n"));
+    ck_assert_ptr_nonnull(strstr(engine_world_file(&uw, "request.fetch"), "\nasked=" NEW ".0\n"));
     ck_assert_ptr_nonnull(
         strstr(engine_world_file(&uw, "request.fetch"), "\npackage=amazon-ssm-agent\n"));
     ck_assert(str_has_prefix(uw_seen_id, "u0.1-"));

@@ -23,6 +23,14 @@
     {                                                                                              \
         .version = "2.0", GOOD                                                                     \
     }
+#define V201                                                                                       \
+    {                                                                                              \
+        .version = "2.0.1", GOOD                                                                   \
+    }
+#define V2010                                                                                      \
+    {                                                                                              \
+        .version = "2.0.1.0", GOOD                                                                 \
+    }
 #define V30                                                                                        \
     {                                                                                              \
         .version = "3.0", GOOD                                                                     \
@@ -114,7 +122,7 @@ static const struct {
      "2.0",
      .verdict = CHOOSE_SKIP,
      .target = "2.0",
-     .text = "ssmd 2.0 has already been installed"},
+     .text = "ssmd 2.0.0.0 has already been installed"},
     {"a newer one than the latest stays",
      {V10, V20},
      "",
@@ -199,7 +207,7 @@ static const struct {
      "1.0",
      .verdict = CHOOSE_SKIP,
      .target = "1.0",
-     .text = "ssmd 1.0 has already been installed"},
+     .text = "ssmd 1.0.0.0 has already been installed"},
     {"the same version, though it is not listed",
      {V20},
      "",
@@ -216,7 +224,22 @@ static const struct {
      .package = "amazon-ssm-agent",
      .verdict = CHOOSE_SKIP,
      .target = "2.0",
-     .text = "amazon-ssm-agent 2.0 has already been installed"},
+     .text = "amazon-ssm-agent 2.0.0.0 has already been installed"},
+    {"four numbers, as the service shows a version of three",
+     {V20, V201},
+     "",
+     "2.0.1.0",
+     "2.0",
+     .target = "2.0.1"},
+    {"four numbers that a version has", {V201, V2010}, "", "2.0.1.0", "2.0", .target = "2.0.1.0"},
+    {"four numbers of the running version, which the source does not have",
+     {V20},
+     "",
+     "2.0.1.0",
+     "2.0.1",
+     .verdict = CHOOSE_SKIP,
+     .target = "2.0.1",
+     .text = "ssmd 2.0.1.0 has already been installed"},
     {"no version",
      {V20},
      "",

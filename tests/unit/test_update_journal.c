@@ -41,7 +41,7 @@ static struct fsm_machine other_machine(bool is_later)
         m.data_size = sizeof(struct later_update);
         m.version++;
     } else {
-        m.n_fields -= 3; /* status, code, text */
+        m.n_fields -= 4; /* status, code, text, is_changed */
     }
     m.fields = fields;
     return m;
@@ -125,7 +125,8 @@ static void assert_sound(void)
 
 static void go_on_and_end(const char *to_version)
 {
-    static const struct update_reason reason = {"ErrorUpdateFailRollbackSuccess", "it hung"};
+    static const struct update_reason reason = {.code = "ErrorUpdateFailRollbackSuccess",
+                                                .text = "it hung"};
     struct fsm_instance inst = {.machine = NULL};
     enum journal_known known;
 
