@@ -1,21 +1,20 @@
 /* Retention and the ledger's head. What walks over directories runs on the thread pool: it may take
- * long. A round measures the job directories and lists their names (pool); lets the journal remove
- * what retention allows and picks the names that no job owns any more (loop); and removes those
- * directories (pool). One whose removal was cut short by a crash is found by the next round like
- * any other without a job. */
+ * long. A round measures the job directories (pool); lets the journal remove what retention allows
+ * and picks the directories that may go (loop); and removes those (pool). One whose removal was cut
+ * short by a crash is found by the next round like any other without a job.
+ *
+ * A round follows the ends of jobs, so that what is kept stays below its limits also where a
+ * hundred of them end in a second; ages are looked at every quarter of an hour. */
 #define LOG_MODULE "upkeep"
 #include "agent/upkeep.h"
 
-#include <dirent.h>
-#include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "agent/age.h"
+#include "agent/job_dirs.h"
 #include "agent/tidy.h"
 #include "base/fs.h"
 #include "base/log.h"
@@ -25,13 +24,13 @@
 #define HEAD_MS 1000 /* at most so often; a cut-off tail of that age goes unnoticed */
 #define PRUNE_MS (UINT64_C(15) * 60 * 1000) /* as the reference (spec 03, section 11.6) */
 #define FIRST_PRUNE_MS (UINT64_C(60) * 1000)
-#define TIDY_MS UINT64_C(1000) /* after a job ended, where its directory is not to be kept */
-#define JOBS_PER_PRUNE 100
+#define TIDY_MS UINT64_C(1000) /* after a job ended ... */
+#define ENDS_PER_ROUND 16      /* ... or when so many did */
+#define JOBS_PER_PRUNE 50      /* they are removed between two events of the loop */
+#define LEDGER_ROW_BYTES 640   /* about, with its indexes */
 #define HOUR_MS (INT64_C(3600) * 1000)
 #define KEEP_AGE_MS (6 * HOUR_MS) /* what a reboot may cost of it */
 #define AGE_FACT "age"
-#define MAX_DEPTH 4
-#define MAX_NAMES_BYTES (1u << 20) /* of one round; the rest is for the next */
 
 struct upkeep {
     uv_loop_t *loop;
@@ -45,114 +44,77 @@ struct upkeep {
     struct age age;
     bool is_age_known;     /* read from the journal */
     int64_t kept_lived_ms; /* age.lived_ms when it was last journaled */
-    int64_t job_bytes;     /* what the last measuring found */
-    struct buf
-        names; /* NUL-terminated, one after another: of all directories, then of those to remove */
-    struct err removing; /* the last failure of a removal; code 0: none */
+    struct job_dirs dirs;  /* the pool's while is_working, but between measure and removal */
+    struct err failure;    /* of what the pool did; code 0: none */
+    int64_t n_ended;       /* jobs since the last round began */
+    bool is_by_age;        /* the round looks at ages too */
+    bool is_round_short;   /* the round could not see or do everything: another one follows */
 };
 
+static void begin_round(struct upkeep *u);
+
 /* ---- thread pool ---- */
-
-static int64_t tree_bytes(int dirfd, const char *name, int depth, struct buf *names)
-{
-    int fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
-    int64_t sum = 0;
-    struct dirent *entry;
-    struct stat st;
-
-    if (dir == NULL) {
-        if (fd >= 0)
-            (void)close(fd);
-        return 0;
-    }
-    while ((entry = readdir(dir)) != NULL) {
-        if (str_eq(entry->d_name, ".") || str_eq(entry->d_name, "..") ||
-            fstatat(fd, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
-            continue;
-        sum += (int64_t)st.st_blocks * 512;
-        if (names != NULL && str_is_safe_name(entry->d_name, 128))
-            (void)buf_add(names, entry->d_name,
-                          strlen(entry->d_name) + 1); /* full: the next round's */
-        if (S_ISDIR(st.st_mode) && depth > 0)
-            sum += tree_bytes(fd, entry->d_name, depth - 1, NULL);
-    }
-    (void)closedir(dir);
-    return sum;
-}
 
 static void measure(uv_work_t *work)
 {
     struct upkeep *u = container_of(work, struct upkeep, work);
 
-    buf_clear(&u->names);
-    u->job_bytes = tree_bytes(AT_FDCWD, u->paths->jobs_dir, MAX_DEPTH, &u->names);
+    if (job_dirs_measure(&u->dirs, u->paths->jobs_dir, &u->failure) == 0)
+        u->failure.code = 0;
 }
 
 static void remove_directories(uv_work_t *work)
 {
     struct upkeep *u = container_of(work, struct upkeep, work);
-    AUTO(close_fd) int fd = -1;
-    struct err err;
-    size_t at;
 
-    u->removing.code = 0;
-    if (fs_open_dir(AT_FDCWD, u->paths->jobs_dir, &fd, &u->removing) < 0)
-        return;
-    for (at = 0; at < u->names.len; at += strlen(u->names.data + at) + 1)
-        if (fs_remove_tree(fd, u->names.data + at, &err) < 0)
-            u->removing = err;
+    if (job_dirs_remove(&u->dirs, u->paths->jobs_dir, &u->failure) == 0)
+        u->failure.code = 0;
 }
 
 /* ---- loop ---- */
 
+/* One more, at once, where this one could not see or do everything. */
+static void end_round(struct upkeep *u, bool is_done)
+{
+    u->is_working = false;
+    if (!is_done || u->n_ended >= ENDS_PER_ROUND)
+        begin_round(u);
+}
+
 static void removed(uv_work_t *work, int status)
 {
     struct upkeep *u = container_of(work, struct upkeep, work);
+    bool has_failed = status < 0 || u->failure.code != 0;
 
-    u->is_working = false;
-    if (status == 0 && u->removing.code != 0)
-        log_warning("job directories that may go: %s; it is tried again", u->removing.text);
+    if (status == 0 && has_failed)
+        log_warning("job directories that may go: %s; it is tried again", u->failure.text);
+    end_round(u, has_failed || !u->is_round_short);
 }
 
-/* The journal vouches that it ended and was removed. A directory that the journal has never heard
- * of stays: it may belong to work that runs under a journal that was moved away. */
-static bool is_without_job(struct upkeep *u, const char *name)
-{
-    enum journal_known known;
-    struct err err;
-
-    return u->journal->ops->find(u->journal, NULL, name, &known, &err) == 0 &&
-           known == JOURNAL_LEDGERED;
-}
-
-/* Keep of the names those of directories that may go. */
-static void pick(struct upkeep *u)
+/* Those that the configuration does not want to be kept. */
+static void tidy(struct upkeep *u)
 {
     AUTO(tidy_done) struct tidy tidy = {0};
-    bool is_tidying = tidy_is_wanted(u->config);
-    size_t at, n, kept = 0;
     struct err err;
+    size_t i;
 
-    if (is_tidying && tidy_begin(&tidy, u->journal, u->config, &err) < 0) {
+    if (!tidy_is_wanted(u->config))
+        return;
+    if (tidy_begin(&tidy, u->journal, u->config, &err) < 0) {
         log_warning("directories of reported jobs: %s; they stay", err.text);
-        is_tidying = false;
+        return;
     }
-
-    for (at = 0; at < u->names.len; at += n) {
-        n = strlen(u->names.data + at) + 1;
-        if (is_without_job(u, u->names.data + at) ||
-            (is_tidying && tidy_may_remove(&tidy, u->names.data + at))) {
-            memmove(u->names.data + kept, u->names.data + at, n);
-            kept += n;
-        }
-    }
-    u->names.len = kept;
+    for (i = 0; i < u->dirs.n; i++)
+        if (!u->dirs.items[i].is_doomed && tidy_may_remove(&tidy, u->dirs.items[i].name))
+            u->dirs.items[i].is_doomed = true;
 }
 
 static void note_removed(void *ctx, const char *instance_id)
 {
-    (void)ctx;
+    struct upkeep *u = ctx;
+
+    u->is_round_short = true;
+    job_dirs_doom(&u->dirs, instance_id);
     log_debug("%s is over and reported, and its time is up: removed", instance_id);
 }
 
@@ -220,37 +182,66 @@ static int take_age(struct upkeep *u, struct err *err)
     return r;
 }
 
+/* Age is looked at now and then; size whenever something ended. */
+static int prune(struct upkeep *u, struct err *err)
+{
+    struct journal_retention rt = {
+        .max_bytes = u->config->retention_mib << 20,
+        .ledger_max_rows = (u->config->retention_mib << 20) / 4 / LEDGER_ROW_BYTES,
+        .max_jobs_per_call = JOBS_PER_PRUNE,
+    };
+    int r = u->is_by_age ? take_age(u, err) : 0;
+
+    if (r < 0)
+        return r;
+    if (u->is_by_age) {
+        rt.old_upto = age_cutoff(&u->age, u->config->log_retention_hours * HOUR_MS);
+        rt.ledger_old_upto = age_cutoff(&u->age, u->config->ledger_retention_days * 24 * HOUR_MS);
+    }
+    return u->journal->ops->prune(u->journal, &rt, job_dirs_bytes(&u->dirs), clock_wall_ms(),
+                                  note_removed, u, err);
+}
+
 static void measured(uv_work_t *work, int status)
 {
     struct upkeep *u = container_of(work, struct upkeep, work);
-    struct journal_retention rt = {
-        .max_bytes = u->config->retention_mib << 20,
-        .max_jobs_per_call = JOBS_PER_PRUNE,
-    };
     struct err err;
 
-    u->is_working = false;
-    if (status < 0 || u->is_stopping)
-        return;
-    if (take_age(u, &err) < 0) {
-        log_warning("retention: %s", err.text);
+    if (status < 0 || u->is_stopping) {
+        u->is_working = false;
         return;
     }
-    rt.old_upto = age_cutoff(&u->age, u->config->log_retention_hours * HOUR_MS);
-    rt.ledger_old_upto = age_cutoff(&u->age, u->config->ledger_retention_days * 24 * HOUR_MS);
-    if (u->journal->ops->prune(u->journal, &rt, u->job_bytes, clock_wall_ms(), note_removed, NULL,
-                               &err) < 0)
+    if (u->failure.code != 0)
+        log_warning("retention: %s", u->failure.text);
+    u->is_round_short = false;
+    job_dirs_judge(&u->dirs, u->journal);
+    tidy(u);
+    job_dirs_thin(&u->dirs, u->config->retention_files);
+    if (prune(u, &err) < 0) {
         log_warning("retention: %s", err.text);
-    pick(u);
-    if (u->names.len > 0 && uv_queue_work(u->loop, &u->work, remove_directories, removed) == 0)
-        u->is_working = true;
+        u->is_round_short = false; /* no sense in another one at once */
+    } else if (!u->is_round_short) {
+        u->is_by_age = false;
+    }
+    if (u->dirs.has_more)
+        u->is_round_short = true;
+    if (!job_dirs_has_doomed(&u->dirs) ||
+        uv_queue_work(u->loop, &u->work, remove_directories, removed) < 0)
+        end_round(u, !u->is_round_short);
+}
+
+static void begin_round(struct upkeep *u)
+{
+    if (u->is_working || u->is_stopping)
+        return;
+    u->n_ended = 0;
+    u->is_working = uv_queue_work(u->loop, &u->work, measure, measured) == 0;
 }
 
 void upkeep_prune(struct upkeep *u)
 {
-    if (!u->is_working && !u->is_stopping &&
-        uv_queue_work(u->loop, &u->work, measure, measured) == 0)
-        u->is_working = true;
+    u->is_by_age = true;
+    begin_round(u);
 }
 
 bool upkeep_is_working(const struct upkeep *u)
@@ -269,8 +260,8 @@ static void on_tidy(uv_timer_t *timer)
 
     if (u->is_working) /* it may have looked before the job ended */
         (void)uv_timer_start(&u->tidy_timer, on_tidy, TIDY_MS, 0);
-    else
-        upkeep_prune(u);
+    else if (u->n_ended > 0)
+        begin_round(u);
 }
 
 /* The side file is what was published; what it says goes into the log, which may be kept elsewhere.
@@ -322,9 +313,10 @@ void upkeep_note_end(struct upkeep *u)
 {
     if (!u->is_stopping && !uv_is_active((uv_handle_t *)&u->head_timer))
         (void)uv_timer_start(&u->head_timer, on_head, HEAD_MS, 0);
-    if (!u->is_stopping && tidy_is_wanted(u->config) &&
-        !uv_is_active((uv_handle_t *)&u->tidy_timer))
+    if (!u->is_stopping && !uv_is_active((uv_handle_t *)&u->tidy_timer))
         (void)uv_timer_start(&u->tidy_timer, on_tidy, TIDY_MS, 0);
+    if (++u->n_ended >= ENDS_PER_ROUND)
+        begin_round(u);
 }
 
 int upkeep_new(uv_loop_t *loop, struct journal *journal, const struct config *config,
@@ -337,7 +329,6 @@ int upkeep_new(uv_loop_t *loop, struct journal *journal, const struct config *co
         return err_set(err, ERR_NOMEM, "upkeep: out of memory");
     *u = (struct upkeep){.loop = loop, .journal = journal, .config = config, .paths = paths};
     (void)str_copy(u->boot_id, sizeof(u->boot_id), boot_id);
-    buf_init(&u->names, MAX_NAMES_BYTES);
     (void)uv_timer_init(loop, &u->head_timer); /* cannot fail */
     (void)uv_timer_init(loop, &u->prune_timer);
     (void)uv_timer_init(loop, &u->tidy_timer);
@@ -362,6 +353,6 @@ void upkeep_free(struct upkeep *u)
 {
     if (u == NULL)
         return;
-    buf_done(&u->names);
+    job_dirs_done(&u->dirs);
     free(u);
 }

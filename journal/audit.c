@@ -356,6 +356,7 @@ const char *audit_coverage(void)
     return "Covered: every transition; of every job its state, its fields and its steps with the "
            "SHA-256 of their output; the ledger of finished jobs; each message's payload against "
            "its own hash; that no job vanished without a row in the ledger. Not covered: effects, "
-           "the times and payloads of replies, facts about the node. Who has root on this machine "
+           "the times and payloads of replies, facts about the node, the ids that are "
+           "remembered of rows that the ledger no longer has. Who has root on this machine "
            "can forge all of it, unless the ledger's head was sent elsewhere.";
 }

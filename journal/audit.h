@@ -7,8 +7,9 @@
  * hash; that no instance vanished without a ledger row. The end of an instance's chain is anchored
  * by its row (count and head), that of the ledger by its side file; one that was cut off within the
  * last second, before the side file was written, is not noticed. Not covered: effects, the times
- * and payloads of replies, facts. Whoever can write the journal as its owner can forge all of it,
- * side file included, unless the ledger's head was sent elsewhere. */
+ * and payloads of replies, facts, the ids
+ * remembered of rows that were cut from the ledger. Whoever can write the journal as its owner can
+ * forge all of it, side file included, unless the ledger's head was sent elsewhere. */
 #ifndef SSMD_JOURNAL_AUDIT_H
 #define SSMD_JOURNAL_AUDIT_H
 

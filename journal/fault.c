@@ -185,6 +185,11 @@ static int counts(struct journal *j, struct journal_counts *ret_counts, struct e
     return INNER(j)->ops->counts(INNER(j), ret_counts, err);
 }
 
+static int get_settled(struct journal *j, const char *instance_id, int64_t *ret_n, struct err *err)
+{
+    return INNER(j)->ops->get_settled(INNER(j), instance_id, ret_n, err);
+}
+
 static int prune(struct journal *j, const struct journal_retention *r, int64_t job_dirs_bytes,
                  int64_t now_unix_ms, void (*removed)(void *ctx, const char *instance_id),
                  void *ctx, struct err *err)
@@ -224,6 +229,7 @@ static const struct journal_ops fault_ops = {
     .get_final_reply = get_final_reply,
     .get_fact = get_fact,
     .last_effect_id = last_effect_id,
+    .get_settled = get_settled,
     .counts = counts,
     .prune = prune,
     .revive = revive,

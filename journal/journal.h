@@ -79,6 +79,8 @@ struct journal_retention {
                           average job says, so that one call may not be enough */
     int64_t ledger_old_upto; /* the memory of duplicates up to this row; cut at its old end only,
                                 leaving a checkpoint row; never a row whose instance is here */
+    int64_t ledger_max_rows; /* about so many rows stay in the ledger; of older ones no more than
+                                their ids, in a tenth of the room, until ledger_old_upto */
     int max_jobs_per_call;   /* so that one call stays short */
 };
 
@@ -159,6 +161,9 @@ struct journal_ops {
                            struct journal_reply *ret_reply, struct err *err);
     int (*get_fact)(struct journal *j, const char *key, struct buf *ret_value,
                     struct err *err); /* ERR_NOT_FOUND */
+    /* The number of the ledger's row of an instance that is over and has nothing to do for anybody:
+     * no reply owed, no upload open. 0: not so. */
+    int (*get_settled)(struct journal *j, const char *instance_id, int64_t *ret_n, struct err *err);
     /* The greatest id ever given, retention or not; 0 at first. */
     int (*last_effect_id)(struct journal *j, int64_t *ret_id, struct err *err);
     int (*counts)(struct journal *j, struct journal_counts *ret_counts, struct err *err);

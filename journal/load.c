@@ -144,7 +144,7 @@ int load_counts(struct db *db, struct journal_counts *ret_counts, struct err *er
         int which;
         int64_t *value;
     } counts[] = {
-        {SQL_COUNT_OPEN_INSTANCES, &c.n_open},       {SQL_COUNT_WORK, &c.n_ended},
+        {SQL_COUNT_OPEN_INSTANCES, &c.n_open},       {SQL_COUNT_ENDED, &c.n_ended},
         {SQL_COUNT_UNREPORTED, &c.n_unreported},     {SQL_COUNT_LEDGER, &c.n_ledger},
         {SQL_COUNT_OPEN_EFFECTS, &c.n_open_effects},
     };
@@ -153,7 +153,6 @@ int load_counts(struct db *db, struct journal_counts *ret_counts, struct err *er
 
     for (i = 0; i < ARRAY_LEN(counts) && r == 0; i++)
         r = db_number(db, counts[i].which, DB_NO_ARGS, 0, counts[i].value, err);
-    c.n_ended -= c.n_open;
     if (r == 0)
         *ret_counts = c;
     return r;

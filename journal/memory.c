@@ -141,7 +141,8 @@ static int put_instance(struct journal *j, struct fsm_instance *inst, struct err
         return note(
             j, err_set(err, ERR_STATE, "%s %s: has moved already", inst->machine->name, inst->id));
     if (memory_find_row(memory_seen(j), MEMORY_INSTANCES, inst->id) != NULL ||
-        memory_find_row(memory_seen(j), MEMORY_LEDGER, inst->id) != NULL)
+        memory_find_row(memory_seen(j), MEMORY_LEDGER, inst->id) != NULL ||
+        memory_find_row(memory_seen(j), MEMORY_REMEMBERED, inst->id) != NULL)
         return note(j, err_set(err, ERR_EXISTS, "%s %s: exists", inst->machine->name, inst->id));
     memcpy(inst->head, chain_zero, sizeof(inst->head));
     chain_extend(inst, inst->created_unix_ms, "created", "", "", state_sha256, hash);
@@ -454,6 +455,7 @@ static const struct journal_ops memory_ops = {
     .get_final_reply = memory_get_final_reply,
     .get_fact = memory_get_fact,
     .last_effect_id = memory_last_effect_id,
+    .get_settled = memory_get_settled,
     .counts = memory_counts,
     .prune = memory_prune,
     .revive = revive,

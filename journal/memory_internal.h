@@ -15,6 +15,7 @@ enum memory_table {
     MEMORY_EFFECTS,
     MEMORY_REPLIES,
     MEMORY_LEDGER,
+    MEMORY_REMEMBERED, /* rows that were cut from the ledger before their time */
     MEMORY_FACTS,
     MEMORY_ATTACHMENTS,
     MEMORY_N_TABLES
@@ -117,6 +118,7 @@ int memory_get_final_reply(struct journal *j, const char *instance_id,
                            struct journal_reply *ret_reply, struct err *err);
 int memory_get_fact(struct journal *j, const char *key, struct buf *ret_value, struct err *err);
 int memory_last_effect_id(struct journal *j, int64_t *ret_id, struct err *err);
+int memory_get_settled(struct journal *j, const char *instance_id, int64_t *ret_n, struct err *err);
 int memory_counts(struct journal *j, struct journal_counts *ret_counts, struct err *err);
 int memory_prune(struct journal *j, const struct journal_retention *r, int64_t job_dirs_bytes,
                  int64_t now_unix_ms, void (*removed)(void *ctx, const char *instance_id),

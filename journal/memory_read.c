@@ -76,27 +76,39 @@ int memory_load(struct journal *j,
     return 0;
 }
 
+/* In the ledger, or among what was cut from it. */
+static bool is_message_in(const struct memory_list *l, const char *message_id)
+{
+    size_t i;
+
+    for (i = 0; i < l->n; i++)
+        if (str_eq(l->rows[i]->message_id, message_id))
+            return true;
+    return false;
+}
+
 int memory_find(struct journal *j, const char *message_id, const char *instance_id,
                 enum journal_known *ret_known, struct err *err)
 {
     const struct memory_state *s = memory_seen(j);
     struct memory_row **message = memory_find_row(s, MEMORY_MESSAGES, message_id), **at;
-    size_t i;
 
     (void)err; /* memory cannot fail to be read */
     at = memory_find_row(s, MEMORY_INSTANCES,
                          message != NULL ? (*message)->instance_id : instance_id);
-    for (i = 0; message == NULL && message_id != NULL && i < s->tables[MEMORY_LEDGER].n; i++) {
-        if (str_eq(s->tables[MEMORY_LEDGER].rows[i]->message_id, message_id)) {
-            *ret_known = JOURNAL_LEDGERED;
-            return 0;
-        }
+    if (message == NULL && message_id != NULL &&
+        (is_message_in(&s->tables[MEMORY_LEDGER], message_id) ||
+         is_message_in(&s->tables[MEMORY_REMEMBERED], message_id))) {
+        *ret_known = JOURNAL_LEDGERED;
+        return 0;
     }
     if (at != NULL)
         *ret_known = (*at)->has_ended ? JOURNAL_ENDED : JOURNAL_OPEN;
     else
-        *ret_known = memory_find_row(s, MEMORY_LEDGER, instance_id) != NULL ? JOURNAL_LEDGERED
-                                                                            : JOURNAL_UNKNOWN;
+        *ret_known = memory_find_row(s, MEMORY_LEDGER, instance_id) != NULL ||
+                             memory_find_row(s, MEMORY_REMEMBERED, instance_id) != NULL
+                         ? JOURNAL_LEDGERED
+                         : JOURNAL_UNKNOWN;
     return 0;
 }
 
@@ -279,19 +291,32 @@ static bool has_open_upload(const struct memory_state *s, const char *id)
     return false;
 }
 
+static bool is_settled(const struct memory_state *s, const char *id)
+{
+    struct memory_row **row = memory_find_row(s, MEMORY_INSTANCES, id);
+
+    return row != NULL && (*row)->has_ended && !owes_reply(s, id) && !has_open_upload(s, id);
+}
+
+int memory_get_settled(struct journal *j, const char *instance_id, int64_t *ret_n, struct err *err)
+{
+    const struct memory_state *s = memory_seen(j);
+    struct memory_row **row = memory_find_row(s, MEMORY_LEDGER, instance_id);
+
+    (void)err; /* memory cannot fail to be read */
+    *ret_n = row != NULL && is_settled(s, instance_id) ? (*row)->n : 0;
+    return 0;
+}
+
 /* The first in the ledger, up to this row of it. */
 static struct memory_row *oldest_prunable(const struct memory_state *s, int64_t upto)
 {
     const struct memory_list *l = &s->tables[MEMORY_LEDGER];
     size_t i;
 
-    for (i = 0; i < l->n && l->rows[i]->n <= upto; i++) {
-        struct memory_row **row = memory_find_row(s, MEMORY_INSTANCES, l->rows[i]->id);
-
-        if (row != NULL && !owes_reply(s, (*row)->id) && !is_part(s, (*row)->id) &&
-            !has_open_upload(s, (*row)->id))
-            return *row;
-    }
+    for (i = 0; i < l->n && l->rows[i]->n <= upto; i++)
+        if (is_settled(s, l->rows[i]->id) && !is_part(s, l->rows[i]->id))
+            return *memory_find_row(s, MEMORY_INSTANCES, l->rows[i]->id);
     return NULL;
 }
 
@@ -313,16 +338,26 @@ static void forget(struct memory_state *s, const char *id)
             memory_list_remove(&s->tables[MEMORY_INSTANCES], i - 1);
 }
 
-static void cut_ledger(struct memory_state *s, int64_t upto)
+/* Rows that are old, and those that are too many, of which the ids stay. */
+static int cut_ledger(struct memory_state *s, const struct journal_retention *r, struct err *err)
 {
-    struct memory_list *l = &s->tables[MEMORY_LEDGER];
+    struct memory_list *l = &s->tables[MEMORY_LEDGER], *ids = &s->tables[MEMORY_REMEMBERED];
 
-    while (l->n > 0 && l->rows[0]->n <= upto &&
-           memory_find_row(s, MEMORY_INSTANCES, l->rows[0]->id) == NULL) {
+    while (l->n > 0 && memory_find_row(s, MEMORY_INSTANCES, l->rows[0]->id) == NULL) {
+        bool is_old = l->rows[0]->n <= r->ledger_old_upto;
+
+        if (!is_old && (r->ledger_max_rows == 0 || (int64_t)l->n <= r->ledger_max_rows))
+            break;
+        if (!is_old && !memory_list_add(ids, l->rows[0]))
+            return memory_out_of_memory(err);
+        l->rows[0]->refs += is_old ? 0 : 1;
         s->n_cut = l->rows[0]->n;
         memcpy(s->cut_hash, l->rows[0]->hash, sizeof(s->cut_hash));
         memory_list_remove(l, 0);
     }
+    while (ids->n > 0 && ids->rows[0]->n <= r->ledger_old_upto)
+        memory_list_remove(ids, 0);
+    return 0;
 }
 
 int memory_prune(struct journal *j, const struct journal_retention *r, int64_t job_dirs_bytes,
@@ -354,7 +389,5 @@ int memory_prune(struct journal *j, const struct journal_retention *r, int64_t j
             removed(ctx, id);
     }
     (void)now_unix_ms; /* its checkpoint has no time */
-    if (rc == 0 && r->ledger_old_upto > 0)
-        cut_ledger(s, r->ledger_old_upto);
-    return rc;
+    return rc == 0 ? cut_ledger(s, r, err) : rc;
 }

@@ -70,8 +70,12 @@ static const char schema_2[] =
     "REFERENCES instance(id) ON DELETE CASCADE, name TEXT NOT NULL, content BLOB NOT NULL, "
     "PRIMARY KEY(instance_id, name)) STRICT;";
 
+/* Ids whose rows in the ledger are gone: remember.c. */
+static const char schema_3[] =
+    "CREATE TABLE remembered(digest BLOB PRIMARY KEY, n INTEGER NOT NULL) STRICT, WITHOUT ROWID;";
+
 /* Version n is made from n - 1 by migrations[n - 1]. */
-static const char *const migrations[] = {schema_1, schema_2};
+static const char *const migrations[] = {schema_1, schema_2, schema_3};
 
 #define SCHEMA_VERSION ((int64_t)ARRAY_LEN(migrations))
 

@@ -1,19 +1,16 @@
 /* Forgetting: whole finished and reported jobs by age and by size, the ledger at its old end by its
- * own age. And the ledger's head for the side file, which is what survives a forger of the journal.
- */
-#include <errno.h>
-#include <fcntl.h>
+ * own age and by its length. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/fs.h"
-#include "base/record.h"
 #include "base/str.h"
 #include "journal/sqlite_internal.h"
 
 #define MAX_LEDGER_ROWS_PER_CALL 10000
+#define FIRST_KEPT "first_kept" /* a key of meta */
+#define ROWS_PER_CUT 500        /* of rows that are too many */
 
 struct victims {
     char (*ids)[FSM_ID_SIZE]; /* owned */
@@ -37,15 +34,37 @@ static int add_victim(struct victims *v, const char *id, struct err *err)
     return 0;
 }
 
+/* The number of the ledger's oldest row whose instance is here, which only grows: what is before it
+ * is not looked at again. It is kept in the journal, so that a start does not look either. */
+static int find_first_kept(struct sqlite_journal *sj, struct err *err)
+{
+    char text[32] = "";
+    int r;
+
+    if (sj->first_kept == 0) {
+        r = db_text(&sj->db, "SELECT value FROM meta WHERE key = '" FIRST_KEPT "'", text,
+                    sizeof(text), err);
+        if (r < 0)
+            return r;
+        if (!str_to_i64(text, 1, INT64_MAX, &sj->first_kept))
+            sj->first_kept = 1; /* never kept, or damaged: from the beginning */
+    }
+    return db_number(&sj->db, SQL_FIRST_KEPT, DB_ARGS(DB_I(sj->first_kept)), sj->first_kept,
+                     &sj->first_kept, err);
+}
+
 /* The oldest instances that may go, at most `limit`, of those up to this row of the
  * ledger. */
 static int find_victims(struct sqlite_journal *sj, int64_t upto, int64_t limit, struct victims *v,
                         struct err *err)
 {
     sqlite3_stmt *q = NULL;
-    int r = db_query(&sj->db, SQL_PRUNABLE, DB_ARGS(DB_I(upto), DB_I(limit)), &q, err);
+    int r = find_first_kept(sj, err);
 
     v->n = 0;
+    if (r == 0)
+        r = db_query(&sj->db, SQL_PRUNABLE, DB_ARGS(DB_I(upto), DB_I(limit), DB_I(sj->first_kept)),
+                     &q, err);
     while (r == 0 && (r = db_step(&sj->db, q, "look for old instances", err)) == 1)
         r = add_victim(v, db_column(q, 0), err);
     if (r < 0)
@@ -64,12 +83,14 @@ static int pragma_number(struct sqlite_journal *sj, const char *sql, int64_t *re
     return r;
 }
 
-/* How many jobs of average size are too many. */
+/* How many jobs of average size are too many. It begins a sixteenth below the limit and goes on to
+ * another one below that: so what stands between two rounds fits too, and rounds that have
+ * something to do are few. The memory of ids has half of the room, or all that it needs, whatever
+ * is left for jobs. */
 static int count_excess(struct sqlite_journal *sj, int64_t max_bytes, int64_t job_dirs_bytes,
                         int64_t *ret_n, struct err *err)
 {
-    struct journal_counts c = {0};
-    int64_t page_size = 0, n_pages = 0, n_free = 0, used, n_jobs;
+    int64_t page_size = 0, n_pages = 0, n_free = 0, n_jobs = 0, n_cut = 0, used, memory;
     int r = pragma_number(sj, "PRAGMA page_size", &page_size, err);
 
     if (r == 0)
@@ -77,16 +98,20 @@ static int count_excess(struct sqlite_journal *sj, int64_t max_bytes, int64_t jo
     if (r == 0)
         r = pragma_number(sj, "PRAGMA freelist_count", &n_free, err);
     if (r == 0)
-        r = sqlite_counts(&sj->base, &c, err);
+        r = db_number(&sj->db, SQL_COUNT_ENDED, DB_NO_ARGS, 0, &n_jobs, err);
+    if (r == 0)
+        r = db_number(&sj->db, SQL_CHECKPOINT, DB_NO_ARGS, 0, &n_cut, err);
     if (r < 0)
         return r;
     used = (n_pages - n_free) * page_size + job_dirs_bytes;
-    n_jobs = c.n_open + c.n_ended;
+    memory = n_cut * REMEMBERED_BYTES;
+    if (memory > max_bytes / 2)
+        used -= memory - max_bytes / 2;
     *ret_n = 0;
-    if (used > max_bytes && n_jobs > 0) {
+    if (used > max_bytes - max_bytes / 16 && n_jobs > 0) {
         int64_t average = used / n_jobs > 0 ? used / n_jobs : 1;
 
-        *ret_n = (used - max_bytes + average - 1) / average;
+        *ret_n = (used - (max_bytes - max_bytes / 8) + average - 1) / average;
     }
     return 0;
 }
@@ -110,7 +135,7 @@ static int choose(struct sqlite_journal *sj, const struct journal_retention *r,
 
 static int forget(struct sqlite_journal *sj, const struct victims *v, struct err *err)
 {
-    char floor_id[32];
+    char floor_id[32], first_kept[32];
     int64_t last = 0;
     size_t i;
     int r;
@@ -120,45 +145,70 @@ static int forget(struct sqlite_journal *sj, const struct victims *v, struct err
     r = sqlite_last_effect_id(&sj->base, &last, err);
     if (r < 0)
         return r;
-    (void)snprintf(floor_id, sizeof(floor_id), "%" PRId64, last); /* fits */
+    (void)snprintf(floor_id, sizeof(floor_id), "%" PRId64, last);               /* fits */
+    (void)snprintf(first_kept, sizeof(first_kept), "%" PRId64, sj->first_kept); /* fits */
     r = sqlite_touch(sj, err);
     if (r == 0)
         r = db_run(&sj->db, SQL_PUT_META, DB_ARGS(DB_T("effect_floor"), DB_T(floor_id)), NULL, err);
+    if (r == 0)
+        r = db_run(&sj->db, SQL_PUT_META, DB_ARGS(DB_T(FIRST_KEPT), DB_T(first_kept)), NULL, err);
     for (i = 0; i < v->n && r == 0; i++)
         r = db_run(&sj->db, SQL_FORGET, DB_ARGS(DB_T(v->ids[i])), NULL, err);
     return r;
 }
 
-/* From the oldest row on, as far as rows are old and their instances gone. */
-static int cut_ledger(struct sqlite_journal *sj, int64_t upto, int64_t now_unix_ms, struct err *err)
+/* How far the ledger is to be cut: rows that are old, and those that are too many. */
+static int choose_cut(struct sqlite_journal *sj, const struct journal_retention *r,
+                      int64_t *ret_upto, struct err *err)
+{
+    int64_t first = 0, n_rows = 0;
+    int rc = db_number(&sj->db, SQL_LEDGER_FIRST, DB_NO_ARGS, 0, &first, err);
+
+    if (rc == 0)
+        rc = db_number(&sj->db, SQL_COUNT_LEDGER, DB_NO_ARGS, 0, &n_rows, err);
+    if (rc < 0)
+        return rc;
+    *ret_upto = r->ledger_old_upto;
+    if (r->ledger_max_rows > 0 && n_rows >= r->ledger_max_rows + ROWS_PER_CUT &&
+        first + ROWS_PER_CUT - 1 > *ret_upto)
+        *ret_upto = first + ROWS_PER_CUT - 1;
+    return 0;
+}
+
+/* From the oldest row on, as far as their instances are gone. Of rows that go before their time the
+ * ids stay. */
+static int cut_ledger(struct sqlite_journal *sj, const struct journal_retention *r,
+                      int64_t now_unix_ms, struct err *err)
 {
     char hash[80];
-    int64_t n = 0;
+    int64_t n = 0, upto = 0;
     sqlite3_stmt *q = NULL;
-    int r = db_query(&sj->db, SQL_LEDGER_OLDEST, DB_ARGS(DB_I(MAX_LEDGER_ROWS_PER_CALL)), &q, err);
+    int rc = choose_cut(sj, r, &upto, err);
 
-    while (r == 0 && (r = db_step(&sj->db, q, "read ledger", err)) == 1) {
-        r = 0;
+    if (rc < 0 || upto <= 0)
+        return rc;
+    rc = db_query(&sj->db, SQL_LEDGER_OLDEST, DB_ARGS(DB_I(MAX_LEDGER_ROWS_PER_CALL)), &q, err);
+    while (rc == 0 && (rc = db_step(&sj->db, q, "read ledger", err)) == 1) {
+        rc = 0;
         if (db_column_i64(q, 0) > upto || db_column_i64(q, 2) != 0)
             break;
         n = db_column_i64(q, 0);
         (void)str_copy(hash, sizeof(hash),
                        db_column(q, 1)); /* a longer one is found by the audit */
+        rc = sqlite_touch(sj, err);
+        if (rc == 0 && n > r->ledger_old_upto)
+            rc = remember_ids(sj, db_column(q, 3), db_column(q, 4), n, err);
     }
-    if (r < 0)
-        return r;
-    (void)sqlite3_reset(q);
-    if (n == 0)
-        return 0;
-    r = sqlite_touch(sj, err);
-    if (r == 0)
-        r = db_run(&sj->db, SQL_PUT_CHECKPOINT, DB_ARGS(DB_I(n), DB_T(hash), DB_I(now_unix_ms)),
-                   NULL, err);
-    if (r == 0)
-        r = db_run(&sj->db, SQL_DROP_CHECKPOINTS, DB_ARGS(DB_I(n)), NULL, err);
-    if (r == 0)
-        r = db_run(&sj->db, SQL_LEDGER_CUT, DB_ARGS(DB_I(n)), NULL, err);
-    return r;
+    (void)sqlite3_reset(q); /* repeats what was told */
+    if (rc < 0 || n == 0)
+        return rc;
+    rc = db_run(&sj->db, SQL_PUT_CHECKPOINT, DB_ARGS(DB_I(n), DB_T(hash), DB_I(now_unix_ms)), NULL,
+                err);
+    if (rc == 0)
+        rc = db_run(&sj->db, SQL_DROP_CHECKPOINTS, DB_ARGS(DB_I(n)), NULL, err);
+    if (rc == 0)
+        rc = db_run(&sj->db, SQL_LEDGER_CUT, DB_ARGS(DB_I(n)), NULL, err);
+    return rc;
 }
 
 /* Give freed pages back to the file system. A reader in the way is no error: the next time does it.
@@ -185,8 +235,10 @@ int sqlite_prune(struct journal *j, const struct journal_retention *r, int64_t j
     rc = choose(sj, r, job_dirs_bytes, &v, err);
     if (rc == 0)
         rc = forget(sj, &v, err);
+    if (rc == 0)
+        rc = cut_ledger(sj, r, now_unix_ms, err);
     if (rc == 0 && r->ledger_old_upto > 0)
-        rc = cut_ledger(sj, r->ledger_old_upto, now_unix_ms, err);
+        rc = remember_forget(sj, r->ledger_old_upto, err);
     has_changed = sj->has_begun;
     if (rc == 0 && has_changed)
         rc = db_exec(&sj->db, "PRAGMA incremental_vacuum", err);
@@ -206,78 +258,4 @@ int sqlite_prune(struct journal *j, const struct journal_retention *r, int64_t j
     if (!sj->storage.has_reserve)
         storage_fill_reserve(&sj->storage);
     return 0;
-}
-
-static int write_head(const char *path, const struct buf *text, struct err *err)
-{
-    AUTO(close_fd) int dir_fd = -1;
-    char dir[PATH_MAX];
-    char *slash;
-    int r;
-
-    if (!str_copy(dir, sizeof(dir), path))
-        return err_set(err, ERR_LIMIT, "path %.100s...: too long", path);
-    slash = strrchr(dir, '/');
-    if (slash == NULL)
-        return fs_write_atomic(AT_FDCWD, path, text->data, text->len, 0600, true, err);
-    *slash = '\0';
-    r = fs_open_dir(AT_FDCWD, dir[0] != '\0' ? dir : "/", &dir_fd, err);
-    return r < 0 ? r : fs_write_atomic(dir_fd, slash + 1, text->data, text->len, 0600, true, err);
-}
-
-/* What the side file vouched for when it was last written; 0 when there is none, or it cannot be
- * read. */
-static int64_t read_head(const char *path)
-{
-    AUTO(buf_done) struct buf text = {0};
-    AUTO(record_done) struct record head = {0};
-
-    buf_init(&text, RECORD_MAX_BYTES);
-    return fs_read_file(AT_FDCWD, path, &text, NULL) == 0 &&
-                   record_parse(buf_str(&text), text.len, "ledger-head", &head, NULL) == 0
-               ? record_get_i64_or(&head, "n", 0)
-               : 0;
-}
-
-/* A side file that knows of more rows than there are is evidence that rows were lost: it is not
- * written over. */
-static int keep_lost_head(const char *path, struct err *err)
-{
-    char kept[PATH_MAX];
-
-    if (snprintf(kept, sizeof(kept), "%s" JOURNAL_LOST_HEAD_SUFFIX, path) >= (int)sizeof(kept))
-        return err_set(err, ERR_LIMIT, "%s: the path is too long", path);
-    return rename(path, kept) < 0 ? err_sys(err, ERR_IO, errno, "keep %s as %s", path, kept) : 0;
-}
-
-int sqlite_publish_head(struct journal *j, struct err *err)
-{
-    struct sqlite_journal *sj = sqlite_of(j);
-    AUTO(buf_done) struct buf text = {0};
-    char hash[SHA256_HEX_SIZE];
-    int64_t n = 0;
-    int r = sqlite_ready(sj, err);
-
-    if (r < 0 || sj->head_path[0] == '\0')
-        return r;
-    if (sj->is_in_transaction)
-        return err_set(err, ERR_STATE, "%s: the ledger's head inside a transaction", sj->path);
-    r = sqlite_ledger_end(sj, &n, hash, err);
-    if (r < 0 || str_eq(hash, sj->published))
-        return r;
-    if (sj->published[0] == '\0' && read_head(sj->head_path) > n)
-        r = keep_lost_head(sj->head_path, err);
-    if (r < 0)
-        return r;
-    buf_init(&text, RECORD_MAX_BYTES);
-    record_begin(&text, "ledger-head");
-    record_add_i64(&text, "n", n);
-    record_add(&text, "hash", hash);
-    record_end(&text);
-    r = buf_error(&text, "ledger's head", err);
-    if (r == 0)
-        r = write_head(sj->head_path, &text, err);
-    if (r == 0)
-        (void)str_copy(sj->published, sizeof(sj->published), hash); /* fits */
-    return r;
 }

@@ -15,6 +15,21 @@
     "SELECT n, id, machine, message_id, state, status, created_unix_ms, ended_unix_ms, "           \
     "n_transitions, head, prev, hash FROM ledger "
 
+/* An instance that is over and has nothing to do for anybody. */
+#define SETTLED                                                                                    \
+    "instance.ended_unix_ms IS NOT NULL AND "                                                      \
+    "NOT EXISTS (SELECT 1 FROM outbox "                                                            \
+    "WHERE instance_id = instance.id AND outbox.ended_unix_ms IS NULL) " /* Its output is still on \
+                                                                            its way: fsm/upload.h. \
+                                                                            '.' and '/' are        \
+                                                                            neighbours. */         \
+    "AND NOT EXISTS (SELECT 1 FROM instance AS upload WHERE "                                      \
+    "upload.ended_unix_ms IS NULL AND upload.id > 'upload.' || instance.id || "                    \
+    "'.' AND upload.id < 'upload.' || instance.id || '/') "
+#define IS_PART                                                                                    \
+    "EXISTS (SELECT 1 FROM instance AS whole WHERE substr(instance.id, 1, 1) = 'n' AND "           \
+    "whole.id = substr(instance.id, instr(instance.id, '-') + 1)) "
+
 const struct db_sql journal_sql[SQL_N] = {
     [SQL_BEGIN] = {"begin", "BEGIN IMMEDIATE"},
     [SQL_COMMIT] = {"commit", "COMMIT"},
@@ -94,44 +109,51 @@ const struct db_sql journal_sql[SQL_N] = {
                         "SELECT content FROM attachment WHERE instance_id = ?1 AND name = ?2"},
     [SQL_LAST_EFFECT] = {"read effects", "SELECT max(id) FROM effect"},
     [SQL_COUNT_INSTANCES] = {"count", "SELECT count(*) FROM instance"},
-    [SQL_COUNT_WORK] = {"count", "SELECT count(*) FROM instance WHERE ended_unix_ms IS NOT NULL "
-                                 "OR machine <> 'registration'"},
+    [SQL_COUNT_ENDED] = {"count", "SELECT count(*) FROM instance WHERE ended_unix_ms IS NOT NULL"},
     [SQL_COUNT_OPEN_INSTANCES] = {"count",
                                   "SELECT count(*) FROM instance WHERE ended_unix_ms IS NULL "
                                   "AND machine <> 'registration'"},
     [SQL_COUNT_UNREPORTED] = {"count", "SELECT count(DISTINCT instance_id) FROM outbox "
                                        "WHERE ended_unix_ms IS NULL"},
-    [SQL_COUNT_LEDGER] = {"count", "SELECT count(*) FROM ledger"},
+    /* Its numbers have no gaps, and counting a million rows takes a while. */
+    [SQL_COUNT_LEDGER] = {"count", "SELECT (SELECT max(n) FROM ledger) - "
+                                   "(SELECT min(n) FROM ledger) + 1"},
     [SQL_COUNT_OPEN_EFFECTS] = {"count",
                                 "SELECT count(*) FROM effect WHERE closed_unix_ms IS NULL"},
+    [SQL_LEDGER_FIRST] = {"read ledger", "SELECT min(n) FROM ledger"},
     [SQL_LEDGER_LAST] = {"read ledger", LEDGER "ORDER BY n DESC LIMIT 1"},
     [SQL_CHECKPOINT] = {"read checkpoint",
                         "SELECT n, hash FROM checkpoint ORDER BY n DESC LIMIT 1"},
     [SQL_ALIAS] = {"read alias", "SELECT new FROM alias WHERE machine = ?1 AND what = ?2 AND "
                                  "old = ?3"},
 
-    [SQL_PRUNABLE] =
-        {"look for old instances",
-         "SELECT instance.id FROM instance JOIN ledger ON ledger.id = instance.id "
-         "WHERE instance.ended_unix_ms IS NOT NULL AND ledger.n <= ?1 AND "
-         "NOT EXISTS (SELECT 1 FROM outbox "
-         "WHERE instance_id = instance.id AND outbox.ended_unix_ms IS NULL) "
-         "AND NOT EXISTS (SELECT 1 FROM instance AS whole WHERE "
-         "substr(instance.id, 1, 1) = 'n' AND whole.id = "
-         "substr(instance.id, instr(instance.id, '-') + 1)) "
-         /* Its output is still on its way: fsm/upload.h. '.' and '/' are neighbours. */
-         "AND NOT EXISTS (SELECT 1 FROM instance AS upload WHERE "
-         "upload.ended_unix_ms IS NULL AND upload.id > 'upload.' || instance.id || "
-         "'.' AND upload.id < 'upload.' || instance.id || '/') "
-         "ORDER BY ledger.n LIMIT ?2"},
+    [SQL_FIRST_KEPT] = {"look for the oldest instance",
+                        "SELECT n FROM ledger WHERE n >= ?1 AND EXISTS (SELECT 1 FROM instance "
+                        "WHERE instance.id = ledger.id) ORDER BY n LIMIT 1"},
+    /* In the ledger's order, from the oldest row whose instance is here; a nested document not
+     * before what it is part of. */
+    [SQL_PRUNABLE] = {"look for old instances",
+                      "SELECT instance.id FROM ledger CROSS JOIN instance ON "
+                      "instance.id = ledger.id WHERE ledger.n >= ?3 AND ledger.n <= ?1 AND " SETTLED
+                      "AND NOT " IS_PART "ORDER BY ledger.n LIMIT ?2"},
+    [SQL_SETTLED] = {"look for instance",
+                     "SELECT ledger.n FROM ledger JOIN instance ON instance.id = ledger.id "
+                     "WHERE ledger.id = ?1 AND " SETTLED},
     [SQL_FORGET] = {"remove instance", "DELETE FROM instance WHERE id = ?1"},
     [SQL_LEDGER_OLDEST] = {"read ledger", "SELECT n, hash, EXISTS (SELECT 1 "
-                                          "FROM instance WHERE instance.id = ledger.id) "
-                                          "FROM ledger ORDER BY n LIMIT ?1"},
+                                          "FROM instance WHERE instance.id = ledger.id), id, "
+                                          "message_id FROM ledger ORDER BY n LIMIT ?1"},
     [SQL_LEDGER_CUT] = {"cut ledger", "DELETE FROM ledger WHERE n <= ?1"},
     [SQL_PUT_CHECKPOINT] = {"write checkpoint", "INSERT INTO checkpoint(n, hash, at_unix_ms) "
                                                 "VALUES(?1, ?2, ?3)"},
     [SQL_DROP_CHECKPOINTS] = {"remove checkpoint", "DELETE FROM checkpoint WHERE n < ?1"},
+    [SQL_REMEMBERED] = {"look for an id", "SELECT n FROM remembered WHERE digest = ?1"},
+    [SQL_REMEMBER] = {"remember an id", "INSERT INTO remembered(digest, n) VALUES(?1, ?2) "
+                                        "ON CONFLICT(digest) DO UPDATE SET n = max(n, excluded.n)"},
+    [SQL_COUNT_REMEMBERED] = {"look for old ids", "SELECT count(*) FROM remembered WHERE "
+                                                  "digest >= ?1 AND digest < ?2 AND n <= ?3"},
+    [SQL_FORGET_REMEMBERED] = {"forget old ids", "DELETE FROM remembered WHERE "
+                                                 "digest >= ?1 AND digest < ?2 AND n <= ?3"},
 
     [SQL_LIST] = {"list instances", INSTANCE
                   "WHERE seq < ?1 AND (?2 = '' OR machine = ?2) AND (?3 = '' OR state = ?3) "

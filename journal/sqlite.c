@@ -318,6 +318,7 @@ const struct journal_ops sqlite_ops = {
     .get_final_reply = sqlite_get_final_reply,
     .get_fact = sqlite_get_fact,
     .last_effect_id = sqlite_last_effect_id,
+    .get_settled = sqlite_get_settled,
     .counts = sqlite_counts,
     .prune = sqlite_prune,
     .revive = revive,

@@ -25,6 +25,8 @@ struct sqlite_journal {
     bool has_failed;                 /* a put failed: only rollback is possible */
     int broken;                      /* 0, or the failure after which revive is needed */
     int64_t n_commits;
+    int64_t first_kept;  /* retention.c; 0: not known yet */
+    unsigned next_slice; /* remember.c */
 };
 
 extern const struct journal_ops sqlite_ops;
@@ -77,11 +79,25 @@ int sqlite_last_effect_id(struct journal *j, int64_t *ret_id, struct err *err);
 int sqlite_ledger_end(struct sqlite_journal *sj, int64_t *ret_n, char ret_hash[SHA256_HEX_SIZE],
                       struct err *err) MUST_CHECK;
 int sqlite_counts(struct journal *j, struct journal_counts *ret_counts, struct err *err);
+int sqlite_get_settled(struct journal *j, const char *instance_id, int64_t *ret_n, struct err *err);
+
+/* remember.c: the memory of ids whose rows in the ledger were cut before their time. */
+#define REMEMBERED_BYTES 64 /* what a job takes in it, at most about */
+enum remember_kind { REMEMBER_INSTANCE, REMEMBER_MESSAGE };
+/* Inside a transaction; `message_id` may be "". `n` is the number that its row had. */
+int remember_ids(struct sqlite_journal *sj, const char *instance_id, const char *message_id,
+                 int64_t n, struct err *err) MUST_CHECK;
+/* That number; 0: not known. */
+int remember_find(struct sqlite_journal *sj, enum remember_kind kind, const char *id,
+                  int64_t *ret_n, struct err *err) MUST_CHECK;
+/* Inside a transaction: of rows up to this number, a part each time. */
+int remember_forget(struct sqlite_journal *sj, int64_t upto, struct err *err) MUST_CHECK;
 
 /* retention.c */
 int sqlite_prune(struct journal *j, const struct journal_retention *r, int64_t job_dirs_bytes,
                  int64_t now_unix_ms, void (*removed)(void *ctx, const char *instance_id),
                  void *ctx, struct err *err);
+/* head.c */
 int sqlite_publish_head(struct journal *j, struct err *err);
 
 #endif

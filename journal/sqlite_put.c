@@ -58,6 +58,8 @@ static int put_instance(struct sqlite_journal *sj, struct fsm_instance *inst, st
                        mt == NULL ? "the journal has no such machine"
                                   : "has moved already; it is written when it is new");
     r = db_number(&sj->db, SQL_IN_LEDGER, DB_ARGS(DB_T(inst->id)), 0, &in_ledger, err);
+    if (r == 0 && in_ledger == 0)
+        r = remember_find(sj, REMEMBER_INSTANCE, inst->id, &in_ledger, err);
     if (r < 0)
         return r;
     if (in_ledger != 0)

@@ -33,9 +33,10 @@ int sqlite_find(struct journal *j, const char *message_id, const char *instance_
     const struct {
         const char *id;
         int rows, ledger;
+        enum remember_kind kind;
     } looks[] = {
-        {message_id, SQL_MESSAGE_INSTANCE, SQL_MESSAGE_IN_LEDGER},
-        {instance_id, SQL_INSTANCE_IS_ENDED, SQL_IN_LEDGER},
+        {message_id, SQL_MESSAGE_INSTANCE, SQL_MESSAGE_IN_LEDGER, REMEMBER_MESSAGE},
+        {instance_id, SQL_INSTANCE_IS_ENDED, SQL_IN_LEDGER, REMEMBER_INSTANCE},
     };
     struct sqlite_journal *sj = sqlite_of(j);
     int r = sqlite_ready(sj, err);
@@ -49,6 +50,8 @@ int sqlite_find(struct journal *j, const char *message_id, const char *instance_
         r = db_number(&sj->db, looks[i].rows, DB_ARGS(DB_T(looks[i].id)), -1, &is_ended, err);
         if (r == 0 && is_ended < 0)
             r = db_number(&sj->db, looks[i].ledger, DB_ARGS(DB_T(looks[i].id)), 0, &n, err);
+        if (r == 0 && is_ended < 0 && n == 0)
+            r = remember_find(sj, looks[i].kind, looks[i].id, &n, err);
         if (r == 0 && (is_ended >= 0 || n > 0)) {
             *ret_known = is_ended == 0  ? JOURNAL_OPEN
                          : is_ended > 0 ? JOURNAL_ENDED
@@ -198,6 +201,14 @@ int sqlite_last_effect_id(struct journal *j, int64_t *ret_id, struct err *err)
     if (r == 0)
         *ret_id = last > floor_id ? last : floor_id;
     return r;
+}
+
+int sqlite_get_settled(struct journal *j, const char *instance_id, int64_t *ret_n, struct err *err)
+{
+    struct sqlite_journal *sj = sqlite_of(j);
+    int r = sqlite_ready(sj, err);
+
+    return r < 0 ? r : db_number(&sj->db, SQL_SETTLED, DB_ARGS(DB_T(instance_id)), 0, ret_n, err);
 }
 
 int sqlite_counts(struct journal *j, struct journal_counts *ret_counts, struct err *err)

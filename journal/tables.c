@@ -37,9 +37,9 @@ static int check_fields(const struct fsm_machine *m, const struct fsm_field *fie
 
 static int check_machine(const struct fsm_machine *m, struct err *err)
 {
-    static const char *const taken[] = {"meta",       "machine", "instance", "transition",
-                                        "effect",     "inbox",   "outbox",   "ledger",
-                                        "checkpoint", "fact",    "alias",    "attachment"};
+    static const char *const taken[] = {"meta",  "machine",    "instance",  "transition", "effect",
+                                        "inbox", "outbox",     "ledger",    "checkpoint", "fact",
+                                        "alias", "attachment", "remembered"};
     size_t i;
     int r;
 

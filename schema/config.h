@@ -63,10 +63,11 @@ struct config {
     char availability_zone[64], availability_zone_id[64], instance_type[64];
 
     /* Section Ssmd. */
-    int64_t max_reboots;    /* per step */
-    int64_t kill_grace_ms;  /* between SIGTERM and SIGKILL */
-    int64_t output_cap_mib; /* per stream and attempt */
-    int64_t retention_mib;  /* journal and job directories of finished jobs together */
+    int64_t max_reboots;     /* per step */
+    int64_t kill_grace_ms;   /* between SIGTERM and SIGKILL */
+    int64_t output_cap_mib;  /* per stream and attempt */
+    int64_t retention_mib;   /* journal and job directories of finished jobs together */
+    int64_t retention_files; /* files and directories of finished jobs */
     int64_t ledger_retention_days;
     int64_t backoff_cap_seconds;
     int64_t channel_grace_seconds, channel_fallback_seconds;

@@ -267,6 +267,119 @@ START_TEST(the_ledger_is_cut_at_its_old_end_and_still_verifies)
 }
 END_TEST
 
+static enum journal_known known(struct world *w, const char *message_id, const char *id)
+{
+    enum journal_known k;
+
+    OK(w->j->ops->find(w->j, message_id, id, &k, e_));
+    return k;
+}
+
+#define N_MANY 560
+#define N_SHORT 20
+
+/* The rows that are too many go, in parts; the ids that they had are known, each by itself. */
+START_TEST(a_ledger_that_is_too_long_is_cut_and_the_ids_stay)
+{
+    struct journal_retention r = {
+        .old_upto = INT64_MAX, .ledger_old_upto = 0, .ledger_max_rows = N_SHORT};
+    struct fsm_instance again = {0};
+    struct removed removed;
+    struct world w;
+    struct err err;
+    int i;
+
+    world_init(&w, _i);
+    for (i = 0; i < N_MANY; i++) {
+        char id[32];
+
+        (void)snprintf(id, sizeof(id), "job-%d", i);
+        job_run(&w, id, 1);
+        if (i % 40 == 0)
+            prune(&w, &r, 0, w.now, &removed);
+    }
+    for (i = 0; i < 4; i++)
+        prune(&w, &r, 0, w.now, &removed);
+    ck_assert_int_le(counts(&w).n_ledger, N_SHORT + 500);
+    ck_assert_int_ge(counts(&w).n_ledger, N_SHORT);
+    ck_assert_int_eq(counts(&w).ledger_end, N_MANY);
+    assert_sound(&w);
+    for (i = 0; i < N_MANY; i++) {
+        char id[32], message_id[32];
+
+        (void)snprintf(id, sizeof(id), "job-%d", i);
+        (void)snprintf(message_id, sizeof(message_id), "m.job-%d", i);
+        ck_assert_int_eq(known(&w, NULL, id), JOURNAL_LEDGERED);
+        ck_assert_int_eq(known(&w, message_id, NULL), JOURNAL_LEDGERED);
+        ck_assert_int_eq(known(&w, id, message_id), JOURNAL_UNKNOWN); /* the other way round */
+    }
+    ck_assert_int_eq(known(&w, "m.job-x", "job-x"), JOURNAL_UNKNOWN);
+    ck_assert_int_eq(fsm_instance_init(&again, &job_machine, "job-0", 1, w.now, &err), 0);
+    OK(w.j->ops->begin(w.j, e_));
+    ck_assert_int_eq(w.j->ops->put_instance(w.j, &again, &err), ERR_EXISTS);
+    w.j->ops->rollback(w.j);
+    fsm_instance_done(&again);
+    world_done(&w);
+}
+END_TEST
+
+START_TEST(remembered_ids_are_forgotten_when_they_are_old)
+{
+    struct journal_retention r = {.old_upto = INT64_MAX, .ledger_max_rows = 1};
+    struct removed removed;
+    struct world w;
+    int i;
+
+    world_init(&w, _i);
+    for (i = 0; i < 520; i++) {
+        char id[32];
+
+        (void)snprintf(id, sizeof(id), "job-%d", i);
+        job_run(&w, id, 1);
+        if (i % 40 == 0)
+            prune(&w, &r, 0, w.now, &removed);
+    }
+    prune(&w, &r, 0, w.now, &removed);
+    ck_assert_int_le(counts(&w).n_ledger, 20);
+    r.ledger_old_upto = 200;
+    for (i = 0; i < 256; i++) /* a part in each round */
+        prune(&w, &r, 0, w.now, &removed);
+    ck_assert_int_eq(known(&w, NULL, "job-0"), JOURNAL_UNKNOWN);
+    ck_assert_int_eq(known(&w, "m.job-199", NULL), JOURNAL_UNKNOWN);
+    ck_assert_int_eq(known(&w, NULL, "job-200"), JOURNAL_LEDGERED);
+    ck_assert_int_eq(known(&w, "m.job-499", NULL), JOURNAL_LEDGERED);
+    world_done(&w);
+}
+END_TEST
+
+START_TEST(a_job_is_settled_when_nobody_waits_for_it)
+{
+    struct fsm_instance inst, upload;
+    struct world w;
+    int64_t n = -1;
+
+    world_init(&w, _i);
+    OK(w.j->ops->get_settled(w.j, "never", &n, e_));
+    ck_assert_int_eq(n, 0);
+    job_run(&w, "other", 1);
+    job_make(&w, "job", 1, &inst);
+    OK(w.j->ops->get_settled(w.j, "job", &n, e_));
+    ck_assert_int_eq(n, 0);
+    job_work(&w, &inst);
+    job_make(&w, "upload.job.0", 1, &upload);
+    job_report(&w, &inst);
+    OK(w.j->ops->get_settled(w.j, "job", &n, e_));
+    ck_assert_int_eq(n, 0);
+    job_work(&w, &upload);
+    job_report(&w, &upload);
+    OK(w.j->ops->get_settled(w.j, "job", &n, e_));
+    ck_assert_int_eq(n, 2);
+    fsm_instance_done(&upload);
+    fsm_instance_done(&inst);
+    world_done(&w);
+}
+END_TEST
+
 START_TEST(a_ledger_row_whose_job_is_here_is_not_cut)
 {
     struct journal_retention r = {.ledger_old_upto = INT64_MAX};
@@ -341,6 +454,7 @@ int main(void)
     int n_failed;
 
     suite_add_tcase(s, t);
+    tcase_set_timeout(t, 120); /* hundreds of jobs, on a machine that is busy */
     BOTH(t, jobs_that_are_too_old_go_and_the_ledger_stays);
     BOTH(t, without_limits_nothing_goes);
     BOTH(t, a_nested_document_goes_after_what_it_is_part_of);
@@ -351,6 +465,9 @@ int main(void)
     BOTH(t, one_call_removes_no_more_than_it_may);
     BOTH(t, the_ledger_is_cut_at_its_old_end_and_still_verifies);
     BOTH(t, a_ledger_row_whose_job_is_here_is_not_cut);
+    BOTH(t, a_ledger_that_is_too_long_is_cut_and_the_ids_stay);
+    BOTH(t, remembered_ids_are_forgotten_when_they_are_old);
+    BOTH(t, a_job_is_settled_when_nobody_waits_for_it);
     tcase_add_test(t, freed_space_goes_back_to_the_file_system);
     tcase_add_test(t, retention_that_has_nothing_to_do_commits_nothing);
     BOTH(t, inside_a_transaction_it_is_refused);

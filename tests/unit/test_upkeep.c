@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "agent/age.h"
+#include "agent/job_dirs.h"
 #include "agent/upkeep.h"
 #include "base/str.h"
 #include "engine_world.h"
@@ -313,6 +314,41 @@ START_TEST(directories_of_reported_jobs_go_when_the_configuration_says_so)
 }
 END_TEST
 
+/* Each job: its directory, its step's, the script and the exit record. The oldest go; what the
+ * journal knows of them stays. */
+START_TEST(of_many_files_the_oldest_jobs_go)
+{
+    struct job_dirs dirs = {0};
+    struct err err;
+    int64_t per_job;
+    int i;
+
+    w.config.retention_files = 100;
+    run_job(1);
+    round_of_retention();
+    ck_assert_int_eq(job_dirs_measure(&dirs, w.paths.jobs_dir, &err), 0);
+    ck_assert_uint_eq(dirs.n, 1);
+    per_job = dirs.items[0].n_files;
+    ck_assert_int_ge(per_job, 3);
+    job_dirs_done(&dirs);
+    for (i = 2; i * per_job <= 75; i++) {
+        run_job(i);
+        round_of_retention();
+        ck_assert_uint_eq(n_directories(), (size_t)i);
+    }
+    run_job(i);
+    round_of_retention();
+    ck_assert_int_le((int64_t)n_directories() * per_job, 50);
+    ck_assert_int_gt((int64_t)n_directories() * per_job, 50 - per_job);
+    ck_assert_int_eq(counts().n_ended, i);
+    ck_assert_int_eq(job_dirs_measure(&dirs, w.paths.jobs_dir, &err), 0);
+    job_dirs_judge(&dirs, w.journal);
+    for (i = 0; i < (int)dirs.n; i++) /* the newest are those that stayed */
+        ck_assert_int_gt(dirs.items[i].settled, counts().ledger_end - (int64_t)dirs.n);
+    job_dirs_done(&dirs);
+}
+END_TEST
+
 static size_t n_wanted;
 
 static bool are_so_many_left(struct engine_world *world)
@@ -398,6 +434,7 @@ int main(void)
     tcase_add_loop_test(marks, what_is_damaged_makes_everything_young, 0, ARRAY_LEN(damaged));
     suite_add_tcase(s, marks);
     tcase_add_checked_fixture(rounds, begin, end);
+    tcase_add_test(rounds, of_many_files_the_oldest_jobs_go);
     tcase_add_loop_test(rounds, a_clock_that_jumps_lets_nothing_be_cut, 0, ARRAY_LEN(jumps));
     tcase_add_loop_test(rounds, what_is_really_old_is_cut_whatever_its_stamp, 0, ARRAY_LEN(jumps));
     tcase_add_test(rounds, age_goes_on_over_restarts_and_reboots);
