@@ -159,6 +159,13 @@ int db_step(struct db *db, sqlite3_stmt *q, const char *what, struct err *err)
     return r;
 }
 
+int db_end(struct db *db, sqlite3_stmt *q, int r, const char *what, struct err *err)
+{
+    if (sqlite3_reset(q) != SQLITE_OK)
+        return db_fail(db, err, "%s", what);
+    return r;
+}
+
 int db_run(struct db *db, int which, const struct db_arg *args, size_t n_args, int64_t *ret_changed,
            struct err *err)
 {
@@ -208,10 +215,11 @@ int db_text(struct db *db, const char *sql, char *ret_text, size_t size, struct 
         r = db_step(db, q, sql, err);
     if (r < 0)
         return r;
-    if (!str_copy(ret_text, size, r == 1 ? db_column(q, 0) : ""))
-        return err_set(err, ERR_LIMIT, "%s: \"%.60s\" gives more than %zu bytes", db->name, sql,
-                       size - 1);
-    return 0;
+    r = 0;
+    if (!str_copy(ret_text, size, sqlite3_data_count(q) > 0 ? db_column(q, 0) : ""))
+        r = err_set(err, ERR_LIMIT, "%s: \"%.60s\" gives more than %zu bytes", db->name, sql,
+                    size - 1);
+    return db_end(db, q, r, sql, err);
 }
 
 const char *db_column(sqlite3_stmt *q, int column)

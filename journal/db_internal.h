@@ -57,6 +57,9 @@ int db_bind(struct db *db, sqlite3_stmt *q, const char *what, const struct db_ar
             size_t n_args, struct err *err) MUST_CHECK;
 /* 1: a row is there. 0: no more (reset). Negative: an error (reset). */
 int db_step(struct db *db, sqlite3_stmt *q, const char *what, struct err *err) MUST_CHECK;
+/* One row is enough: its values were read, with the result r. A value that there was no memory for
+ * reads as an empty one; that is noticed here (ERR_NOMEM), whatever r says. Else r. */
+int db_end(struct db *db, sqlite3_stmt *q, int r, const char *what, struct err *err) MUST_CHECK;
 /* A kept statement that returns no row. The number of rows changed in *ret_changed (may be NULL).
  */
 int db_run(struct db *db, int which, const struct db_arg *args, size_t n_args, int64_t *ret_changed,

@@ -25,7 +25,9 @@ static int renamed(struct db *db, const struct fsm_machine *m, const char *what,
         return r;
     if (r == 1) {
         *ret_number = by_name(m, db_column(q, 0));
-        (void)sqlite3_reset(q); /* one row is enough */
+        r = db_end(db, q, 0, "read alias", err);
+        if (r < 0)
+            return r;
     }
     if (*ret_number < 0)
         return err_set(err, ERR_NEWER, "%s: machine %s has no %s \"%s\" in this version", db->name,

@@ -165,6 +165,11 @@ int sqlite_touch(struct sqlite_journal *sj, struct err *err)
         return err_set(err, ERR_STATE, "%s: %s", sj->path,
                        sj->has_failed ? "an earlier write of this transaction failed"
                                       : "a write outside a transaction");
+    /* A statement that found no memory may have ended the transaction, and what is put now would be
+     * there without the rest of it. */
+    if (sj->has_begun && sqlite3_get_autocommit(sj->db.handle) != 0)
+        return sqlite_note(
+            sj, err_set(err, ERR_IO, "%s: SQLite rolled the transaction back", sj->path));
     if (sj->has_begun)
         return 0;
     r = storage_is_same(&sj->storage, err);

@@ -101,8 +101,8 @@ static int get_bytes(struct sqlite_journal *sj, int which, const char *key, stru
     bytes = sqlite3_column_blob(q, 0);
     if (bytes != NULL)
         (void)buf_add(ret_bytes, bytes, (size_t)sqlite3_column_bytes(q, 0)); /* buf_error() tells */
-    (void)sqlite3_reset(q);                                                  /* one row is enough */
-    return buf_error(ret_bytes, journal_sql[which].what, err);
+    r = buf_error(ret_bytes, journal_sql[which].what, err);
+    return db_end(&sj->db, q, r, journal_sql[which].what, err);
 }
 
 int sqlite_get_payload(struct journal *j, const char *instance_id, struct buf *ret_payload,
@@ -131,8 +131,7 @@ int sqlite_get_attachment(struct journal *j, const char *instance_id, const char
     bytes = sqlite3_column_blob(q, 0);
     if (bytes != NULL)
         (void)buf_add(ret_bytes, bytes, (size_t)sqlite3_column_bytes(q, 0)); /* buf_error() tells */
-    (void)sqlite3_reset(q);                                                  /* one row is enough */
-    return buf_error(ret_bytes, "read attachment", err);
+    return db_end(&sj->db, q, buf_error(ret_bytes, "read attachment", err), "read attachment", err);
 }
 
 int sqlite_get_fact(struct journal *j, const char *key, struct buf *ret_value, struct err *err)
@@ -151,20 +150,24 @@ int sqlite_get_message_id(struct journal *j, const char *instance_id, char *ret_
     if (!str_copy(ret_message_id, size, db_column(q, 0)))
         r = err_set(err, ERR_LIMIT, "message id of %s: longer than %zu bytes", instance_id,
                     size - 1);
-    (void)sqlite3_reset(q); /* one row is enough */
-    return r;
+    return db_end(&sqlite_of(j)->db, q, r, "read message id", err);
 }
 
 static int get_reply(struct sqlite_journal *sj, int which, struct db_arg arg,
                      struct journal_reply *ret_reply, struct err *err)
 {
+    struct journal_reply reply = {.payload = NULL};
     sqlite3_stmt *q = NULL;
     int r = one_row(sj, which, arg, &q, err);
 
     if (r < 0)
         return r;
-    r = load_reply(&sj->db, q, ret_reply, err);
-    (void)sqlite3_reset(q); /* one row is enough */
+    r = load_reply(&sj->db, q, &reply, err);
+    r = db_end(&sj->db, q, r, journal_sql[which].what, err);
+    if (r < 0)
+        journal_reply_done(&reply);
+    else
+        *ret_reply = reply;
     return r;
 }
 
@@ -197,7 +200,7 @@ int sqlite_last_effect_id(struct journal *j, int64_t *ret_id, struct err *err)
         return r;
     if (!str_to_i64(db_column(q, 0), 0, INT64_MAX, &floor_id))
         r = err_set(err, ERR_CORRUPT, "%s: meta effect_floor is \"%s\"", sj->path, db_column(q, 0));
-    (void)sqlite3_reset(q); /* one row is enough */
+    r = db_end(&sj->db, q, r, "read the last effect's id", err);
     if (r == 0)
         *ret_id = last > floor_id ? last : floor_id;
     return r;
@@ -250,9 +253,9 @@ int sqlite_ledger_end(struct sqlite_journal *sj, int64_t *ret_n, char ret_hash[S
             continue;
         *ret_n = db_column_i64(q, looks[i].n);
         fits = str_copy(ret_hash, SHA256_HEX_SIZE, db_column(q, looks[i].hash));
-        (void)sqlite3_reset(q); /* one row is enough */
-        return fits ? 0
-                    : err_set(err, ERR_CORRUPT, "%s: the ledger's last hash is too long", sj->path);
+        r = fits ? 0
+                 : err_set(err, ERR_CORRUPT, "%s: the ledger's last hash is too long", sj->path);
+        return db_end(&sj->db, q, r, journal_sql[looks[i].which].what, err);
     }
     *ret_n = 0;
     (void)str_copy(ret_hash, SHA256_HEX_SIZE, chain_zero); /* fits */

@@ -527,7 +527,9 @@ int tables_get(struct machine_table *mt, struct db *db, const char *id,
         if (r == 0 && m->child_name != NULL)
             r = read_children(mt, db, id, &inst, err);
     }
-    (void)sqlite3_reset(mt->get); /* repeat what was told */
+    if (r >= 0)
+        r = db_end(db, mt->get, r, what, err);
+    (void)sqlite3_reset(mt->get); /* these repeat what was told */
     (void)sqlite3_reset(mt->child_get);
     if (r < 0) {
         fsm_instance_done(&inst);

@@ -55,6 +55,7 @@ static const char *domain_of(const char *region)
 static int take_url(const char *url, struct endpoint *ret, struct err *err)
 {
     CURLU *parts = curl_url();
+    CURLUcode set;
     char *scheme = NULL, *host = NULL, *port = NULL, *path = NULL, *query = NULL, *user = NULL;
     struct endpoint e;
     int n, m;
@@ -62,11 +63,13 @@ static int take_url(const char *url, struct endpoint *ret, struct err *err)
 
     if (parts == NULL)
         return err_set(err, ERR_NOMEM, "endpoint: out of memory");
-    if (curl_url_set(parts, CURLUPART_URL, url, 0) != CURLUE_OK ||
-        curl_url_get(parts, CURLUPART_SCHEME, &scheme, 0) != CURLUE_OK ||
-        curl_url_get(parts, CURLUPART_HOST, &host, 0) != CURLUE_OK ||
-        curl_url_get(parts, CURLUPART_PATH, &path, 0) != CURLUE_OK ||
-        (!str_eq(scheme, "http") && !str_eq(scheme, "https")))
+    set = curl_url_set(parts, CURLUPART_URL, url, 0);
+    if (set == CURLUE_OUT_OF_MEMORY)
+        r = err_set(err, ERR_NOMEM, "endpoint: out of memory");
+    else if (set != CURLUE_OK || curl_url_get(parts, CURLUPART_SCHEME, &scheme, 0) != CURLUE_OK ||
+             curl_url_get(parts, CURLUPART_HOST, &host, 0) != CURLUE_OK ||
+             curl_url_get(parts, CURLUPART_PATH, &path, 0) != CURLUE_OK ||
+             (!str_eq(scheme, "http") && !str_eq(scheme, "https")))
         r = err_set(err, ERR_INVALID,
                     "endpoint \"%.200s\": not a host, host:port, http:// or https:// URL", url);
     else if (curl_url_get(parts, CURLUPART_QUERY, &query, 0) == CURLUE_OK ||

@@ -153,18 +153,21 @@ struct target {
 static int parse_url(const char *url, struct target *ret_target, struct err *err)
 {
     CURLU *parts = curl_url();
+    CURLUcode set;
     char *scheme = NULL, *host = NULL, *port = NULL;
     int64_t number = 0;
     int r = 0;
 
     if (parts == NULL)
         return err_set(err, ERR_NOMEM, "request: out of memory");
-    if (curl_url_set(parts, CURLUPART_URL, url, 0) != CURLUE_OK ||
-        curl_url_get(parts, CURLUPART_SCHEME, &scheme, 0) != CURLUE_OK ||
-        curl_url_get(parts, CURLUPART_HOST, &host, 0) != CURLUE_OK ||
-        curl_url_get(parts, CURLUPART_PORT, &port, CURLU_DEFAULT_PORT) != CURLUE_OK ||
-        (!str_eq(scheme, "http") && !str_eq(scheme, "https")) ||
-        !str_to_i64(port, 1, 65535, &number) || strlen(host) >= sizeof(ret_target->host)) {
+    set = curl_url_set(parts, CURLUPART_URL, url, 0);
+    if (set == CURLUE_OUT_OF_MEMORY)
+        r = err_set(err, ERR_NOMEM, "request: out of memory");
+    else if (set != CURLUE_OK || curl_url_get(parts, CURLUPART_SCHEME, &scheme, 0) != CURLUE_OK ||
+             curl_url_get(parts, CURLUPART_HOST, &host, 0) != CURLUE_OK ||
+             curl_url_get(parts, CURLUPART_PORT, &port, CURLU_DEFAULT_PORT) != CURLUE_OK ||
+             (!str_eq(scheme, "http") && !str_eq(scheme, "https")) ||
+             !str_to_i64(port, 1, 65535, &number) || strlen(host) >= sizeof(ret_target->host)) {
         r = err_set(err, ERR_INVALID,
                     "request URL \"%.*s\": not an http:// or https:// URL with a host",
                     (int)strcspn(url, "?"), url);
