@@ -98,13 +98,13 @@ static void reset_limits(const struct run *run)
     (void)setrlimit(RLIMIT_NOFILE, &limit); /* lowering cannot fail */
 }
 
-/* The runner cannot go on before it has heard this, however the sync went. */
-static void tell_ready(int dirfd, int gate_fd)
+/* The runner cannot go on before it has heard this, however the sync went; sys_errno is of what
+ * failed before. */
+static void tell_ready(int dirfd, int gate_fd, int sys_errno)
 {
     struct err err = {0};
-    int sys_errno = 0;
 
-    if (records_sync_parents(dirfd, &err) < 0)
+    if (sys_errno == 0 && records_sync_parents(dirfd, &err) < 0)
         sys_errno = err.sys_errno;
     if (send(gate_fd, &sys_errno, sizeof(sys_errno), MSG_NOSIGNAL) < 0)
         _exit(CHILD_FAILED); /* it is gone */
@@ -117,11 +117,15 @@ static void child_main(const struct run *run, int gate_fd, int out_fd, int err_f
     char what[400], go;
     int null_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
 
-    (void)setsid();                  /* just forked, hence not a leader: cannot fail */
-    tell_ready(run->dirfd, gate_fd); /* before GATE_FD becomes the gate: it may be the directory */
+    int null_errno = null_fd < 0 ? errno : 0;
+
+    (void)setsid(); /* just forked, hence not a leader: cannot fail */
+    /* Before GATE_FD becomes the gate: it may be the directory. What the script lacks now, it may
+     * have at the next try: it has not begun. */
+    tell_ready(run->dirfd, gate_fd, null_errno);
     /* All of these are 3 or more (main() saw to it), and the gate goes last, so no dup2 runs over a
      * descriptor that is still needed. */
-    if (null_fd < 0 || dup2(null_fd, 0) < 0 || dup2(out_fd, 1) < 0 || dup2(err_fd, 2) < 0 ||
+    if (dup2(null_fd, 0) < 0 || dup2(out_fd, 1) < 0 || dup2(err_fd, 2) < 0 ||
         (gate_fd != GATE_FD && dup2(gate_fd, GATE_FD) < 0))
         fail_start(gate_fd, "descriptors of the script", errno);
     run_close_from(GATE_FD + 1);               /* the lock too: it must be the runner's alone */
@@ -237,8 +241,10 @@ int child_await_ready(const struct run *run, struct err *err)
     while (n < 0 && errno == EINTR);
     if (n != (ssize_t)sizeof(sys_errno))
         return err_set(err, ERR_SYSTEM, "the script's process ended before it began");
-    return sys_errno == 0 ? 0
-                          : err_sys(err, ERR_IO, sys_errno, "sync the directories above the step");
+    return sys_errno == 0
+               ? 0
+               : err_sys(err, ERR_IO, sys_errno,
+                         "prepare the script's process, or sync the directories above the step");
 }
 
 void child_release(struct run *run)

@@ -5,9 +5,12 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <time.h>
 #include <unistd.h>
 
 #define CHUNK_BYTES 65536 /* a whole pipe of the default size */
+#define OPEN_TRIES 50     /* a second in all: limits and cancels are not looked at meanwhile */
+#define OPEN_PAUSE_MS 20
 
 int stream_open(struct stream *s, int dirfd, const char *name, uint64_t cap, int *ret_write_fd,
                 struct err *err)
@@ -28,14 +31,28 @@ int stream_open(struct stream *s, int dirfd, const char *name, uint64_t cap, int
     return 0;
 }
 
+/* Descriptors and memory come back; the script waits meanwhile, as for any slow reader. */
+static int make_file(const struct stream *s)
+{
+    static const struct timespec pause = {0, OPEN_PAUSE_MS * 1000000L};
+    int i, fd;
+
+    for (i = 0;; i++) {
+        fd = openat(s->dirfd, s->name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+        if (fd >= 0 || i == OPEN_TRIES ||
+            (errno != EMFILE && errno != ENFILE && errno != ENOMEM && errno != EINTR))
+            return fd;
+        (void)nanosleep(&pause, NULL); /* a shorter pause harms nothing */
+    }
+}
+
 /* As much as the file takes; the number of bytes taken. */
 static size_t write_some(struct stream *s, const char *bytes, size_t n)
 {
     size_t done = 0;
 
     if (n > 0 && s->file_fd < 0 && !s->has_failed) {
-        s->file_fd =
-            openat(s->dirfd, s->name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+        s->file_fd = make_file(s);
         s->has_failed = s->file_fd < 0;
     }
     while (done < n && !s->has_failed) {

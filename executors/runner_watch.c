@@ -11,11 +11,13 @@
 #include "executors/runner_internal.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/signalfd.h>
+#include <sys/stat.h>
 #include <sys/timerfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -63,13 +65,14 @@ bool watch_is_cancelled(const struct run *run, enum step_end *ret_end)
 {
     AUTO(record_done) struct record r = {0};
     AUTO(buf_done) struct buf text = {0};
-    struct err err;
+    struct stat st;
     int rc;
 
-    buf_init(&text, CANCEL_MAX_BYTES);
-    rc = fs_read_file(run->dirfd, STEP_FILE_CANCEL, &text, &err);
-    if (rc == ERR_NOT_FOUND)
+    /* That it is not there needs no descriptor, so the want of one is no wish to stop. */
+    if (fstatat(run->dirfd, STEP_FILE_CANCEL, &st, AT_SYMLINK_NOFOLLOW) < 0)
         return false;
+    buf_init(&text, CANCEL_MAX_BYTES);
+    rc = fs_read_file(run->dirfd, STEP_FILE_CANCEL, &text, NULL);
     /* Whatever stands in it, the wish is clear. */
     *ret_end = STEP_END_CANCELLED;
     if (rc == 0 && record_parse(buf_str(&text), text.len, STEP_FILE_CANCEL, &r, NULL) == 0 &&
