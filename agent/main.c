@@ -18,6 +18,7 @@
 #include "agent/ctl_server.h"
 #include "agent/doctor.h"
 #include "agent/engine.h"
+#include "agent/libraries.h"
 #include "agent/node.h"
 #include "agent/probation.h"
 #include "agent/register_cli.h"
@@ -443,10 +444,8 @@ static int run(struct agent *a)
                  SIG_IGN); /* a limit of file sizes is a full disk: an error, not the end */
     (void)umask(022); /* scripts inherit it, as users know it; our own files name their modes */
     raise_limits();
-    r = uv_loop_init(&a->loop);
-    if (r < 0)
-        (void)err_set(&err, ERR_SYSTEM, "event loop: %s", uv_strerror(r));
-    else
+    r = libraries_start(&a->loop, &err);
+    if (r == 0)
         r = catch_signals(a, &err);
     if (r == 0)
         r = start(a, &err);
@@ -490,7 +489,7 @@ int main(int argc, char **argv)
     if (read_config(&a, &o, &err) < 0 ||
         (a.config.instance_id[0] != '\0' && config_check_identity(&a.config, &err) < 0)) {
         log_error("%s", err.text);
-        return EXIT_NO;
+        return setup_exit_status(&err);
     }
     if (platform_read("", &a.platform, &err) < 0)
         log_warning("%s", err.text); /* reports leave it out */
