@@ -2,6 +2,7 @@
 which nothing dies by plan, but disk, memory, processes or descriptors are not to be had.
 """
 import contextlib
+import copy
 import ctypes
 import errno
 import mmap
@@ -10,14 +11,14 @@ import signal
 import sqlite3
 import subprocess
 import sys
-import threading
 import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [os.path.join(HERE, "../integration"), os.path.join(HERE, "../crash/kill")]
 import kill  # noqa: E402
 from harness import Failure, World, check, program  # noqa: E402
-from scenarios import OneStep, Reboot, Scenario, StillRunning, ThreeSteps, Want, step  # noqa: E402
+from scenarios import (UNKNOWN, Cancelled, OneStep, Reboot, Scenario, StillRunning, Want, step,  # noqa: E402
+                       with_fates)
 
 VERSION = 1
 PATH_SIZE = 512
@@ -122,7 +123,7 @@ class Run(kill.Run):
         self.fault = fault
         self.limit_s = limit_s
         self.layer = None
-        self.restarts = 0
+        self.restarts = self.n_unknown = 0
         self.lifted_at = self.hit_at = self.back_s = None
         self.story = []
 
@@ -238,6 +239,24 @@ class Run(kill.Run):
             if self.back_s > self.limit_s:
                 self.crimes.append(kill.Crime("slow", f"{self.back_s:.0f} s until the work was done"))
 
+    def judge(self):
+        self.allow_unknown()
+        super().judge()
+
+    def allow_unknown(self):
+        """A runner that can neither finish nor remove its record of the start leaves it there, and does not begin.
+        Nobody can tell that from a script whose end was not seen, so its outcome is unknown: never a success."""
+        want = self.scenario.wanted(self)
+        if want is None or not self.fault.is_for_good or self.fault.kind != "disk":
+            return
+        results = self.record().results
+        fates = ["lost" if results.get(f"step{n}", {}).get("code") == UNKNOWN and not self.ran(n) else "true"
+                 for n in range(1, len(want.steps) + 1)]
+        if "lost" in fates:
+            self.n_unknown = 1
+            self.scenario = copy.copy(self.scenario)
+            self.scenario.wanted = lambda run: with_fates(want, fates)
+
     def judge_step(self, n, got, told):
         if self.layer.control.first_hit.decode(errors="replace").endswith(("/stdout", "/stderr")):
             told = (told[0], told[1], None, None, told[4])  # output that no disk took: counted, and said
@@ -270,5 +289,4 @@ def tell(run):
                       *(f"    {line}" for line in run.story)])
 
 
-__all__ = ["CALLS", "Failure", "Fault", "OneStep", "Reboot", "Run", "StillRunning", "TenSteps", "ThreeSteps", "play",
-           "tell", "threading"]
+__all__ = ["CALLS", "Cancelled", "Failure", "Fault", "OneStep", "Reboot", "Run", "StillRunning", "TenSteps", "play", "tell"]
