@@ -282,7 +282,8 @@ static void fill_order(const struct engine *e, const struct job *job, struct han
     *o = (struct handover_order){.proving_ms = u->proving_ms,
                                  .deadline_ms = u->deadline_ms,
                                  .max_rss_bytes = e->config->update_max_memory_mib << 20,
-                                 .is_service_away = !update_is_in_reach(e)};
+                                 .is_service_away = !update_is_in_reach(e),
+                                 .outage_ms = e->config->update_outage_hours * 3600 * 1000};
     (void)str_copy(o->id, sizeof(o->id), job->inst.id); /* all are as large */
     (void)str_copy(o->from, sizeof(o->from), u->from_version);
     (void)str_copy(o->to, sizeof(o->to), u->to_version);

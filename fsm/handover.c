@@ -15,8 +15,11 @@ static void keep_cause(const struct fsm_instance *inst, const struct fsm_event *
 
 static bool waits_for_service(const struct fsm_instance *inst, const struct fsm_event *ev)
 {
+    const struct handover *h = handover_of(inst);
+    int64_t most = h->outage_ms > 0 ? h->outage_ms : HANDOVER_OUTAGE_MS;
+
     (void)ev;
-    return handover_of(inst)->is_service_away != 0;
+    return h->is_service_away != 0 && h->waited_ms + h->deadline_ms < most;
 }
 
 static void point(struct fsm_instance *inst, const struct fsm_event *ev, struct fsm_out *out)
@@ -42,8 +45,11 @@ static void watch(struct fsm_instance *inst, const struct fsm_event *ev, struct 
 
 static void watch_on(struct fsm_instance *inst, const struct fsm_event *ev, struct fsm_out *out)
 {
+    struct handover *h = handover_of(inst);
+
     (void)ev;
-    out->deadline_ms = handover_of(inst)->deadline_ms > 0 ? handover_of(inst)->deadline_ms : 1;
+    out->deadline_ms = h->deadline_ms > 0 ? h->deadline_ms : 1;
+    h->waited_ms += out->deadline_ms;
 }
 
 static void settle(struct fsm_instance *inst, const struct fsm_event *ev, struct fsm_out *out)
@@ -187,7 +193,8 @@ static const struct fsm_effect_kind effects[HANDOVER_N_EFFECTS] = {
 static const struct fsm_field fields[] = {
     FSM_FIELD_TEXT(struct handover, update),         FSM_FIELD_TEXT(struct handover, from_version),
     FSM_FIELD_TEXT(struct handover, to_version),     FSM_FIELD_I64(struct handover, deadline_ms),
-    FSM_FIELD_I64(struct handover, is_service_away), FSM_FIELD_I64(struct handover, is_doubtful),
+    FSM_FIELD_I64(struct handover, is_service_away), FSM_FIELD_I64(struct handover, outage_ms),
+    FSM_FIELD_I64(struct handover, waited_ms),       FSM_FIELD_I64(struct handover, is_doubtful),
     FSM_FIELD_TEXT(struct handover, cause),
 };
 
@@ -208,7 +215,8 @@ const struct fsm_machine handover_machine = {
     FSM_OWN_TABLES,
     .data_size = sizeof(struct handover),
     .initial = HANDOVER_ORDERED,
-    .max_transitions = 5000, /* an outage of two weeks renews the deadline so often */
+    /* An outage renews the deadline: of 24 hours with one of 20 seconds so often. */
+    .max_transitions = 5000,
     .runaway = HANDOVER_EV_RUNAWAY,
     .is_elsewhere = true,
     .describe = describe,

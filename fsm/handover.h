@@ -52,12 +52,18 @@ struct handover {
     int64_t deadline_ms; /* of the proving; renewed while an old outage lasts */
     int64_t
         is_service_away; /* it was before the switch: a deadline alone is no reason to go back */
+    int64_t outage_ms;   /* ... until so much of proving has passed; 0: HANDOVER_OUTAGE_MS */
+    int64_t waited_ms;   /* deadlines that have passed */
     int64_t is_doubtful; /* reverted, and the old version was not seen to come up in time */
     char cause[400];     /* why it went back */
 };
 
 /* What is given back to the old version to come up again. Its end is told whatever happens. */
 #define HANDOVER_CONFIRM_MS 120000
+
+/* An outage from before the switch that never ends must not leave a machine on probation for ever:
+ * the old version, which was offline as well, is as good then, and whoever asked gets an answer. */
+#define HANDOVER_OUTAGE_MS (INT64_C(24) * 60 * 60 * 1000)
 
 extern const struct fsm_machine handover_machine;
 

@@ -80,6 +80,7 @@ struct config {
     char ca_file[CONFIG_MAX_TEXT];
     char update_source[CONFIG_MAX_TEXT]; /* "": none */
     char update_root_file[CONFIG_MAX_TEXT];
+    int64_t update_outage_hours;
     char update_package_manager[8];
     char update_window[16];
     int64_t update_proving_seconds, update_deadline_seconds;

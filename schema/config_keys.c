@@ -228,6 +228,8 @@ const struct config_key config_keys[] = {
            "for which a new version has to run well before it stays"),
     NUMBER("Ssmd", "UpdateDeadlineSeconds", update_deadline_seconds, CONFIG_LIVE, 2, 86400, 300,
            "within which it has to have done so; else the old one comes back"),
+    NUMBER("Ssmd", "UpdateOutageHours", update_outage_hours, CONFIG_LIVE, 1, 168, 24,
+           "an outage from before the switch lengthens that by so much at most"),
     NUMBER("Ssmd", "UpdateMaxMemoryMiB", update_max_memory_mib, CONFIG_LIVE, 0, 1 << 20, 512,
            "a new version that takes more memory than this has failed; 0: no limit"),
     NUMBER("Ssmd", "UpdateKeepVersions", update_keep_versions, CONFIG_LIVE, 2, 20, 3,

@@ -91,6 +91,7 @@ int handover_write_order(int dirfd, const struct handover_order *o, struct err *
     record_add_i64(&b, "deadline_ms", o->deadline_ms);
     record_add_i64(&b, "max_rss_bytes", o->max_rss_bytes);
     record_add_i64(&b, "is_service_away", o->is_service_away);
+    record_add_i64(&b, "outage_ms", o->outage_ms);
     record_add(&b, "pid_file", o->pid_file);
     record_add(&b, "unit", o->unit);
     record_add(&b, "boot_id_file", o->boot_id_file);
@@ -114,6 +115,7 @@ int handover_read_order(int dirfd, struct handover_order *ret_order, struct err 
         return rc;
     o.max_rss_bytes = record_get_i64_or(&r, "max_rss_bytes", 0);
     o.is_service_away = record_get_i64_or(&r, "is_service_away", 0) != 0;
+    o.outage_ms = record_get_i64_or(&r, "outage_ms", 0);
     get_words(&r, "unit", o.unit, sizeof(o.unit));
     get_words(&r, "boot_id_file", o.boot_id_file, sizeof(o.boot_id_file));
     *ret_order = o;

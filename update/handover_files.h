@@ -26,6 +26,7 @@ struct handover_order {
     int64_t proving_ms, deadline_ms;
     int64_t max_rss_bytes;   /* of the new agent; 0: no limit */
     bool is_service_away;    /* it was out of reach before the switch */
+    int64_t outage_ms;       /* which excuses a version for so long; 0: HANDOVER_OUTAGE_MS */
     char pid_file[PATH_MAX]; /* of the agent; locked while it runs */
     char unit[128];          /* of the service manager, to be restarted; "": end the process, who
                                 supervises it starts it again */

@@ -166,6 +166,7 @@ static int begin(struct updater *u, const char *id, const char *from, const char
     (void)str_copy(h->to_version, sizeof(h->to_version), to);
     h->deadline_ms = u->order.deadline_ms;
     h->is_service_away = u->order.is_service_away;
+    h->outage_ms = u->order.outage_ms;
     return 0;
 }
 

@@ -56,7 +56,7 @@ enum handover_event watch_agent(struct updater *u, bool is_new, char *ret_text, 
                            .is_new = is_new,
                            .is_service_away = h->is_service_away != 0,
                            .proving_ms = u->order.proving_ms,
-                           .deadline_ms = h->deadline_ms,
+                           .deadline_ms = h->waited_ms + h->deadline_ms,
                            .max_rss_bytes = u->order.max_rss_bytes,
                            .ended = ended};
 

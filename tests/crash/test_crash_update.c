@@ -24,7 +24,8 @@
 #define SERVICE_BACK_TURN 90 /* of AWAY_BEFORE */
 
 enum version { OLD, NEW, NONE };
-enum behaviour { GOOD, CRASHES, HANGS, UNREACHING, AWAY_BEFORE, N_BEHAVIOURS };
+/* AWAY: an outage from before the switch, which ends, or never does. */
+enum behaviour { GOOD, CRASHES, HANGS, UNREACHING, AWAY_BEFORE, AWAY_FOREVER, N_BEHAVIOURS };
 enum disaster { DEATH, POWER, N_DISASTERS };
 enum disturbance { UNDISTURBED, CANCEL, OVERDUE, N_DISTURBANCES };
 enum broken {
@@ -413,7 +414,7 @@ static bool point(struct run *r, struct process *p, enum version to)
 
 static bool is_service_back(const struct run *r)
 {
-    return r->plan->behaviour != UNREACHING &&
+    return r->plan->behaviour != UNREACHING && r->plan->behaviour != AWAY_FOREVER &&
            (r->plan->behaviour != AWAY_BEFORE || r->turn >= SERVICE_BACK_TURN);
 }
 
@@ -465,8 +466,12 @@ static void restart(struct run *r)
 static void load_progress(struct run *r, struct process *p)
 {
     restore(p, &handover_machine, &r->progress);
-    if (!r->progress.is_there)
-        handover_of(&p->inst)->is_service_away = r->plan->behaviour == AWAY_BEFORE;
+    if (r->progress.is_there)
+        return;
+    handover_of(&p->inst)->is_service_away =
+        r->plan->behaviour == AWAY_BEFORE || r->plan->behaviour == AWAY_FOREVER;
+    if (r->plan->behaviour == AWAY_FOREVER)
+        handover_of(&p->inst)->outage_ms = 3; /* each deadline counts as 1 */
 }
 
 static bool is_open(const struct run *r)
@@ -704,7 +709,7 @@ static void run_all(enum broken broken, bool is_twice, struct tally *t)
             struct plan plan = {
                 .behaviour = (enum behaviour)b, .has_unit = u == 1, .broken = broken};
 
-            if (u == 0 && (b == HANGS || b == UNREACHING || b == AWAY_BEFORE))
+            if (u == 0 && (b == HANGS || b == UNREACHING || b == AWAY_BEFORE || b == AWAY_FOREVER))
                 continue; /* a version that does nothing starts no updater: that is what a unit,
                              or `supervise`, is for */
             run_crashes(plan, is_twice, t);

@@ -33,6 +33,7 @@ START_TEST(an_update_goes_through_all_its_states)
     ck_assert_int_eq(order.proving_ms, 60000);
     ck_assert_int_eq(order.deadline_ms, 300000);
     ck_assert_int_eq(order.max_rss_bytes, INT64_C(512) << 20);
+    ck_assert_int_eq(order.outage_ms, INT64_C(24) * 3600 * 1000);
     ck_assert_str_eq(order.pid_file, uw.paths.pid_file);
     ck_assert(!order.is_service_away);
     uw_hold_lock();

@@ -27,6 +27,7 @@ static const struct handover_order some_order = {
     .proving_ms = 60000,
     .deadline_ms = 300000,
     .max_rss_bytes = 1ll << 33,
+    .outage_ms = 7200000,
     .is_service_away = true,
     .pid_file = "/run/a file\nwith 100% of it/ssmd.pid",
     .unit = "ssmd.service",
@@ -79,6 +80,7 @@ START_TEST(an_order_comes_back_as_it_was)
     ck_assert_int_eq(o.proving_ms, 60000);
     ck_assert_int_eq(o.deadline_ms, 300000);
     ck_assert_int_eq(o.max_rss_bytes, 1ll << 33);
+    ck_assert_int_eq(o.outage_ms, 7200000);
     ck_assert(o.is_service_away);
     ck_assert_str_eq(o.pid_file, some_order.pid_file);
     ck_assert_str_eq(o.unit, "ssmd.service");
