@@ -3,7 +3,8 @@
  * slot.
  *
  *   behaviour, one word a line: crash, abort, hang, mute, stuck, no-journal, no-steps, no-service,
- *   lie, eat, deaf; without any it is good */
+ *   lie, eat, deaf, litters (its grandchildren end as orphans); without any it is good. SIGHUP is
+ *   noted */
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -12,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/fs.h"
@@ -22,13 +24,20 @@
 #include "update/handover_files.h"
 
 #define TELL_MS 20
+#define N_ORPHANS 5
 
-static volatile sig_atomic_t is_stopping;
+static volatile sig_atomic_t is_stopping, was_told_to_read;
 
 static void on_term(int number)
 {
     (void)number;
     is_stopping = 1;
+}
+
+static void on_hup(int number)
+{
+    (void)number;
+    was_told_to_read = 1;
 }
 
 static int fail(const struct err *err)
@@ -136,6 +145,24 @@ static void eat(void)
         memset(eaten[n++], 1, 8 << 20);
 }
 
+/* Each grandchild ends when it is an orphan: whoever reaps those is asked to. */
+static void litter(void)
+{
+    pid_t child = fork(), parent = getpid();
+    int i;
+
+    for (i = 0; child == 0 && i < N_ORPHANS; i++)
+        if (fork() == 0) {
+            while (getppid() == parent)
+                (void)usleep(1000);
+            _exit(0);
+        }
+    if (child == 0)
+        _exit(0);
+    if (child < 0 || waitpid(child, NULL, 0) != child)
+        _exit(9);
+}
+
 static void live(const struct paths *p, struct handover_health *h)
 {
     bool is_told = false, is_known = false;
@@ -155,6 +182,9 @@ static void live(const struct paths *p, struct handover_health *h)
         }
         if (does("eat"))
             eat();
+        if (was_told_to_read)
+            note(p->root, h->version, "reads");
+        was_told_to_read = 0;
         (void)usleep(TELL_MS * 1000);
     }
 }
@@ -174,9 +204,12 @@ static int be_agent(const char *root)
         (void)signal(SIGTERM, SIG_IGN);
     else
         (void)signal(SIGTERM, on_term);
+    (void)signal(SIGHUP, on_hup);
     if (paths_init(&paths, root, &err) < 0 || take_lock(&paths, &err) < 0)
         return fail(&err);
     note(root, h.version, "begins");
+    if (does("litters"))
+        litter();
     if (does("crash"))
         return 3;
     if (does("abort"))

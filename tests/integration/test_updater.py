@@ -9,7 +9,7 @@ import subprocess
 import tempfile
 
 from harness import Suite, check, equal, kill_marked, wait_for
-from updating import NEW, OLD, Machine
+from updating import NEW, OLD, Machine, updater_program
 
 SUITE = Suite("the updater and the versions that it switches between", jobs=4)
 
@@ -135,12 +135,73 @@ def an_outage_that_was_there_before_lengthens_the_proving(world):
 
 
 @SUITE.case
+def an_outage_that_never_ends_is_not_waited_for_without_end(world):
+    machine = Machine(world, "no-service", deadline_ms=500, is_service_away=1, outage_ms=1600)
+    machine.supervise()
+    machine.wait_agent()
+    machine.write_order()
+    machine.expect("reverted", "it has not reached the service")
+    equal("what was waited for", machine.read_record("progress")["field.waited_ms"], "1500")
+
+
+@SUITE.case
 def an_outage_excuses_no_journal(world):
     machine = Machine(world, "no-journal no-service", deadline_ms=500, is_service_away=1)
     machine.supervise()
     machine.wait_agent()
     machine.write_order()
     machine.expect("reverted", "it has not opened its journal")
+
+
+# ---- a service manager of one service ----
+
+@SUITE.case
+def a_hangup_is_passed_on_and_ends_nothing(world):
+    machine = Machine(world)
+    machine.supervise()
+    machine.wait_agent()
+    for n in (1, 2):
+        machine.supervisor.send_signal(signal.SIGHUP)
+        wait_for(f"the agent to be told {n} times", lambda n=n: [e[1] for e in machine.story].count("reads") == n)
+    equal("who ran", [entry[:2] for entry in machine.story if entry[1] != "reads"], [(OLD, "begins")])
+    machine.stop()
+
+
+def children_of(pid):
+    """State and number of each."""
+    found = []
+    for name in filter(str.isdigit, os.listdir("/proc")):
+        with contextlib.suppress(OSError), open(f"/proc/{name}/stat", encoding="latin-1") as f:
+            rest = f.read().rpartition(")")[2].split()
+            if int(rest[1]) == pid:
+                found.append((rest[0], int(name)))
+    return found
+
+
+def as_process_1(world):
+    """In a container nobody else reaps what is orphaned, and signals without a handler do not come through."""
+    machine = Machine(world)
+    with open(os.path.join(machine.slots, "versions", OLD, "bin/behaviour"), "w", encoding="ascii") as f:
+        f.write("litters\n")
+    with machine.log_file() as log:
+        machine.supervisor = subprocess.Popen(
+            [*UNSHARE, updater_program(), "supervise", "--root", machine.root], stdout=log, stderr=log,
+            stdin=subprocess.DEVNULL, env=machine.environment())
+    wait_for(f"an agent to run: {machine.tell()}", lambda: (OLD, "begins") in [entry[:2] for entry in machine.story])
+    [(_, first)] = children_of(machine.supervisor.pid)
+    wait_for(lambda: f"one child that lives: {children_of(first)}",
+             lambda: [state != "Z" for state, _ in children_of(first)] == [True])
+    os.kill(children_of(first)[0][1], signal.SIGKILL)
+    wait_for("another agent", lambda: [entry[1] for entry in machine.story].count("begins") == 2)
+    os.kill(first, signal.SIGTERM)
+    machine.supervisor.wait(40)
+    equal("how the last one ended", machine.story[-1][:2], (OLD, "ends"))
+
+
+UNSHARE = ("unshare", "--pid", "--fork", "--mount-proc")
+SUITE.add("process 1 reaps orphans, restarts the agent and ends with it", as_process_1,
+          skip=None if subprocess.run([*UNSHARE, "true"], capture_output=True, check=False).returncode == 0 else
+          "process namespaces cannot be made here")
 
 
 # ---- somebody dies ----
