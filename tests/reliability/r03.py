@@ -7,7 +7,7 @@ from row import NO_CRIMES, Row
 from storm import Storm
 
 # rounds, commands of a round, kills of a round, rounds at once
-SIZES = {"sample": (1, 25, 6, 1), "row": (20, 250, 40, 2), "long": (250, 400, 40, 2)}
+SIZES = {"sample": (1, 15, 4, 1), "row": (20, 250, 40, 2), "long": (250, 400, 40, 2)}
 
 
 def run(row, scale, random):
@@ -37,4 +37,4 @@ def run(row, scale, random):
 if __name__ == "__main__":
     raise SystemExit(Row("R3", "SIGKILL of ssmd or of a runner every 0.1 to 5 s, under a flow of commands of ten kinds; now and "
                          "then a reboot that a command asks for", {**NO_CRIMES, "false_success": ("==", 0),
-                                                                   "kills": (">=", 4), "commands": (">=", 25)}).main(run))
+                                                                   "kills": (">=", 2), "commands": (">=", 15)}).main(run))
