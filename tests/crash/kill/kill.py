@@ -120,6 +120,9 @@ class Run:
                                RUNNER_SSMD_CRASH_TRACE=self.world.path("runner-trace"))
         self.agent.start(**environment)
 
+    def look_around(self):
+        """Between two looks at ssmd: tests of other deaths have something to do here."""
+
     def look_after_death(self):
         """ssmd is dead: what the world has seen must be in the journal."""
         agent = self.agent
@@ -165,6 +168,7 @@ class Run:
     def live_until(self, what, is_so):
         end = time.monotonic() + DEADLINE_S
         while True:
+            self.look_around()
             if not self.agent.is_up:
                 if self.agent.process.returncode != -signal.SIGKILL:
                     raise Failure(f"ssmd ended with {self.agent.process.returncode}")
@@ -215,8 +219,11 @@ class Run:
             self.world.end()
         return self
 
+    def wanted(self):
+        return self.scenario.wanted(self)
+
     def judge(self):
-        want = self.scenario.wanted(self)
+        want = self.wanted()
         if want is not None:
             record = self.record()
             last = [r for r in record.terminal if r["Status"] != "SuccessAndReboot"]

@@ -1,0 +1,222 @@
+"""A life of ssmd that ends with the loss of power: everything ends at a sync or a crash point, a random part of what
+was not synced survives, and the machine comes back in another boot. Judged like kill.py judges.
+
+What every image of the disk has to hold is asked of many, cheaply; the last one goes on to the end, against the hub
+that it had: what was acknowledged or answered by then counts.
+"""
+import contextlib
+import mmap
+import os
+import random
+import shutil
+import signal
+import subprocess
+import struct
+import sys
+import tempfile
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(HERE, "../crash/kill"))
+sys.path.insert(0, os.path.join(HERE, "../integration"))
+import harness  # noqa: E402
+from disk import Disk, Luck, read_log, remove_tree  # noqa: E402
+from harness import kill_marked, program  # noqa: E402
+from kill import Crime, Run  # noqa: E402
+from scenarios import UNKNOWN, Want  # noqa: E402
+
+CONTROL = struct.Struct("<6I")  # struct control of powerloss.c
+CHANCES = (0, 0.1, 0.5, 0.9, 1)
+EXIT_OFFSET = 4096              # executors/step_dir.h
+
+
+def layer():
+    return program("tests/lib", "powerloss.so")
+
+
+def runner():
+    return program("tests/lib", "ssmd-runner")
+
+
+class Power:
+    """The control file and the log of one life."""
+
+    def __init__(self, directory, root, die_at=0, fail_at=0, n_fails=0):
+        os.makedirs(directory)
+        self.directory = directory
+        self.root = root
+        self.log = os.path.join(directory, "log")
+        self.disk = Disk(root)
+        path = os.path.join(directory, "control")
+        with open(path, "wb") as f:
+            f.write(CONTROL.pack(0, 0, die_at, fail_at, n_fails, 0))
+        with open(path, "r+b") as f:
+            self.memory = mmap.mmap(f.fileno(), CONTROL.size)
+
+    @property
+    def environment(self):
+        return {"LD_PRELOAD": layer(), "SSMD_POWER_DIR": self.directory, "SSMD_POWER_ROOT": self.root}
+
+    @property
+    def is_dead(self):
+        return CONTROL.unpack_from(self.memory)[0] != 0
+
+    @property
+    def n_syncs(self):
+        return CONTROL.unpack_from(self.memory)[1]
+
+    @property
+    def n_failed(self):
+        return CONTROL.unpack_from(self.memory)[5]
+
+    def cut(self):
+        """Who comes to the disk now ends."""
+        struct.pack_into("<I", self.memory, 0, 1)
+
+    def follow(self):
+        """The disk with everything that was recorded. Everybody is dead."""
+        self.entries = read_log(self.log)
+        for entry in self.entries:
+            self.disk.follow(entry)
+        return self.disk
+
+
+def lucks(rng, n):
+    """n ways to survive: nothing and everything among them."""
+    for i in range(n):
+        chance = CHANCES[(0, 4, 2, 1, 3)[i % 5]]
+        yield Luck(random.Random(rng.random()), chance, "prefix" if i % 3 == 2 else "any")
+
+
+# ---- what a step's records say ----
+
+def read_bytes(path):
+    with contextlib.suppress(OSError), open(path, "rb") as f:
+        return f.read()
+    return None
+
+
+def has_record(data, kind):
+    if kind == "exit":
+        data = data[EXIT_OFFSET:]
+    data = data.split(b"\0", 1)[0]
+    return data.startswith(b"ssmd-record 1 " + kind.encode() + b"\n") and data.endswith(b"\nend\n")
+
+
+def fate_of(directory):
+    """Of one attempt: true (its end is on the disk), lost, or unbegun."""
+    names = {name: read_bytes(os.path.join(directory, name)) for name in ("exit", "started", ".started.tmp")}
+    if any(data is not None and has_record(data, "exit") for data in names.values()):
+        return "true"
+    if names["exit"] is not None or names["started"] is not None or has_record(names[".started.tmp"] or b"", "started"):
+        return "lost"
+    return "unbegun"
+
+
+def fates_of(jobs, job, n_steps):
+    """For each step, of its attempts: lost if one is, else true if one is."""
+    fates = []
+    for n in range(n_steps):
+        with contextlib.suppress(FileNotFoundError):
+            found = {fate_of(os.path.join(jobs, job, name)) for name in os.listdir(os.path.join(jobs, job))
+                     if name.startswith(f"{n}.")}
+            fates.append("lost" if "lost" in found else "true" if "true" in found else "unbegun")
+            continue
+        fates.append("unbegun")
+    return fates
+
+
+# ---- one run ----
+
+class PowerRun(Run):
+    """plan[k] is the sync at which the power fails in the k-th life, 0 for none; as Run otherwise, where it counts
+    crash points. Of each death n_images images are looked at; the last one lives on."""
+
+    def __init__(self, scenario, plan, seed=1, n_images=3, crash_plan=()):
+        super().__init__(scenario, crash_plan)
+        self.sync_plan = plan
+        self.n_images = n_images
+        self.random = random.Random(seed)
+        self.power = None
+        self.fates = None
+        self.images = 0
+        self.syncs_passed = []
+
+    def start(self):
+        if self.power is not None:
+            self.syncs_passed.append(self.power.n_syncs)
+        life = self.n_starts
+        self.agent.config["Ssmd"]["RunnerPath"] = self.agent.config["Ssmd"]["RunnerPath"].replace(
+            program("executors", "ssmd-runner"), runner())
+        self.agent.write_config()
+        at = self.sync_plan[life] if life < len(self.sync_plan) else 0
+        self.power = self.make_power(life, at)
+        self.agent.environment = self.power.environment
+        super().start()
+
+    def make_power(self, life, at):
+        return Power(self.world.path(f"power.{life}"), self.agent.root, die_at=at)
+
+    def look_around(self):
+        if self.power.is_dead and self.agent.is_up:
+            self.agent.kill()
+
+    def revive(self):
+        """The power is gone; what is left of the disk is looked at, and lived on with."""
+        self.power.cut()
+        self.agent.lose_power()
+        disk = self.power.follow()
+        self.places.append(self.tell_place())
+        for luck in lucks(self.random, self.n_images):
+            disk.image(luck, self.agent.root)
+            remove_tree(os.path.join(self.agent.root, "run"))
+            self.look_at_image(luck)
+        self.remember_fates()
+        self.start()
+        for message_id in self.messages:
+            if self.hub.message(message_id)["State"] == "queued":
+                self.hub.redeliver(message_id)
+
+    def tell_place(self):
+        last = self.power.entries[-1] if self.power.entries else None
+        return f"sync {self.power.n_syncs} of life {self.n_starts}" + (f" of inode {last.ino}" if last else "")
+
+    def look_at_image(self, luck):
+        self.images += 1
+        before = len(self.crimes)
+        places = list(self.places)
+        self.look_after_death()
+        self.places = places
+        self.audit()
+        self.open_journal()
+        for crime in self.crimes[before:]:
+            crime.args = (f"{crime} (image {self.images}: chance {luck.chance}, {luck.order}, died at {places[-1]})",)
+
+    def open_journal(self):
+        """The journal opens as it is: ssmctl reads it, and nothing has to be repaired by hand."""
+        if not os.path.exists(self.agent.journal_path):
+            return
+        done = subprocess.run([program("ctl", "ssmctl"), "--root", self.agent.root, "status", "--json"],
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+        self.expect("audit", f"ssmctl status says: {done.stdout[-300:]}; its status", done.returncode in (0, 1), True)
+
+    def remember_fates(self):
+        if self.scenario.want is None:
+            return
+        now = fates_of(self.agent.jobs_dir, self.job, len(self.scenario.want.steps))
+        self.fates = now if self.fates is None else [  # what was lost once stays lost
+            "lost" if "lost" in pair else pair[1] for pair in zip(self.fates, now)]
+
+    def wanted(self):
+        want = self.scenario.want
+        if want is None or self.fates is None or "lost" not in self.fates:
+            return want
+        first = self.fates.index("lost")
+        steps = list(want.steps)
+        steps[first] = ("Failed", UNKNOWN, None, None, (0, steps[first][4]))
+        steps[first + 1:] = [("Skipped", 0, "", "", 0)] * (len(steps) - first - 1)
+        return Want("Failed", *steps, acknowledged=want.acknowledged)
+
+    def go(self):
+        super().go()
+        self.syncs_passed.append(self.power.n_syncs)
+        return self
