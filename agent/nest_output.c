@@ -316,7 +316,9 @@ static void work_gather(uv_work_t *work)
     if (r == 0)
         r = gather_stream(g, dirfd, 1, &g->err);
     if (r == 0 && fsync(dirfd) < 0)
-        (void)err_sys(&g->err, ERR_IO, errno, "directory of step %d", g->step);
+        r = err_sys(&g->err, ERR_IO, errno, "directory of step %d", g->step);
+    if (r == 0 && fs_sync_above(dirfd, 2, &g->err) < 0) /* which no runner does for this step */
+        (void)err_wrap(&g->err, "step %d", g->step);
 }
 
 /* ---- the end of both, within one transaction ---- */

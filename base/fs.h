@@ -15,8 +15,13 @@ int fs_open_dir(int dirfd, const char *name, int *ret_fd, struct err *err) MUST_
 int fs_make_dir(int dirfd, const char *name, int *ret_fd, struct err *err) MUST_CHECK;
 /* Make every missing directory of an absolute or relative path (0700 each) and open the last one.
  * Existing parents may be links (they belong to whoever set the machine up); the last one may not.
- */
+ * What was made, and the last one in any case, is there after a loss of power too: the directories
+ * above are synced. */
 int fs_make_path(const char *path, int *ret_fd, struct err *err) MUST_CHECK;
+
+/* Sync the `levels` directories above dirfd: only then do the names of dirfd and of those between
+ * last. */
+int fs_sync_above(int dirfd, int levels, struct err *err) MUST_CHECK;
 
 /* The whole file into *ret_bytes (initialised by the caller, whose max is the bound). ERR_LIMIT
  * when larger. */

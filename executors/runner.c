@@ -108,8 +108,7 @@ static void append_failure(void)
 static void end_streams(void)
 {
     append_failure();
-    stream_end(&run.out);
-    stream_end(&run.err);
+    streams_end(&run.out, &run.err);
 }
 
 static int finish(void)

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/crashpoint.h"
+#include "base/fs.h"
 #include "base/proctree.h"
 #include "executors/cgroup.h"
 
@@ -98,13 +99,16 @@ static void reset_limits(const struct run *run)
     (void)setrlimit(RLIMIT_NOFILE, &limit); /* lowering cannot fail */
 }
 
-/* The runner cannot go on before it has heard this, however the sync went; sys_errno is of what
+/* The entries of the step's and the job's directory must be as lasting as the record in them, else
+ * a power failure could leave a step that ran and a directory that never was. The script's process
+ * syncs them before its gate, while the runner syncs the record: two waits for the disk become one.
+ * The runner cannot go on before it has heard this, however the sync went; sys_errno is of what
  * failed before. */
 static void tell_ready(int dirfd, int gate_fd, int sys_errno)
 {
     struct err err = {0};
 
-    if (sys_errno == 0 && records_sync_parents(dirfd, &err) < 0)
+    if (sys_errno == 0 && fs_sync_above(dirfd, 2, &err) < 0)
         sys_errno = err.sys_errno;
     if (send(gate_fd, &sys_errno, sizeof(sys_errno), MSG_NOSIGNAL) < 0)
         _exit(CHILD_FAILED); /* it is gone */

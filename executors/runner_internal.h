@@ -73,7 +73,9 @@ void stream_pump(struct stream *s);      /* one read; at the end of file closes 
 void stream_drain(struct stream *s);     /* what lies in the pipe now, and no more */
 void stream_mark_stop(struct stream *s); /* drain, then remember at_stop */
 void stream_append(struct stream *s, const char *text);
-void stream_end(struct stream *s); /* sync, close, hash */
+/* Sync, close and hash both, and sync their names in their directory: what `exit` tells of them
+ * must be there whenever it is. */
+void streams_end(struct stream *out, struct stream *err);
 
 /* runner_child.c */
 /* Fork the script's process. It stands still before its gate, in a session (and a cgroup, where
@@ -94,11 +96,6 @@ void watch_run(struct run *run);
 bool watch_is_cancelled(const struct run *run, enum step_end *ret_end);
 
 /* runner_records.c */
-/* The entries of the step's and the job's directory must be as lasting as the record in them, else
- * a power failure could leave a step that ran and a directory that never was. The script's process
- * does this before its gate, while the runner syncs the record: two waits for the disk become one.
- */
-int records_sync_parents(int dirfd, struct err *err) MUST_CHECK;
 int records_write_started(const struct run *run, struct err *err) MUST_CHECK;
 /* For a step that never began: tried once, since nothing is lost. */
 int records_write_unbegun(const struct run *run, struct err *err) MUST_CHECK;

@@ -28,9 +28,15 @@ static const char *const link_names[SLOTS_N_LINKS] = {"current", "proven", "prev
 
 static int make_dir(const char *path, struct err *err)
 {
-    if (mkdir(path, 0755) == 0)
-        return chmod(path, 0755) == 0 ? 0 : err_sys(err, ERR_IO, errno, "chmod %s", path);
-    return errno == EEXIST ? 0 : err_sys(err, ERR_IO, errno, "make directory %s", path);
+    AUTO(close_fd) int fd = -1;
+    int r;
+
+    if (mkdir(path, 0755) < 0)
+        return errno == EEXIST ? 0 : err_sys(err, ERR_IO, errno, "make directory %s", path);
+    if (chmod(path, 0755) < 0)
+        return err_sys(err, ERR_IO, errno, "chmod %s", path);
+    r = fs_open_dir(AT_FDCWD, path, &fd, err);
+    return r < 0 ? r : fs_sync_above(fd, 1, err);
 }
 
 /* Programs are there to be run by everybody, whatever the umask. */

@@ -1,16 +1,18 @@
-/* A layer under our programs (LD_PRELOAD) that writes down every change of a directory tree, in the order in which
- * all processes made them, and ends everything at a chosen sync or lets syncs fail. What a disk would hold after the
- * loss of power at any moment is made from that recording (tests/reliability/disk.py).
+/* A layer under our programs (LD_PRELOAD) that writes down every change of a directory tree, in the
+ * order in which all processes made them, and ends everything at a chosen sync or lets syncs fail.
+ * What a disk would hold after the loss of power at any moment is made from that recording
+ * (tests/reliability/disk.py).
  *
  *   SSMD_POWER_ROOT=DIR   the tree is DIR/var, absolute, no links on the way
- *   SSMD_POWER_DIR=DIR    where "control" (struct control, made by the test) and "log" (struct record) are
+ *   SSMD_POWER_DIR=DIR    where "control" (struct control, made by the test) and "log" (struct
+ * record) are
  *
- * Only programs whose name begins with ssmd take part: a script's own writes are no business of ours. A change and its
- * record are made under one lock, so that the order in the log is the order of the changes. The lock is opened anew
- * for each: nothing is kept that a fork could share.
+ * Only programs whose name begins with ssmd take part: a script's own writes are no business of
+ * ours. A change and its record are made under one lock, so that the order in the log is the order
+ * of the changes. The lock is opened anew for each: nothing is kept that a fork could share.
  *
- * What goes past it, on purpose: the memory that SQLite maps (-shm; not durable, and made anew by the first who opens
- * a journal), stdio (logs), memory files, sockets. */
+ * What goes past it, on purpose: the memory that SQLite maps (-shm; not durable, and made anew by
+ * the first who opens a journal), stdio (logs), memory files, sockets. */
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -112,7 +114,8 @@ __attribute__((constructor)) static void begin(void)
     (void)syscall(SYS_close, fd);
     if (control == MAP_FAILED)
         give_up(path);
-    fd = (int)syscall(SYS_openat, AT_FDCWD, log_path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+    fd = (int)syscall(SYS_openat, AT_FDCWD, log_path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC,
+                      0600);
     if (fd < 0)
         give_up(log_path);
     (void)syscall(SYS_close, fd);
@@ -192,7 +195,8 @@ static bool is_ours(const char *path)
     if (strncmp(path, root, root_len) != 0)
         return false;
     path += root_len;
-    return path[0] == '\0' || (strncmp(path, "/var", 4) == 0 && (path[4] == '/' || path[4] == '\0'));
+    return path[0] == '\0' ||
+           (strncmp(path, "/var", 4) == 0 && (path[4] == '/' || path[4] == '\0'));
 }
 
 static bool has_suffix(const char *s, const char *end)
@@ -259,10 +263,12 @@ static void opened(int fd, const struct place *p, int flags)
     if (fd < 0 || !look(fd, &st) || !S_ISREG(st.st_mode))
         return;
     if (!p->is_there)
-        record(K_CREATE, (struct record){.ino = st.st_ino, .parent = p->parent, .number = st.st_mode},
+        record(K_CREATE,
+               (struct record){.ino = st.st_ino, .parent = p->parent, .number = st.st_mode},
                p->name, NULL, NULL, 0);
     else
-        record(K_OPEN, (struct record){.ino = st.st_ino, .parent = p->parent}, p->name, NULL, NULL, 0);
+        record(K_OPEN, (struct record){.ino = st.st_ino, .parent = p->parent}, p->name, NULL, NULL,
+               0);
     if (p->is_there && (flags & O_TRUNC) != 0 && p->st.st_size > 0)
         record(K_TRUNCATE, (struct record){.ino = st.st_ino}, NULL, NULL, NULL, 0);
 }
@@ -344,8 +350,9 @@ static ssize_t write_at(int fd, const struct iovec *v, int n, off_t at, bool is_
     if (control == NULL || !look(fd, &st) || !lock())
         return is_at ? syscall(SYS_pwritev, fd, v, n, at, 0L) : syscall(SYS_writev, fd, v, n);
     if (!is_at)
-        where = (fcntl(fd, F_GETFL) & O_APPEND) != 0 && fstat(fd, &st) == 0 ? st.st_size
-                                                                              : lseek(fd, 0, SEEK_CUR);
+        where = (fcntl(fd, F_GETFL) & O_APPEND) != 0 && fstat(fd, &st) == 0
+                    ? st.st_size
+                    : lseek(fd, 0, SEEK_CUR);
     done = is_at ? syscall(SYS_pwritev, fd, v, n, at, 0L) : syscall(SYS_writev, fd, v, n);
     left = done > 0 ? (size_t)done : 0;
     for (i = 0; i < n && left > 0; i++) {
@@ -513,9 +520,10 @@ static int rename_at(int dirfd, const char *path, int dirfd2, const char *path2,
         if (r == 0 && (flags & RENAME_EXCHANGE) != 0)
             give_up("two names exchanged: this layer does not know that");
         if (r == 0)
-            record(K_RENAME,
-                   (struct record){.ino = from.st.st_ino, .parent = from.parent, .parent2 = to.parent},
-                   from.name, to.name, NULL, 0);
+            record(
+                K_RENAME,
+                (struct record){.ino = from.st.st_ino, .parent = from.parent, .parent2 = to.parent},
+                from.name, to.name, NULL, 0);
     } else {
         r = (int)syscall(SYS_renameat2, dirfd, path, dirfd2, path2, flags);
     }
@@ -587,7 +595,8 @@ EXPORT int mkdir(const char *path, mode_t mode)
 
 EXPORT int symlinkat(const char *target, int dirfd, const char *path)
 {
-    NAME(dirfd, path, syscall(SYS_symlinkat, target, dirfd, path), K_SYMLINK, target, strlen(target));
+    NAME(dirfd, path, syscall(SYS_symlinkat, target, dirfd, path), K_SYMLINK, target,
+         strlen(target));
 }
 
 EXPORT int symlink(const char *target, const char *path)

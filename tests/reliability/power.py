@@ -1,28 +1,31 @@
+#!/usr/bin/python3
 """A life of ssmd that ends with the loss of power: everything ends at a sync or a crash point, a random part of what
 was not synced survives, and the machine comes back in another boot. Judged like kill.py judges.
 
 What every image of the disk has to hold is asked of many, cheaply; the last one goes on to the end, against the hub
 that it had: what was acknowledged or answered by then counts.
+
+usage: power.py [--every N] [--images N] [--json FILE] scenario ...     as kill.py; --every: of the syncs
 """
+import argparse
+import collections
+import concurrent.futures
 import contextlib
+import json
 import mmap
 import os
 import random
-import shutil
-import signal
 import subprocess
 import struct
 import sys
-import tempfile
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "../crash/kill"))
 sys.path.insert(0, os.path.join(HERE, "../integration"))
-import harness  # noqa: E402
 from disk import Disk, Luck, read_log, remove_tree  # noqa: E402
-from harness import kill_marked, program  # noqa: E402
+from harness import program  # noqa: E402
 from kill import Crime, Run  # noqa: E402
-from scenarios import UNKNOWN, Want  # noqa: E402
+from scenarios import SCENARIOS  # noqa: E402
 
 CONTROL = struct.Struct("<6I")  # struct control of powerloss.c
 CHANCES = (0, 0.1, 0.5, 0.9, 1)
@@ -200,23 +203,103 @@ class PowerRun(Run):
         self.expect("audit", f"ssmctl status says: {done.stdout[-300:]}; its status", done.returncode in (0, 1), True)
 
     def remember_fates(self):
-        if self.scenario.want is None:
-            return
-        now = fates_of(self.agent.jobs_dir, self.job, len(self.scenario.want.steps))
+        now = self.scenario.fates(self, lambda job, n: fates_of(self.agent.jobs_dir, job, n))
         self.fates = now if self.fates is None else [  # what was lost once stays lost
             "lost" if "lost" in pair else pair[1] for pair in zip(self.fates, now)]
 
     def wanted(self):
-        want = self.scenario.want
-        if want is None or self.fates is None or "lost" not in self.fates:
-            return want
-        first = self.fates.index("lost")
-        steps = list(want.steps)
-        steps[first] = ("Failed", UNKNOWN, None, None, (0, steps[first][4]))
-        steps[first + 1:] = [("Skipped", 0, "", "", 0)] * (len(steps) - first - 1)
-        return Want("Failed", *steps, acknowledged=want.acknowledged)
+        return self.scenario.wanted(self) if self.fates is None else self.scenario.after_loss(self)
 
     def go(self):
         super().go()
         self.syncs_passed.append(self.power.n_syncs)
         return self
+
+
+# ---- all runs of one scenario ----
+
+MORE_SYNCS = 2  # lives differ a little
+
+
+def live(scenario, plan, seed, n_images, kind=PowerRun):
+    run = kind(scenario, plan, seed, n_images)
+    run.story = []
+    try:
+        run.go()
+    except Exception as error:  # a defect of the test is not a pass
+        run.crimes.append(Crime("lost", f"the test failed: {type(error).__name__}: {error}"))
+    return run
+
+
+class Losses:
+    """What came of the runs of one scenario."""
+
+    def __init__(self, scenario):
+        self.scenario = scenario
+        self.runs = self.losses = self.images = 0
+        self.crimes = collections.Counter()
+        self.stories = []
+
+    def add(self, run):
+        self.runs += 1
+        self.losses += len(run.places)
+        self.images += run.images
+        self.crimes.update(crime.kind for crime in run.crimes)
+        if run.crimes:
+            self.stories.append("\n".join([
+                f"{self.scenario.name}, power lost at {', '.join(run.places) or 'no time'} (plan {run.sync_plan})",
+                *(f"{crime.kind}: {crime}" for crime in run.crimes), *run.story]))
+
+
+def play(pool, scenario, every, rng, n_images, has_second=False):
+    """The power is lost at every (or one in `every`) sync of each life; with has_second once more in the recovery."""
+    found = Losses(scenario)
+    whole = live(scenario, (), 0, 1)
+    found.add(whole)
+    plans = []
+    for life in range(min(scenario.lives, len(whole.syncs_passed))):
+        first = rng.randrange(every) + 1
+        plans += [(0,) * life + (n,) for n in range(first, whole.syncs_passed[life] + MORE_SYNCS + 1, every)]
+
+    def all_of(plans):
+        seeds = [rng.randrange(1 << 32) for _ in plans]
+        return list(pool.map(lambda plan, seed: live(scenario, plan, seed, n_images), plans, seeds))
+
+    runs = all_of(plans)
+    if has_second:
+        runs += all_of([(*run.sync_plan, rng.randrange(run.syncs_passed[len(run.sync_plan)]) + 1) for run in runs
+                        if run.places and len(run.syncs_passed) > len(run.sync_plan)
+                        and run.syncs_passed[len(run.sync_plan)] > 0])
+    for run in runs:
+        found.add(run)
+    return found
+
+
+def main():
+    parser = argparse.ArgumentParser(usage=__doc__)
+    parser.add_argument("--every", type=int, default=1, metavar="N")
+    parser.add_argument("--images", type=int, default=10, metavar="N")
+    parser.add_argument("--json")
+    parser.add_argument("-j", type=int, default=4)
+    parser.add_argument("scenario", nargs="+")
+    options = parser.parse_args()
+    wanted = [s for s in SCENARIOS if s.name in options.scenario]
+    if len(wanted) != len(options.scenario):
+        sys.exit("no such scenario; there are: " + ", ".join(s.name for s in SCENARIOS))
+    told = {}
+    with concurrent.futures.ThreadPoolExecutor(options.j) as pool:
+        for scenario in wanted:
+            found = play(pool, scenario, options.every, random.Random(1), options.images)
+            told[scenario.name] = {"runs": found.runs, "deaths": found.losses, "crimes": found.crimes}
+            print(f"{'not ok' if found.stories else 'ok'} - {scenario.name}: {found.losses} losses, {found.images} disks",
+                  flush=True)
+            for story in found.stories[:3]:
+                print("".join(f"#   {line}\n" for line in story.splitlines()), end="", flush=True)
+    if options.json:
+        with open(options.json, "w", encoding="utf-8") as f:
+            json.dump(told, f)
+    return 1 if any(result["crimes"] for result in told.values()) else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,8 +1,10 @@
 #!/usr/bin/python3
-"""Controls of kill.py and updates.py: builds of ssmd in which one promised ordering is broken on purpose must be found
-guilty, each of the crime that it commits. A control passes when the suite fails for the right reason.
+"""Controls of kill.py, updates.py and of the loss of power: builds of ssmd in which one promised ordering is broken on
+purpose must be found guilty, each of the crime that it commits. A control passes when the suite fails for the right
+reason.
 
-usage: negative.py   (SSMD_BUILD_DIR names a build; broken ones are made below it)
+usage: negative.py [suite]   (SSMD_BUILD_DIR names a build; broken ones are made below it)
+Without a suite: those of kill.py and updates.py; power.py's take minutes.
 """
 import json
 import os
@@ -15,7 +17,10 @@ import tempfile
 BUILD = os.environ.get("SSMD_BUILD_DIR", "")
 HERE = os.path.dirname(os.path.abspath(__file__))
 SOURCE = os.path.abspath(os.path.join(HERE, "../../.."))
-TARGETS = {"kill.py": ("ssmd", "ssmd-runner", "ssmd-download", "ssmctl", "ssmhub"), "updates.py": ("ssmd-updater",)}
+WORLD = ("ssmd", "ssmd-runner", "ssmd-download", "ssmctl", "ssmhub")
+TARGETS = {"kill.py": WORLD, "updates.py": ("ssmd-updater",), "power.py": (*WORLD, "powerloss", "ssmd-runner-dynamic")}
+SUITES = {"kill.py": HERE, "updates.py": HERE, "power.py": os.path.join(SOURCE, "tests/reliability")}
+WORDS = {"kill.py": [], "updates.py": ["--long"], "power.py": ["--every", "2"]}
 
 # SSMD_BREAK -> the suite and its scenario that shows it, and the crimes of which one at least must be found.
 CONTROLS = {
@@ -26,6 +31,11 @@ CONTROLS = {
     "switch-before-order": ("updates.py", "good, power", {"early"}),
     "settle-before-proven": ("updates.py", "good, power", {"early"}),
     "progress-after-effect": ("updates.py", "good, power", {"early"}),
+    "skip-sync": ("power.py", "one step", {"early"}),
+    "started-sync-skipped": ("power.py", "one step", {"early", "twice"}),
+    "exit-sync-skipped": ("power.py", "one step", {"result"}),
+    "directory-sync-skipped": ("power.py", "one step", {"result"}),
+    "path-sync-skipped": ("power.py", "one step", {"early"}),
 }
 
 
@@ -42,9 +52,10 @@ def run(*words, **more):
 
 def build(broken, targets):
     """A directory with the programs, broken in this way."""
+    has_tests = "powerloss" in targets
     directory = os.path.join(BUILD, "broken", broken)
     words = [setting("CMAKE_COMMAND") or "cmake", "-S", SOURCE, "-B", directory, "-G", setting("CMAKE_GENERATOR"),
-             f"-DSSMD_BREAK={broken}", "-DSSMD_TESTS=OFF", "-DSSMD_CRASHPOINTS=ON", "-DCMAKE_BUILD_TYPE=Debug",
+             f"-DSSMD_BREAK={broken}", f"-DSSMD_TESTS={'ON' if has_tests else 'OFF'}", "-DSSMD_CRASHPOINTS=ON", "-DCMAKE_BUILD_TYPE=Debug",
              f"-DCMAKE_C_COMPILER={setting('CMAKE_C_COMPILER')}"]
     if shutil.which("ccache"):
         words.append("-DCMAKE_C_COMPILER_LAUNCHER=ccache")
@@ -60,9 +71,8 @@ def control(broken, suite, scenario, crimes):
     directory = build(broken, TARGETS[suite])
     # Of an update only the updater is broken; the rest is this build's.
     settings = {"SSMD_UPDATER_BUILD_DIR" if suite == "updates.py" else "SSMD_BUILD_DIR": directory}
-    words = ["--long"] if suite == "updates.py" else []
     with tempfile.NamedTemporaryFile(suffix=".json") as table:
-        status, text = run(sys.executable, os.path.join(HERE, suite), *words, "--json", table.name, scenario,
+        status, text = run(sys.executable, os.path.join(SUITES[suite], suite), *WORDS[suite], "--json", table.name, scenario,
                            env={**os.environ, **settings})
         found = set(json.load(table)[scenario]["crimes"]) if os.path.getsize(table.name) else set()
     if status == 0:
@@ -76,15 +86,17 @@ def control(broken, suite, scenario, crimes):
 def main():
     if not os.path.exists(os.path.join(BUILD, "CMakeCache.txt")):
         sys.exit(f"no build in {BUILD!r}: set SSMD_BUILD_DIR to one")
+    suites = sys.argv[1:] or ["kill.py", "updates.py"]
+    controls = {broken: told for broken, told in CONTROLS.items() if told[0] in suites}
     failed = 0
-    print(f"1..{len(CONTROLS)}", flush=True)
-    for n, (broken, (suite, scenario, crimes)) in enumerate(CONTROLS.items(), 1):
+    print(f"1..{len(controls)}", flush=True)
+    for n, (broken, (suite, scenario, crimes)) in enumerate(controls.items(), 1):
         problem = control(broken, suite, scenario, crimes)
         failed += problem is not None
         print(f"{'not ok' if problem else 'ok'} {n} - {broken} is noticed", flush=True)
         for line in (problem or "").splitlines():
             print(f"#   {line}", flush=True)
-    print(f"{len(CONTROLS) - failed} passed, {failed} failed")
+    print(f"{len(controls) - failed} passed, {failed} failed")
     return 1 if failed else 0
 
 
