@@ -84,10 +84,10 @@ class Power:
 
 
 def lucks(rng, n):
-    """n ways to survive: nothing and everything among them."""
-    for i in range(n):
-        chance = CHANCES[(0, 4, 2, 1, 3)[i % 5]]
-        yield Luck(random.Random(rng.random()), chance, "prefix" if i % 3 == 2 else "any")
+    """n ways to survive, nothing and everything among them, in any order: one of them is lived on with."""
+    chances = [CHANCES[(0, 4, 2, 1, 3)[i % 5]] for i in range(n)]
+    rng.shuffle(chances)
+    return [Luck(random.Random(rng.random()), chance, rng.choice(("any", "any", "prefix"))) for chance in chances]
 
 
 # ---- what a step's records say ----
@@ -113,6 +113,18 @@ def fate_of(directory):
     if names["exit"] is not None or names["started"] is not None or has_record(names[".started.tmp"] or b"", "started"):
         return "lost"
     return "unbegun"
+
+
+def outputs_of(directory):
+    """For each output: its name, its bytes as the record of the end tells them, those that are there."""
+    for name in ("exit", "started", ".started.tmp"):
+        data = read_bytes(os.path.join(directory, name))
+        if data is not None and has_record(data, "exit"):
+            told = dict(line.split(b"=", 1) for line in data[EXIT_OFFSET:].splitlines() if b"=" in line)
+            for stream in ("stdout", "stderr"):
+                there = read_bytes(os.path.join(directory, stream))
+                yield stream, int(told[stream.encode() + b"_bytes"]), len(there or b"")
+            return
 
 
 def fates_of(jobs, job, n_steps):
@@ -191,8 +203,29 @@ class PowerRun(Run):
         self.places = places
         self.audit()
         self.open_journal()
+        self.look_at_records()
         for crime in self.crimes[before:]:
             crime.args = (f"{crime} (image {self.images}: chance {luck.chance}, {luck.order}, died at {places[-1]})",)
+
+    def look_at_records(self):
+        """What ran has begun on the disk, and what the journal calls ended has ended there."""
+        job = self.scenario.script_job(self)
+        directory = os.path.join(self.agent.jobs_dir, job)
+        attempts = os.listdir(directory) if os.path.isdir(directory) else []
+        fates = {name: fate_of(os.path.join(directory, name)) for name in attempts}
+        for n in range(len(self.scenario.inner or self.scenario.scripts)):
+            begun = sum(fate != "unbegun" for name, fate in fates.items() if name.startswith(f"{n}."))
+            if self.ran(n + 1) > begun:
+                self.crimes.append(Crime("twice", f"step {n + 1} ran {self.ran(n + 1)} times, the disk has {begun} records "
+                                                  "of a start: it will be started again"))
+        for name in attempts:
+            for stream, told, there in outputs_of(os.path.join(directory, name)):
+                if there != told:
+                    self.crimes.append(Crime("result", f"{name}/{stream}: {there} bytes, its record of the end says {told}"))
+        for row in self.agent.query("SELECT n, detail FROM transition WHERE instance_id = ? AND event = 'exited'", job):
+            step = row["detail"].split(" ")[1] if row["detail"].startswith("step ") else ""
+            if step in fates and fates[step] != "true":
+                self.crimes.append(Crime("result", f"the journal says \"{row['detail'][:80]}\", and the disk has no record"))
 
     def open_journal(self):
         """The journal opens as it is: ssmctl reads it, and nothing has to be repaired by hand."""

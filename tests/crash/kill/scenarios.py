@@ -64,6 +64,12 @@ class Scenario:
         """What the records say of each step: fates_of(job, number of its steps). None: there is nothing to say."""
         return fates_of(run.job, len(self.want.steps)) if self.want else None
 
+    inner = ()  # the scripts, where they are those of a nested document
+
+    def script_job(self, run):
+        """The job whose steps the scripts are."""
+        return run.job
+
     def after_loss(self, run):
         """What is to come of it with run.fates."""
         return with_fates(self.want, run.fates) if self.want else None
@@ -350,6 +356,9 @@ class NestedReboot(Reboot):
             {"action": "aws:runDocument", "name": f"step{n}",
              "inputs": {"documentType": "SSMDocument", "documentPath": path}}
             for n, path in enumerate(("Nested", "AWS-Noop"), 1)]})
+
+    def script_job(self, run):
+        return f"n0.1-{run.job}"
 
     def fates(self, run, fates_of):
         return ["lost" if "lost" in fates_of(f"n0.1-{run.job}", len(self.inner)) else "true", "unbegun"]
