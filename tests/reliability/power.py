@@ -37,7 +37,7 @@ def layer():
 
 
 def runner():
-    return program("tests/lib", "ssmd-runner")
+    return program("tests/lib", "ssmd-runner-dynamic")
 
 
 class Power:
