@@ -185,7 +185,9 @@ const struct db_sql journal_sql[SQL_N] = {
     [SQL_SEQUENCE] = {"read sequence", "SELECT seq FROM sqlite_sequence WHERE name = 'instance'"},
     [SQL_COUNT_LEDGER_ONLY] = {"count", "SELECT count(*) FROM ledger WHERE NOT EXISTS (SELECT 1 "
                                         "FROM instance WHERE instance.id = ledger.id)"},
+    /* In a place where it belongs: behind a row of the same instance. */
     [SQL_HASH_OF_ANOTHER] = {"look for transition",
-                             "SELECT count(*) FROM transition WHERE hash = ?1 AND "
-                             "instance_id <> ?2"},
+                             "SELECT count(*) FROM transition AS t WHERE hash = ?1 AND "
+                             "instance_id <> ?2 AND (n = 0 OR EXISTS (SELECT 1 FROM transition "
+                             "AS p WHERE p.instance_id = t.instance_id AND p.hash = t.prev))"},
 };

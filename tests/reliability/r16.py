@@ -85,8 +85,6 @@ def become_schema_1(agent):
 def fill(world):
     """An agent whose journal has all of that, and which is still up."""
     agent = make_agent(world, RetentionMiB=16)
-    agent.config["Ssm"]["PluginLocalOutputCleanup"] = "after-execution"  # a round of retention after each job
-    agent.write_config()
     client(agent.hub, "s3").create_bucket(Bucket="outputs")
     agent.hub.ssm.create_document(Name="Sub", Content=json.dumps(steps(shell("a", "echo inner"), shell("b", "exit 4"))),
                                   DocumentType="Command")

@@ -136,6 +136,10 @@ static const struct {
     {"UPDATE instance SET (n_transitions, head) = (SELECT n_transitions, head FROM instance WHERE "
      "id = 'ended-2') WHERE id = 'ended-1'",
      "instance", "ended-1"},
+    {"UPDATE transition SET instance_id = 'nobody' WHERE instance_id = 'ended-2' AND n = 5",
+     "transition", "ended-2 n=5"},
+    {"UPDATE transition SET instance_id = 'open-1' WHERE instance_id = 'ended-2' AND n = 5",
+     "transition", "ended-2 n=5"},
     {"UPDATE instance SET machine = 'registration' WHERE id = 'open-1'", "instance", "open-1"},
     /* alphabetically the other one is first */
     {"DELETE FROM instance WHERE id IN ('open-1', 'ended-3')", "transition", "ended-3 n=0"},
