@@ -44,6 +44,11 @@ int release_read_manifest(const struct release_dir *d, struct release_envelope *
                           struct release_manifest *ret_manifest, bool *ret_is_draft,
                           struct err *err) MUST_CHECK;
 
+/* Into a manifest's payload that was written anew: what the one before said and this version does
+ * not know. */
+int release_keep_unknown(const char *old, size_t n_old, struct buf *payload, struct err *err)
+    MUST_CHECK;
+
 /* A private key's file; it must be readable by its owner only. */
 int release_key_load(const char *path, struct signing_key **ret_key, struct err *err) MUST_CHECK;
 /* Sign with every key file that was given as --<option>. Each key must be one that one of the roots

@@ -65,14 +65,22 @@ static int begin_draft(const struct ctl *c, const struct release_dir *d,
 static int write_draft(const struct release_dir *d, const struct release_manifest *m,
                        struct err *err)
 {
+    AUTO(release_envelope_done) struct release_envelope before = {.role = RELEASE_RELEASE};
+    AUTO(release_manifest_done) struct release_manifest read = {.version = 0};
     AUTO(buf_done) struct buf payload = {0};
     struct release_envelope e = {.role = RELEASE_RELEASE};
+    bool is_draft;
     int r;
 
     buf_init(&payload, RELEASE_MANIFEST_MAX_BYTES);
     release_manifest_write(m, &payload);
     r = buf_error(&payload, "manifest", err);
     if (r < 0)
+        return r;
+    r = release_read_manifest(d, &before, &read, &is_draft, err);
+    if (r == 0)
+        r = release_keep_unknown(before.payload, before.n_payload, &payload, err);
+    if (r < 0 && r != ERR_NOT_FOUND) /* none: this is the first */
         return r;
     e.payload = payload.data; /* borrowed from the buffer */
     e.n_payload = payload.len;

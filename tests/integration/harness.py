@@ -274,6 +274,13 @@ class Hub:
                            CreatedDate=iso(), Payload=json.dumps({"CancelMessageId": message_id}))
 
 
+def agent_status(hub, instance=INSTANCE):
+    """What the hub has kept of the agent's own word, or None."""
+    with contextlib.closing(sqlite3.connect(f"file:{os.path.join(hub.dir, 'hub.db')}?mode=ro", uri=True, timeout=20)) as db:
+        rows = db.execute("SELECT info FROM instance WHERE id = ?", (instance,)).fetchall()
+    return json.loads(rows[0][0]).get("AgentStatus") if rows and rows[0][0] else None
+
+
 class Record:
     """What the hub saw of one message, in order."""
 
@@ -372,6 +379,11 @@ class Agent:
     def wait_until_serving(self):
         wait_for("ssmd to answer on its socket", lambda: self.is_up and self.status())
         return self
+
+    def wait_status(self, status):
+        """Until the service has this as the agent's own word (AgentStatus)."""
+        wait_for(lambda: f"AgentStatus {status}, it is {agent_status(self.hub, self.instance)}",
+                 lambda: agent_status(self.hub, self.instance) == status)
 
     def wait_end(self, timeout=DEADLINE_S):
         try:

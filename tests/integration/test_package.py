@@ -42,6 +42,7 @@ def a_command_updates_over_the_restart_of_the_package(world):
           f"Updating amazon-ssm-agent from {OLD}.0 to {NEW}.0\n"
           f"Initiating amazon-ssm-agent update to {NEW}.0\n"
           f"amazon-ssm-agent updated successfully to {NEW}.0\n")
+    agent.wait_status(f"UpdateSucceeded-{NEW}.0")
     agent.wait_version(NEW)
     equal("what dpkg says", agent.manager.installed(), ("installed", f"{NEW}-1"))
     equal("how often apt-get was asked to install", agent.n_runs(), 1)
@@ -75,6 +76,7 @@ def a_version_that_the_repositories_lack_changes_nothing_and_is_named(world):
     equal("the result", (result["status"], result["code"]), ("Failed", 1))
     for words in (f"have no version {NEW} of ssmd", f"{OLD}-1", "No rollback needed"):
         check(words in result["standardOutput"], result["standardOutput"])
+    agent.wait_status(f"UpdateFailed_ErrorTargetPkgDownload-{NEW}.0")
     equal("what runs", (agent.version, agent.n_runs()), (OLD, 0))
 
 

@@ -143,6 +143,28 @@ def openssl_verifies_what_ssmctl_signs_and_ssmctl_signs_with_openssl_s_keys(worl
 
 
 @suite.case
+def what_a_manifest_says_beside_what_is_known_stays_when_it_is_changed(world):
+    source = Source(world.path("other")).add("1.1.0", package("1.1.0"), Notes={"text": "é"}, RolloutPercent=10)
+    source.add("1.2.0", package("1.2.0"))
+    source.publish(Channel="blue", RollbackFloor="1.0.0", Packages=[
+        {"Name": "ssmd", "Owner": 7, "Files": [
+            {"Name": FILE_NAME, "Os": ["linux"], "AvailableVersions": source.versions}]}])
+    site = Site(world, "other")
+    for words in (("1.1.0", "--rollout", "100"), ("--floor", "")):
+        site.run("set", site.dir, *words)
+    draft = json.loads(base64.b64decode(json.loads(site.read("manifest.draft"))["payload"]))
+    [first] = draft["Packages"]
+    versions = {v["Version"]: v for v in first["Files"][0]["AvailableVersions"]}
+    equal("what is not known", (draft["Channel"], first["Owner"], first["Files"][0]["Os"], versions["1.1.0"]["Notes"]),
+          ("blue", 7, ["linux"], {"text": "é"}))
+    check("Notes" not in versions["1.2.0"], "one version's member came to another")
+    check("RolloutPercent" not in versions["1.1.0"] and "RollbackFloor" not in draft, "what was taken out came back")
+    site.add("1.3.0")
+    draft = json.loads(base64.b64decode(json.loads(site.read("manifest.draft"))["payload"]))
+    equal("after another version was added", draft["Channel"], "blue")
+
+
+@suite.case
 def ssmctl_believes_what_cryptography_signed(world):
     source = Source(world.path("other")).add("1.1.0", package("1.1.0")).publish()
     site = Site(world, "other")

@@ -41,6 +41,7 @@ def a_command_updates_and_a_script_runs_through_it(world):
           f"Successfully downloaded {agent.source.url}/ssmd/{NEW}/{FILE_NAME}\n"
           f"Initiating amazon-ssm-agent update to {NEW}.0\n"
           f"amazon-ssm-agent updated successfully to {NEW}.0\n")
+    agent.wait_status(f"UpdateSucceeded-{NEW}.0")
     agent.expect_version(NEW)
     equal("previous", agent.link("previous"), OLD)
     world.touch("go")
@@ -80,6 +81,7 @@ def a_version_that_does_not_start_is_rolled_back_and_told(world):
     equal("the update's result", (result["status"], result["code"]), ("Failed", 1))
     check(f"rolledback amazon-ssm-agent to {OLD}.0\nFailed to update amazon-ssm-agent to {NEW}.0\n"
           in result["standardOutput"], result["standardOutput"])
+    agent.wait_status(f"UpdateFailed_ErrorUpdateFailRollbackSuccess-{NEW}.0")
     agent.expect_version(OLD)
 
 
@@ -88,10 +90,11 @@ def what_the_source_does_not_allow_changes_nothing(world):
     agent = SlotAgent(world).offer().start().wait_until_serving()
     pid = agent.status()["pid"]
     for target, downgrade, text in (("0.0.9", "false", "enable allow downgrade"),
-                                    ("9.9.9", "false", "9.9.9"), (OLD, "false", "already been installed")):
+                                    ("9.9.9", "false", "9.9.9"), (OLD, "false", f"{OLD}.0 has already been installed")):
         update = agent.hub.send(update_document(target, downgrade))
         result = agent.wait_done(update).results["awsupdateSsmAgent"]
         check(text in result["standardOutput"], result["standardOutput"])
+        equal(f"the first line for {target}", result["standardOutput"].split("\n")[0], "Successfully downloaded manifest")
         equal(f"the result for {target}", result["status"], "Success" if target == OLD else "Failed")
     agent.expect_version(OLD)
     equal("the pid", agent.status()["pid"], pid)
