@@ -53,11 +53,18 @@ static int start(struct engine *e, const struct job *job, const struct fsm_effec
     const struct step_key key = key_of(job, fx);
     AUTO(free) char **env = secret_clean_environment();
     struct package_owner owner;
-    char dir[PATH_MAX], script[PATH_MAX + 16], stop[PATH_MAX + 16], seconds[24];
+    char dir[PATH_MAX], script[PATH_MAX + 16], stop_file[PATH_MAX + 16], seconds[24];
     bool is_down = version_compare(u->to_version, u->from_version) < 0;
-    const char *const install[] = {
-        sh,      script, "install", u->manager, owner.file, u->to_version, is_down ? "down" : "up",
-        seconds, stop,   NULL};
+    const char *const install[] = {sh,
+                                   script,
+                                   "install",
+                                   u->manager,
+                                   owner.file,
+                                   u->to_version,
+                                   is_down ? "down" : "up",
+                                   seconds,
+                                   stop_file,
+                                   NULL};
     const char *const look[] = {sh, script, "look", u->manager, owner.program, NULL};
     bool is_install = fx->kind == UPDATE_FX_INSTALL;
     const struct step_spec spec = {
@@ -82,7 +89,7 @@ static int start(struct engine *e, const struct job *job, const struct fsm_effec
     if (r < 0)
         return r;
     (void)snprintf(script, sizeof(script), "%s/" SCRIPT, dir); /* these fit */
-    (void)snprintf(stop, sizeof(stop), "%s/" STOP_FILE, dir);
+    (void)snprintf(stop_file, sizeof(stop_file), "%s/" STOP_FILE, dir);
     (void)snprintf(seconds, sizeof(seconds), "%" PRId64, UPDATE_BEGIN_MS / 1000);
     crashpoint("package.before");
     r = steps_start(e->steps, &spec, err);
