@@ -27,7 +27,7 @@ row, prints its line and leaves its result in `build/reliability/`:
     scripts/reliability --long R3     # the long run of a row: hours; broken off, it goes on where it was
     scripts/reliability --seed 7 R3   # another course of chance
 
-`scripts/test` runs a sample of every row. What was *not measured* has no published result yet. Every figure that is to be 0
+`scripts/test` runs samples of most rows. What was *not measured* has no published result yet. Every figure that is to be 0
 counts what went wrong: *early*: acknowledged, answered or started before the journal knew; *lost*: no terminal status, or
 none at the service; *twice*: run more often than the document wants; *unrun*: less often; *result*: not the true status, code
 or output; *statuses*: more than one terminal status; *open*: something left open in the journal or running; *audit*: the
