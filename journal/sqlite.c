@@ -351,6 +351,10 @@ int journal_open_sqlite(const struct journal_options *o, struct journal **ret_jo
         r = storage_init(&sj->storage, sj->path, err);
         if (r == 0) {
             r = connect_db(sj, err);
+            if (r == ERR_FULL) { /* what runs has to be taken up again: that is what it is for */
+                storage_release_reserve(&sj->storage);
+                r = connect_db(sj, err);
+            }
             if (r < 0)
                 storage_done(&sj->storage);
         }
