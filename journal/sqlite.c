@@ -14,6 +14,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/crashpoint.h"
 #include "base/str.h"
@@ -77,6 +78,22 @@ static int set_pragmas(struct db *db, struct err *err)
     return 0;
 }
 
+/* The check tells what it could not read like damage: "... error code=7". */
+static int code_of_finding(const char *text)
+{
+    static const char words[] = "error code=";
+    const char *p = strstr(text, words);
+
+    switch (p != NULL ? strtol(p + sizeof(words) - 1, NULL, 10) & 0xff : SQLITE_CORRUPT) {
+    case SQLITE_NOMEM:
+        return ERR_NOMEM;
+    case SQLITE_IOERR:
+        return ERR_IO;
+    default:
+        return ERR_CORRUPT;
+    }
+}
+
 static int quick_check(const struct sqlite_journal *sj, struct db *db, struct err *err)
 {
     char text[200];
@@ -85,6 +102,8 @@ static int quick_check(const struct sqlite_journal *sj, struct db *db, struct er
     if (storage_size(&sj->storage) > QUICK_CHECK_MAX_BYTES)
         return 0;
     r = db_text(db, "PRAGMA quick_check(1)", text, sizeof(text), err);
+    if (r == 0 && !str_eq(text, "ok") && code_of_finding(text) != ERR_CORRUPT)
+        return err_set(err, code_of_finding(text), "%s: cannot be read whole: %s", db->name, text);
     if (r == ERR_LIMIT || (r == 0 && !str_eq(text, "ok")))
         return err_set(err, ERR_CORRUPT,
                        "%s: damaged (%s); nothing in it was changed. Restore it from a backup, or "
