@@ -109,8 +109,9 @@ class TenSteps(Scenario):
                             for n in range(1, 11)))
 
 
-ENVIRONMENT = {"ASAN_OPTIONS": "verify_asan_link_order=0:detect_leaks=1:allocator_may_return_null=1:exitcode=99",
-               "UBSAN_OPTIONS": "exitcode=99"}
+LEAKED = 99  # the status of a program in which a sanitizer has found something
+ENVIRONMENT = {"ASAN_OPTIONS": "verify_asan_link_order=0:detect_leaks=1:allocator_may_return_null=1:exitcode=%d" % LEAKED,
+               "UBSAN_OPTIONS": "exitcode=%d" % LEAKED}
 
 
 class Run(kill.Run):
@@ -202,6 +203,10 @@ class Run(kill.Run):
     def note_end(self):
         status = self.agent.process.returncode
         self.restarts += 1
+        if status == LEAKED:
+            self.crimes.append(kill.Crime("leaks" if "LeakSanitizer" in self.agent.log() else "crash",
+                                          "a sanitizer has found something"))
+            raise kill.Crime("lost", "ssmd is not started again after that")
         if status != 111:
             self.crimes.append(kill.Crime("crash", f"ssmd ended with {status}"))
         if not self.agent.log().strip():

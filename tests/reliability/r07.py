@@ -25,7 +25,6 @@ EVERY["long"] = EVERY["row"]
 ASAN_EVERY = {"row": {"malloc": 8, "open": 2, "fork": 1, "socket": 1, "pipe": 1}, "long": EVERY["row"]}
 COMMANDS = 40
 TARGETS = {**NO_CRIMES, "crash": ("==", 0), "leaks": ("==", 0)}
-LONG_TARGETS = {"asan_runs": (">", 0)}
 
 
 def play_places(row, every, random, prefix=""):
@@ -49,8 +48,7 @@ def play_places(row, every, random, prefix=""):
 def judge(row, run, prefix):
     row.count(f"{prefix}runs")
     for crime in run.crimes:
-        is_leak = "LeakSanitizer" in str(crime) or "sanitizer" in str(crime) and "leaked" in "\n".join(run.story)
-        row.count("leaks" if is_leak else crime.kind)
+        row.count(crime.kind)
     if run.crimes:
         row.fail(tell(run))
     row.count("restarts", run.restarts)
