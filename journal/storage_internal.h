@@ -3,10 +3,9 @@
  *
  * The reserve file (<journal without .db>.reserve, 8 MiB of real blocks) is there for the day the
  * disk is full: given up by revive, or by an open that finds no room, it leaves room for running
- * commands to record their ends. It is
- * filled again by upkeep once there is twice its size to spare. Its lock is what makes a second
- * writer fail; it is a file of its own because closing any descriptor of the database would drop
- * SQLite's locks. */
+ * commands to record their ends. It is filled again by upkeep once there is twice its size to
+ * spare. Its lock is what makes a second writer fail; it is a file of its own because closing any
+ * descriptor of the database would drop SQLite's locks. */
 #ifndef SSMD_JOURNAL_STORAGE_INTERNAL_H
 #define SSMD_JOURNAL_STORAGE_INTERNAL_H
 

@@ -157,6 +157,27 @@ def killed_while_full(world, disk_of):
     expect_all_done(world, agent, first, second)
 
 
+def full_before_the_start(world, disk_of):
+    """The start itself has no room for what SQLite needs: the reserve is for that, too."""
+    agent = world.agent()
+    disk = disk_of(world, agent)
+    agent.start().wait_until_serving()
+    first = agent.hub.send(document(running_script(world)))
+    world.wait_file("first")
+    wait_for("the acknowledgement of the first", lambda: agent.record(first).of_kind("ack"))
+    agent.kill()
+    os.unlink(agent.journal_path + "-shm")  # as it may be after the loss of power
+    disk.fill()
+    world.touch("go")
+    agent.start().wait_until_serving()
+    equal("what ssmd says of the journal", wait_no_room(agent), "full")
+    equal("the first: terminal replies, on the full disk", len(agent.wait_done(first).terminal), 1)
+    second = agent.hub.send(document(f"echo run >> {world.dir}/second"))
+    expect_untouched(world, agent, second)
+    disk.free()
+    expect_all_done(world, agent, first, second)
+
+
 def again_and_again(world, disk_of):
     agent = world.agent()
     disk = disk_of(world, agent)
@@ -181,12 +202,13 @@ CASES = {
     "full while a script runs": full_while_a_script_runs,
     "full when a script ends": full_when_a_script_ends,
     "killed while full": killed_while_full,
+    "full before the start": full_before_the_start,
     "full again and again": again_and_again,
 }
 NO_MOUNT = None if may_mount() else "this user may not mount a tmpfs"
 for TITLE, CASE in CASES.items():
     suite.add(f"a tmpfs, {TITLE}", CASE, TmpfsDisk, skip=NO_MOUNT)
-    if CASE is not killed_while_full:  # the limit ends with the process
+    if CASE not in (killed_while_full, full_before_the_start):  # the limit ends with the process
         suite.add(f"a limit of file sizes, {TITLE}", CASE, LimitDisk)
 
 if __name__ == "__main__":
