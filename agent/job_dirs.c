@@ -99,6 +99,21 @@ static int measure(const struct job_dirs *before, DIR *dir, struct job_dirs *ret
     return r;
 }
 
+static void add_up_parts(struct job_dirs *d)
+{
+    size_t i;
+
+    for (i = 0; i < d->n; i++)
+        d->items[i].parts_bytes = 0;
+    for (i = 0; i < d->n; i++) {
+        const char *root_id = command_root_id(d->items[i].name);
+        struct job_dir *root = root_id != d->items[i].name ? find(d, root_id) : NULL;
+
+        if (root != NULL)
+            root->parts_bytes += d->items[i].bytes;
+    }
+}
+
 int job_dirs_measure(struct job_dirs *d, const char *path, struct err *err)
 {
     struct job_dirs now = {0};
@@ -117,6 +132,7 @@ int job_dirs_measure(struct job_dirs *d, const char *path, struct err *err)
     }
     if (now.n > 0)
         qsort(now.items, now.n, sizeof(*now.items), by_name);
+    add_up_parts(&now);
     now.turn = d->turn;
     job_dirs_done(d);
     *d = now;
@@ -235,6 +251,13 @@ int64_t job_dirs_bytes(const struct job_dirs *d)
         if (!d->items[i].is_doomed)
             sum += d->items[i].bytes;
     return sum;
+}
+
+int64_t job_dirs_bytes_of(const struct job_dirs *d, const char *job_id)
+{
+    const struct job_dir *dir = find(d, job_id);
+
+    return dir != NULL && !dir->is_doomed ? dir->bytes + dir->parts_bytes : 0;
 }
 
 bool job_dirs_has_doomed(const struct job_dirs *d)

@@ -11,6 +11,7 @@
 struct job_dir {
     char name[FSM_ID_SIZE]; /* the job's id */
     int64_t bytes, n_files; /* on the disk; files count directories, itself too */
+    int64_t parts_bytes;    /* of the nested documents that go when it goes */
     int64_t settled;        /* number of its job's row in the ledger; 0: not settled yet */
     bool is_doomed;         /* to be removed */
 };
@@ -40,6 +41,8 @@ void job_dirs_doom(struct job_dirs *d, const char *job_id);
 void job_dirs_thin(struct job_dirs *d, int64_t max_files);
 /* Of those that are not doomed. */
 int64_t job_dirs_bytes(const struct job_dirs *d);
+/* What would go with this job; doomed ones are gone already. */
+int64_t job_dirs_bytes_of(const struct job_dirs *d, const char *job_id);
 bool job_dirs_has_doomed(const struct job_dirs *d);
 
 #endif

@@ -109,6 +109,13 @@ static void tidy(struct upkeep *u)
             u->dirs.items[i].is_doomed = true;
 }
 
+static int64_t bytes_of_job(void *ctx, const char *instance_id)
+{
+    const struct upkeep *u = ctx;
+
+    return job_dirs_bytes_of(&u->dirs, instance_id);
+}
+
 static void note_removed(void *ctx, const char *instance_id)
 {
     struct upkeep *u = ctx;
@@ -189,6 +196,7 @@ static int prune(struct upkeep *u, struct err *err)
         .max_bytes = u->config->retention_mib << 20,
         .ledger_max_rows = (u->config->retention_mib << 20) / 4 / LEDGER_ROW_BYTES,
         .max_jobs_per_call = JOBS_PER_PRUNE,
+        .job_bytes = bytes_of_job,
     };
     int r = u->is_by_age ? take_age(u, err) : 0;
 

@@ -75,8 +75,10 @@ enum journal_known {
  */
 struct journal_retention {
     int64_t old_upto;  /* finished and reported jobs up to this row of the ledger go */
-    int64_t max_bytes; /* of journal and job directories together; oldest go first, as many as an
-                          average job says, so that one call may not be enough */
+    int64_t max_bytes; /* of journal and job directories together; oldest go first, no more of them
+                          than needed; one call may not be enough */
+    /* What goes with a job from the job directories. NULL: all have the same share of them. */
+    int64_t (*job_bytes)(void *ctx, const char *instance_id);
     int64_t ledger_old_upto; /* the memory of duplicates up to this row; cut at its old end only,
                                 leaving a checkpoint row; never a row whose instance is here */
     int64_t ledger_max_rows; /* about so many rows stay in the ledger; of older ones no more than
@@ -172,7 +174,7 @@ struct journal_ops {
     /* Remove what retention allows, in a transaction of its own; never an instance that is open or
      * a reply that is owed, and a nested document's (command_parent_id()) not before the one that
      * it is part of. The ids of the instances removed are handed to `removed` after the
-     * commit, so that their directories can go. */
+     * commit, so that their directories can go. `ctx` is for r->job_bytes, too. */
     int (*prune)(struct journal *j, const struct journal_retention *r, int64_t job_dirs_bytes,
                  int64_t now_unix_ms, void (*removed)(void *ctx, const char *instance_id),
                  void *ctx, struct err *err);

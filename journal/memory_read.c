@@ -381,7 +381,9 @@ int memory_prune(struct journal *j, const struct journal_retention *r, int64_t j
         row = oldest_prunable(s, upto);
         if (row == NULL)
             break;
-        if (s->tables[MEMORY_INSTANCES].n > 0) /* its directory goes with it: an average one */
+        if (r->job_bytes != NULL) /* its directory goes with it */
+            job_dirs_bytes -= r->job_bytes(ctx, row->id);
+        else if (s->tables[MEMORY_INSTANCES].n > 0)
             job_dirs_bytes -= job_dirs_bytes / (int64_t)s->tables[MEMORY_INSTANCES].n;
         (void)str_copy(id, sizeof(id), row->id); /* fits: it is an instance's */
         forget(s, id);

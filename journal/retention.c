@@ -83,14 +83,19 @@ static int pragma_number(struct sqlite_journal *sj, const char *sql, int64_t *re
     return r;
 }
 
-/* How many jobs of average size are too many. It begins a sixteenth below the limit and goes on to
- * another one below that: so what stands between two rounds fits too, and rounds that have
- * something to do are few. The memory of ids has half of the room, or all that it needs, whatever
- * is left for jobs. */
-static int count_excess(struct sqlite_journal *sj, int64_t max_bytes, int64_t job_dirs_bytes,
-                        int64_t *ret_n, struct err *err)
+struct excess {
+    int64_t bytes;               /* to be freed; 0: none */
+    int64_t in_journal, in_dirs; /* what one job has of it, on average */
+};
+
+/* What is to be freed. It begins a sixteenth below the limit
+ * and goes on to another one below that: so what stands between two rounds fits too, and rounds
+ * that have something to do are few. The memory of ids has half of the room, or all that it needs,
+ * whatever is left for jobs. */
+static int measure_excess(struct sqlite_journal *sj, int64_t max_bytes, int64_t job_dirs_bytes,
+                          struct excess *ret, struct err *err)
 {
-    int64_t page_size = 0, n_pages = 0, n_free = 0, n_jobs = 0, n_cut = 0, used, memory;
+    int64_t page_size = 0, n_pages = 0, n_free = 0, n_jobs = 0, n_cut = 0, in_journal, used, memory;
     int r = pragma_number(sj, "PRAGMA page_size", &page_size, err);
 
     if (r == 0)
@@ -103,33 +108,45 @@ static int count_excess(struct sqlite_journal *sj, int64_t max_bytes, int64_t jo
         r = db_number(&sj->db, SQL_CHECKPOINT, DB_NO_ARGS, 0, &n_cut, err);
     if (r < 0)
         return r;
-    used = (n_pages - n_free) * page_size + job_dirs_bytes;
+    in_journal = (n_pages - n_free) * page_size;
     memory = n_cut * REMEMBERED_BYTES;
     if (memory > max_bytes / 2)
-        used -= memory - max_bytes / 2;
-    *ret_n = 0;
-    if (used > max_bytes - max_bytes / 16 && n_jobs > 0) {
-        int64_t average = used / n_jobs > 0 ? used / n_jobs : 1;
-
-        *ret_n = (used - (max_bytes - max_bytes / 8) + average - 1) / average;
-    }
+        in_journal -= memory - max_bytes / 2;
+    used = in_journal + job_dirs_bytes;
+    ret->bytes = used > max_bytes - max_bytes / 16 ? used - (max_bytes - max_bytes / 8) : 0;
+    ret->in_journal = n_jobs > 0 ? in_journal / n_jobs : 0;
+    ret->in_dirs = n_jobs > 0 ? job_dirs_bytes / n_jobs : 0;
     return 0;
 }
 
-static int choose(struct sqlite_journal *sj, const struct journal_retention *r,
-                  int64_t job_dirs_bytes, struct victims *v, struct err *err)
+/* Of the oldest jobs only as many as free that much. */
+static int choose_by_size(struct sqlite_journal *sj, const struct journal_retention *r,
+                          int64_t job_dirs_bytes, int64_t limit, struct victims *v, void *ctx,
+                          struct err *err)
 {
-    int64_t limit = r->max_jobs_per_call > 0 ? r->max_jobs_per_call : INT64_MAX, n_excess = 0;
+    struct excess x = {0};
+    size_t i, n_old = v->n;
+    int rc = measure_excess(sj, r->max_bytes, job_dirs_bytes, &x, err);
+
+    if (rc < 0 || x.bytes == 0)
+        return rc;
+    rc = find_victims(sj, INT64_MAX, limit, v, err);
+    for (i = 0; i < v->n && (x.bytes > 0 || i < n_old); i++)
+        x.bytes -= x.in_journal + (r->job_bytes != NULL ? r->job_bytes(ctx, v->ids[i]) : x.in_dirs);
+    v->n = i;
+    return rc;
+}
+
+static int choose(struct sqlite_journal *sj, const struct journal_retention *r,
+                  int64_t job_dirs_bytes, struct victims *v, void *ctx, struct err *err)
+{
+    int64_t limit = r->max_jobs_per_call > 0 ? r->max_jobs_per_call : INT64_MAX;
     int rc = 0;
 
     if (r->old_upto > 0)
         rc = find_victims(sj, r->old_upto, limit, v, err);
     if (rc == 0 && r->max_bytes > 0)
-        rc = count_excess(sj, r->max_bytes, job_dirs_bytes, &n_excess, err);
-    if (n_excess > limit)
-        n_excess = limit;
-    if (rc == 0 && n_excess > (int64_t)v->n)
-        rc = find_victims(sj, INT64_MAX, n_excess, v, err);
+        rc = choose_by_size(sj, r, job_dirs_bytes, limit, v, ctx, err);
     return rc;
 }
 
@@ -232,7 +249,7 @@ int sqlite_prune(struct journal *j, const struct journal_retention *r, int64_t j
 
     if (rc < 0)
         return rc;
-    rc = choose(sj, r, job_dirs_bytes, &v, err);
+    rc = choose(sj, r, job_dirs_bytes, &v, ctx, err);
     if (rc == 0)
         rc = forget(sj, &v, err);
     if (rc == 0)

@@ -220,6 +220,30 @@ START_TEST(by_size_the_oldest_go_first_until_it_fits)
 }
 END_TEST
 
+static int64_t job_2_is_large(void *ctx, const char *id)
+{
+    (void)ctx;
+    return strcmp(id, "job-2") == 0 ? 9 << 20 : 100 << 10;
+}
+
+START_TEST(by_size_nothing_goes_that_is_younger_than_the_one_that_is_too_large)
+{
+    struct journal_retention r = {.max_bytes = 5 << 20, .job_bytes = job_2_is_large};
+    struct removed removed;
+    struct world w;
+
+    world_init(&w, _i);
+    run_jobs(&w, 10);
+    prune(&w, &r, (9 << 20) + (900 << 10), w.now, &removed);
+    ck_assert_uint_eq(removed.n, 3);
+    ck_assert_str_eq(removed.ids[2], "job-2");
+    prune(&w, &r, 700 << 10, w.now, &removed);
+    ck_assert_uint_eq(removed.n, 0);
+    assert_sound(&w);
+    world_done(&w);
+}
+END_TEST
+
 START_TEST(one_call_removes_no_more_than_it_may)
 {
     struct journal_retention r = {.old_upto = INT64_MAX, .max_jobs_per_call = 4};
@@ -462,6 +486,7 @@ int main(void)
     BOTH(t, open_jobs_and_owed_replies_never_go);
     tcase_add_test(t, an_ended_job_that_still_owes_a_reply_stays);
     BOTH(t, by_size_the_oldest_go_first_until_it_fits);
+    BOTH(t, by_size_nothing_goes_that_is_younger_than_the_one_that_is_too_large);
     BOTH(t, one_call_removes_no_more_than_it_may);
     BOTH(t, the_ledger_is_cut_at_its_old_end_and_still_verifies);
     BOTH(t, a_ledger_row_whose_job_is_here_is_not_cut);

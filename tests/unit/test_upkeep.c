@@ -349,6 +349,22 @@ START_TEST(of_many_files_the_oldest_jobs_go)
 }
 END_TEST
 
+START_TEST(a_job_with_much_output_takes_no_younger_one_with_it)
+{
+    int i;
+
+    w.config.retention_mib = 16;
+    run_job(1);
+    (void)engine_world_send(&w, 2, 1, "head -c 24000000 /dev/zero");
+    engine_world_until(&w, has_ended);
+    for (i = 3; i < 10; i++)
+        run_job(i);
+    round_of_retention();
+    ck_assert_int_eq(counts().n_ended, 7);
+    ck_assert_uint_eq(n_directories(), 7);
+}
+END_TEST
+
 static size_t n_wanted;
 
 static bool are_so_many_left(struct engine_world *world)
@@ -435,6 +451,7 @@ int main(void)
     suite_add_tcase(s, marks);
     tcase_add_checked_fixture(rounds, begin, end);
     tcase_add_test(rounds, of_many_files_the_oldest_jobs_go);
+    tcase_add_test(rounds, a_job_with_much_output_takes_no_younger_one_with_it);
     tcase_add_loop_test(rounds, a_clock_that_jumps_lets_nothing_be_cut, 0, ARRAY_LEN(jumps));
     tcase_add_loop_test(rounds, what_is_really_old_is_cut_whatever_its_stamp, 0, ARRAY_LEN(jumps));
     tcase_add_test(rounds, age_goes_on_over_restarts_and_reboots);
