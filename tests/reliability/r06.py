@@ -17,7 +17,8 @@ JOBS = 4
 N_ROUNDS_LONG = 20
 SCENARIOS = [OneStep(), TenSteps(), Reboot(), NestedReboot(), Cancelled(), syncs.AtOnce()]
 # Of the syncs, every n-th, in each way of failing.
-SAMPLE = {"one step": dict.fromkeys(syncs.WAYS, 9), syncs.AtOnce.name: {"once, then the power": 40}}
+SAMPLE = {"one step": {"once": 9, "four times": 18, "once, then the power": 9, "for good, then the power": 18},
+          syncs.AtOnce.name: {"once, then the power": 60}}
 ROW = {scenario.name: dict.fromkeys(syncs.WAYS, 1) for scenario in SCENARIOS}
 ROW["ten steps"] = {"once": 3, "four times": 9, "once, then the power": 1, "for good, then the power": 9}
 ROW[syncs.AtOnce.name] = dict.fromkeys(syncs.WAYS, 9)
