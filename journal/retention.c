@@ -11,6 +11,7 @@
 #define MAX_LEDGER_ROWS_PER_CALL 10000
 #define FIRST_KEPT "first_kept" /* a key of meta */
 #define ROWS_PER_CUT 500        /* of rows that are too many */
+#define LOG_BYTES 1638400       /* what the log of writes ahead may take, as sqlite.c bounds it */
 
 struct victims {
     char (*ids)[FSM_ID_SIZE]; /* owned */
@@ -88,10 +89,9 @@ struct excess {
     int64_t in_journal, in_dirs; /* what one job has of it, on average */
 };
 
-/* What is to be freed. It begins a sixteenth below the limit
- * and goes on to another one below that: so what stands between two rounds fits too, and rounds
- * that have something to do are few. The memory of ids has half of the room, or all that it needs,
- * whatever is left for jobs. */
+/* What is to be freed. It begins a sixteenth below the limit and goes on to another one below that:
+ * so what stands between two rounds fits too, and rounds that have something to do are few. The
+ * memory of ids has half of the room, or all that it needs, whatever is left for jobs. */
 static int measure_excess(struct sqlite_journal *sj, int64_t max_bytes, int64_t job_dirs_bytes,
                           struct excess *ret, struct err *err)
 {
@@ -112,7 +112,7 @@ static int measure_excess(struct sqlite_journal *sj, int64_t max_bytes, int64_t 
     memory = n_cut * REMEMBERED_BYTES;
     if (memory > max_bytes / 2)
         in_journal -= memory - max_bytes / 2;
-    used = in_journal + job_dirs_bytes;
+    used = in_journal + LOG_BYTES + job_dirs_bytes;
     ret->bytes = used > max_bytes - max_bytes / 16 ? used - (max_bytes - max_bytes / 8) : 0;
     ret->in_journal = n_jobs > 0 ? in_journal / n_jobs : 0;
     ret->in_dirs = n_jobs > 0 ? job_dirs_bytes / n_jobs : 0;

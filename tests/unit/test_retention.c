@@ -205,10 +205,10 @@ START_TEST(by_size_the_oldest_go_first_until_it_fits)
 
     world_init(&w, _i);
     run_jobs(&w, 10);
-    r.max_bytes = dirs / 2; /* about half of it must go */
+    r.max_bytes = dirs / 2; /* about half of it must go, and what the log of writes takes */
     prune(&w, &r, dirs, w.now, &removed);
     ck_assert_uint_ge(removed.n, 5);
-    ck_assert_uint_le(removed.n, 7);
+    ck_assert_uint_le(removed.n, 8);
     for (i = 0; i < removed.n; i++) {
         char id[32];
 
