@@ -26,8 +26,6 @@
 #define FIRST_PRUNE_MS (UINT64_C(60) * 1000)
 #define TIDY_MS UINT64_C(1000) /* after a job ended ... */
 #define ENDS_PER_ROUND 16      /* ... or when so many did */
-#define JOBS_PER_PRUNE 50      /* they are removed between two events of the loop */
-#define LEDGER_ROW_BYTES 640   /* about, with its indexes */
 #define HOUR_MS (INT64_C(3600) * 1000)
 #define KEEP_AGE_MS (6 * HOUR_MS) /* what a reboot may cost of it */
 #define AGE_FACT "age"
@@ -192,16 +190,12 @@ static int take_age(struct upkeep *u, struct err *err)
 /* Age is looked at now and then; size whenever something ended. */
 static int prune(struct upkeep *u, struct err *err)
 {
-    struct journal_retention rt = {
-        .max_bytes = u->config->retention_mib << 20,
-        .ledger_max_rows = (u->config->retention_mib << 20) / 4 / LEDGER_ROW_BYTES,
-        .max_jobs_per_call = JOBS_PER_PRUNE,
-        .job_bytes = bytes_of_job,
-    };
+    struct journal_retention rt = journal_retention_of(u->config->retention_mib << 20);
     int r = u->is_by_age ? take_age(u, err) : 0;
 
     if (r < 0)
         return r;
+    rt.job_bytes = bytes_of_job;
     if (u->is_by_age) {
         rt.old_upto = age_cutoff(&u->age, u->config->log_retention_hours * HOUR_MS);
         rt.ledger_old_upto = age_cutoff(&u->age, u->config->ledger_retention_days * 24 * HOUR_MS);

@@ -85,6 +85,9 @@ struct journal_retention {
                                 their ids, in a tenth of the room, until ledger_old_upto */
     int max_jobs_per_call;   /* so that one call stays short */
 };
+/* Of a node that keeps about so many bytes: a quarter of them is for the ledger's rows. What is not
+ * a matter of size is 0. */
+struct journal_retention journal_retention_of(int64_t max_bytes);
 
 struct journal_counts {
     int64_t n_open;       /* work; a registration stands open as long as the node is one */
@@ -137,9 +140,9 @@ struct journal_ops {
                           const char *bytes, size_t n, struct err *err);
 
     /* --- reads; inside a transaction they see its puts --- */
-    /* Every instance that has not ended, with children and open effects, in the order in
-     * which they were made (not by time: clocks are set). The callback takes the contents over
-     * (fsm_instance_done is its duty); a negative return stops the walk and is returned. */
+    /* Every instance that has not ended, with children and open effects, oldest first. The callback
+     * takes the contents over (fsm_instance_done is its duty); a negative return stops the walk and
+     * is returned. */
     int (*load)(struct journal *j,
                 int (*each)(void *ctx, struct fsm_instance *inst, struct err *err), void *ctx,
                 struct err *err);

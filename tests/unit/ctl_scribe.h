@@ -4,7 +4,7 @@
 
 #include "ctl_world.h"
 #include "fsm/command.h"
-#include "journal/journal.h"
+#include "tests/lib/chronicle.h"
 
 #define JOB_DONE "2b196342-d7d4-436e-8f09-3883a1116ac3"
 #define JOB_RUNNING "2b19ffff-0000-4000-8000-000000000002"
@@ -14,8 +14,7 @@
 
 struct scribe {
     const struct world *world;
-    struct journal *j;
-    int64_t last_effect, now; /* now moves by 1 s with each transition */
+    struct chronicle c; /* its time moves by 1 s with each transition */
 };
 
 void scribe_open(struct scribe *s, const struct world *w);

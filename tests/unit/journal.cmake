@@ -23,7 +23,8 @@ ssmd_test(NAME test_reader LABEL unit
   LIBS journal fsm base SQLite::SQLite3)
 
 # Writes the journal that a release leaves behind in tests/fixtures/journal/.
-add_executable(make_journal_fixture ${CMAKE_CURRENT_SOURCE_DIR}/make_journal_fixture.c)
+add_executable(make_journal_fixture ${CMAKE_CURRENT_SOURCE_DIR}/make_journal_fixture.c
+  ${CMAKE_CURRENT_SOURCE_DIR}/../lib/chronicle.c)
 target_include_directories(make_journal_fixture PRIVATE ${PROJECT_SOURCE_DIR})
 target_link_libraries(make_journal_fixture PRIVATE journal fsm base project_options)
 add_test(NAME make_journal_fixture

@@ -484,7 +484,7 @@ START_TEST(audit_finds_an_untouched_journal_intact)
 {
     cJSON *root;
 
-    ck_assert_int_eq(s.j->ops->publish_head(s.j, NULL), 0);
+    ck_assert_int_eq(s.c.j->ops->publish_head(s.c.j, NULL), 0);
     (void)world_run(&w, "audit", "verify", NULL);
     ck_assert_int_eq(w.status, 0);
     ck_assert_msg(
