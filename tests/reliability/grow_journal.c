@@ -1,143 +1,52 @@
-/* Lets the product's own journal live through many jobs, without a runner or a service for them,
- * and asks whether it still knows them.
+/* Lets the product's own journal live through many one-step commands, without a runner or a service
+ * for them, and asks whether it still knows them.
  *
- *   grow_journal DIR N        N more commands go through DIR/journal.db, with the retention of a
- *                             default configuration; their ids are those of numbers 1 to N
- *   grow_journal --ask DIR N  prints how many ids of the numbers 1 to N it does not know */
+ *   grow_journal DIR N MIB [FIRST]  commands of the numbers FIRST (1) to N go through
+ *                                   DIR/journal.db, with the retention of a node that keeps MIB
+ *   grow_journal --ask DIR N        prints how many of the numbers 1 to N it does not know, by
+ * their job's id or by their message's */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/str.h"
-#include "fsm/command.h"
-#include "journal/journal.h"
+#include "tests/lib/chronicle.h"
+#include "tests/lib/count_vfs.h"
 
-#define JOBS_PER_COMMIT 250
+#define JOBS_PER_COMMIT 16 /* what the journal's small cache holds */
+#define JOBS_PER_ROUND (16 * JOBS_PER_COMMIT)
 #define BOOT "6c1f2a70-5a3e-4b0e-8a54-1a4b0d3b9d1c"
 
-static struct journal *j;
-static int64_t now = INT64_C(1714842447983);
-static int64_t last_effect;
+static struct chronicle c = {.boot_id = BOOT,
+                             .node = "mi-0123456789abcdef0",
+                             .now = INT64_C(1714842447983),
+                             .tick_ms = 5,
+                             .payload_bytes = 1500, /* about what a command of one step takes */
+                             .reply_id_beginning = "a3c1c0de-7a0f-4c36-8f0b-"};
 
-static void must(int r, const struct err *err, const char *what)
-{
-    if (r >= 0)
-        return;
-    (void)fprintf(stderr, "grow_journal: %s: %s\n", what, err->text);
-    exit(EXIT_FAILURE);
-}
-
-/* As the service makes them, but not at random. */
-static void name_job(int64_t n, char ret_id[FSM_ID_SIZE], char ret_message_id[128])
+/* As the service makes them, but not at random; spread like random ones over the memory of ids, by
+ * the digest that is kept there. */
+static void name_job(int64_t n, char ret_id[FSM_ID_SIZE])
 {
     (void)snprintf(ret_id, FSM_ID_SIZE, "2b196342-d7d4-436e-8f09-%012" PRIx64, (uint64_t)n);
-    (void)snprintf(ret_message_id, 128, "aws.ssm.%s.i-0123456789abcdef0", ret_id);
-}
-
-static void put_replies(const struct fsm_instance *inst, const struct fsm_out *out)
-{
-    size_t i;
-
-    for (i = 0; i < out->n_opens; i++) {
-        const char *name = inst->machine->effects[out->opens[i].kind].name;
-        struct journal_reply reply = {.effect_id = out->opens[i].id};
-        char payload[1500];
-        struct err err;
-
-        if (!str_eq(name, "reply") && !str_eq(name, "report"))
-            continue;
-        (void)snprintf(reply.reply_id, sizeof(reply.reply_id),
-                       "a3c1c0de-7a0f-4c36-8f0b-%012" PRIx64, (uint64_t)out->opens[i].id);
-        (void)str_copy(reply.kind, sizeof(reply.kind), str_eq(name, "report") ? "final" : "step");
-        memset(payload, 'x', sizeof(payload)); /* about what a reply of one step takes */
-        reply.payload = payload;
-        reply.payload_len = sizeof(payload);
-        must(j->ops->put_reply(j, &reply, now, &err), &err, "reply");
-    }
-}
-
-static void step(struct fsm_instance *inst, uint8_t event, int completes, const void *detail)
-{
-    const struct fsm_effect *effect =
-        completes >= 0 ? fsm_find_effect_kind(inst, (uint8_t)completes) : NULL;
-    struct fsm_event ev = {.kind = event,
-                           .effect_id = effect != NULL ? effect->id : 0,
-                           .at_unix_ms = now += 5,
-                           .boot_id = BOOT,
-                           .detail = detail};
-    struct fsm_out out = {0};
-    struct journal_transition t = {
-        .inst = inst, .event = inst->machine->events[event], .at_unix_ms = ev.at_unix_ms};
-    struct err err;
-    size_t i;
-
-    if (fsm_step(inst, &ev, &out) != FSM_MOVED) {
-        (void)fprintf(stderr, "grow_journal: %s did not move on %s\n", inst->id, t.event);
-        exit(EXIT_FAILURE);
-    }
-    for (i = 0; i < out.n_opens; i++)
-        out.opens[i].id = ++last_effect;
-    t.from = inst->machine->states[out.from].name;
-    t.detail = out.detail;
-    t.opens = out.opens;
-    t.n_opens = out.n_opens;
-    t.closes = out.closes;
-    t.n_closes = out.n_closes;
-    t.child_lo = out.child_lo;
-    t.child_hi = out.child_hi;
-    must(j->ops->put_transition(j, &t, &err), &err, inst->id);
-    put_replies(inst, &out);
-    must(fsm_adopt(inst, &out), &err, "adopt");
-    fsm_out_done(&out);
-}
-
-/* Everything that is open is taken: replies, the acknowledgement. */
-static void close_rest(struct fsm_instance *inst)
-{
-    int64_t ids[16];
-    size_t i, n = 0;
-    struct err err;
-
-    for (i = 0; i < inst->n_effects && n < ARRAY_LEN(ids); i++)
-        if (inst->effects[i].kind == COMMAND_FX_REPLY ||
-            inst->effects[i].kind == COMMAND_FX_ACKNOWLEDGE)
-            ids[n++] = inst->effects[i].id;
-    must(j->ops->close_effects(j, ids, n, now, &err), &err, "close");
-    for (i = 0; i < n; i++)
-        fsm_drop_effect(inst, ids[i]);
 }
 
 static void run_job(int64_t n)
 {
-    char id[FSM_ID_SIZE], message_id[128], payload[1200];
-    struct journal_message message = {.message_id = message_id,
-                                      .channel = "ec2messages",
-                                      .topic = "aws.ssm.sendCommand.us.east.1.1",
-                                      .destination = "i-0123456789abcdef0",
-                                      .created_date = "2024-05-04T17:07:27.983Z",
-                                      .payload = payload,
-                                      .payload_len = sizeof(payload),
-                                      .instance_id = id,
-                                      .received_unix_ms = now};
-    struct command_result fine = {.status = "Success", .outcome = "exited"};
+    static const char sha256[] = "5891b5b522d5df086d0ff0b110fbd9d21bb4fc7163af34d08286a2e846f6be03";
+    struct command_result fine = {
+        .status = "Success", .outcome = "exited", .stdout_bytes = 6, .stdout_sha256 = sha256};
     struct fsm_instance inst;
-    struct err err;
+    char id[FSM_ID_SIZE];
 
-    name_job(n, id, message_id);
-    memset(payload, '{', sizeof(payload));
-    must(fsm_instance_init(&inst, &command_machine, id, 1, now, &err), &err, id);
-    command_unit_at(&inst, 0)->limit_ms = 3600000;
-    command_of(&inst)->n_plugins = 1;
-    command_of(&inst)->max_reboots = COMMAND_DEFAULT_MAX_REBOOTS;
-    (void)str_copy(command_of(&inst)->channel, sizeof(command_of(&inst)->channel), "ec2messages");
-    must(j->ops->put_message(j, &message, &err), &err, message_id);
-    must(j->ops->put_instance(j, &inst, &err), &err, id);
-    step(&inst, COMMAND_EV_ACCEPT, -1, NULL);
-    step(&inst, COMMAND_EV_START, -1, NULL);
-    step(&inst, COMMAND_EV_EXITED, COMMAND_FX_SPAWN, &fine);
-    close_rest(&inst);
-    step(&inst, COMMAND_EV_REPORTED, COMMAND_FX_REPORT, NULL);
+    name_job(n, id);
+    chronicle_receive_command(&c, id, 1, &inst);
+    CHRONICLE_MUST(c.j->ops->put_instance(c.j, &inst, e_));
+    chronicle_step(&c, &inst, COMMAND_EV_ACCEPT, -1, NULL);
+    chronicle_step(&c, &inst, COMMAND_EV_START, -1, NULL);
+    chronicle_step(&c, &inst, COMMAND_EV_EXITED, COMMAND_FX_SPAWN, &fine);
+    chronicle_report(&c, &inst);
     fsm_instance_done(&inst);
 }
 
@@ -147,73 +56,82 @@ static void count_removed(void *ctx, const char *instance_id)
     ++*(int64_t *)ctx;
 }
 
-/* As agent/upkeep.c does it. */
-static void prune(void)
+/* Rounds until one has nothing to do, as ssmd has them when jobs end. */
+static void prune(const struct journal_retention *retention)
 {
-    const struct journal_retention r = {
-        .max_bytes = 256 << 20, .ledger_max_rows = (256 << 20) / 4 / 640, .max_jobs_per_call = 50};
     int64_t n_removed;
-    struct err err;
 
     do {
         n_removed = 0;
-        must(j->ops->prune(j, &r, 0, now, count_removed, &n_removed, &err), &err, "retention");
+        CHRONICLE_MUST(c.j->ops->prune(c.j, retention, 0, c.now, count_removed, &n_removed, e_));
     } while (n_removed > 0);
 }
 
-static void grow(int64_t n_jobs)
+static void grow(int64_t first, int64_t n_jobs, int64_t mib)
 {
-    struct err err;
+    const struct journal_retention retention = journal_retention_of(mib << 20);
     int64_t n;
 
-    for (n = 1; n <= n_jobs; n++) {
-        if (n % JOBS_PER_COMMIT == 1)
-            must(j->ops->begin(j, &err), &err, "begin");
+    for (n = first; n <= n_jobs; n++) {
+        if (n == first || n % JOBS_PER_COMMIT == 1)
+            CHRONICLE_MUST(c.j->ops->begin(c.j, e_));
         run_job(n);
-        if (n % JOBS_PER_COMMIT == 0 || n == n_jobs) {
-            must(j->ops->commit(j, &err), &err, "commit");
-            prune();
-        }
+        if (n % JOBS_PER_COMMIT == 0 || n == n_jobs)
+            CHRONICLE_MUST(c.j->ops->commit(c.j, e_));
+        if (n % JOBS_PER_ROUND == 0 || n == n_jobs)
+            prune(&retention);
     }
-    must(j->ops->publish_head(j, &err), &err, "ledger's head");
+    CHRONICLE_MUST(c.j->ops->publish_head(c.j, e_));
 }
 
-static void ask(int64_t n_jobs)
+/* Of the jobs whose ids stand in the lines of stdin. */
+static int64_t ask(void)
 {
-    char id[FSM_ID_SIZE], message_id[128];
+    char id[FSM_ID_SIZE + 1], message_id[128];
     enum journal_known by_id, by_message;
-    int64_t n, n_unknown = 0;
-    struct err err;
+    int64_t n_unknown = 0;
 
-    for (n = 1; n <= n_jobs; n++) {
-        name_job(n, id, message_id);
-        must(j->ops->find(j, NULL, id, &by_id, &err), &err, id);
-        must(j->ops->find(j, message_id, NULL, &by_message, &err), &err, message_id);
+    while (fgets(id, sizeof(id), stdin) != NULL) {
+        id[strcspn(id, "\n")] = '\0';
+        chronicle_message_id(&c, id, message_id, sizeof(message_id));
+        CHRONICLE_MUST(c.j->ops->find(c.j, NULL, id, &by_id, e_));
+        CHRONICLE_MUST(c.j->ops->find(c.j, message_id, NULL, &by_message, e_));
         n_unknown += by_id == JOURNAL_UNKNOWN || by_message == JOURNAL_UNKNOWN ? 1 : 0;
     }
-    printf("%" PRId64 "\n", n_unknown);
+    return n_unknown;
+}
+
+static void open_journal(const char *dir)
+{
+    char path[4096], head_path[4096];
+    struct journal_options o = {
+        .path = path, .head_path = head_path, .boot_id = BOOT, .vfs = COUNT_VFS};
+
+    count_vfs_register();
+    count_vfs.no_sync = true; /* no power is lost here, and it takes a tenth of the time */
+    (void)snprintf(path, sizeof(path), "%s/journal.db", dir);
+    (void)snprintf(head_path, sizeof(head_path), "%s/ledger.head", dir);
+    CHRONICLE_MUST(journal_open_sqlite(&o, &c.j, e_));
+    CHRONICLE_MUST(c.j->ops->last_effect_id(c.j, &c.last_effect, e_));
 }
 
 int main(int argc, char **argv)
 {
-    char path[4096], head_path[4096];
-    struct journal_options o = {.path = path, .head_path = head_path, .boot_id = BOOT};
-    bool is_asking = argc == 4 && str_eq(argv[1], "--ask");
-    int64_t n_jobs = 0;
-    struct err err;
+    int64_t n_jobs = 0, mib = 0, first = 1;
 
-    if ((argc != 3 && !is_asking) || !str_to_i64(argv[argc - 1], 1, INT32_MAX, &n_jobs)) {
-        (void)fprintf(stderr, "usage: grow_journal [--ask] DIR N\n");
+    if (argc == 3 && str_eq(argv[1], "--ask")) {
+        open_journal(argv[2]);
+        printf("%" PRId64 "\n", ask());
+    } else if ((argc == 4 || argc == 5) && str_to_i64(argv[2], 1, INT32_MAX, &n_jobs) &&
+               str_to_i64(argv[3], 1, INT32_MAX, &mib) &&
+               (argc == 4 || str_to_i64(argv[4], 1, n_jobs, &first))) {
+        open_journal(argv[1]);
+        grow(first, n_jobs, mib);
+    } else {
+        (void)fprintf(stderr, "usage: grow_journal DIR N MIB [FIRST]\n"
+                              "       grow_journal --ask DIR < ids\n");
         return 100;
     }
-    (void)snprintf(path, sizeof(path), "%s/journal.db", argv[argc - 2]);
-    (void)snprintf(head_path, sizeof(head_path), "%s/ledger.head", argv[argc - 2]);
-    must(journal_open_sqlite(&o, &j, &err), &err, path);
-    must(j->ops->last_effect_id(j, &last_effect, &err), &err, path);
-    if (is_asking)
-        ask(n_jobs);
-    else
-        grow(n_jobs);
-    journal_close(j);
+    journal_close(c.j);
     return EXIT_SUCCESS;
 }
