@@ -170,7 +170,9 @@ static enum link_state link_get_state(struct link *l)
     mds_get_state(s->mds, &m);
     if (m.n_failures == 0)
         return LINK_UP;
-    return clock_wall_ms() - m.last_success_unix_ms > AWAY_MS ? LINK_AWAY : LINK_DOWN;
+    return m.last_success_unix_ms == 0 || clock_boottime_ms() - m.last_success_boottime_ms > AWAY_MS
+               ? LINK_AWAY
+               : LINK_DOWN;
 }
 
 static void link_set_open(struct link *l, bool is_open)

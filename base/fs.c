@@ -76,34 +76,57 @@ int fs_sync_above(int dirfd, int levels, struct err *err)
     return 0;
 }
 
+/* Make it if it is missing; then its name lasts before anything is made in it, so that what is
+ * found there was synced, but for the last one that was made. */
+static int make_lasting(const char *path, bool *is_first, struct err *err)
+{
+    AUTO(close_fd) int fd = -1;
+    int r;
+
+    if (mkdir(path, 0700) < 0)
+        return errno == EEXIST ? 0 : err_sys(err, ERR_IO, errno, "make directory %s", path);
+#ifdef SSMD_BREAK_PATH_SYNC_SKIPPED /* negative control: row R2 must notice */
+    return 0;
+#endif
+    r = fs_open_dir(AT_FDCWD, path, &fd, err);
+    if (r == 0) /* who made the one above may have died before its sync */
+        r = fs_sync_above(fd, *is_first ? 2 : 1, err);
+    *is_first = false;
+    if (r < 0) {
+        (void)rmdir(path); /* or it would be taken for synced; it is empty */
+        return err_wrap(err, "%s", path);
+    }
+    return 0;
+}
+
 int fs_make_path(const char *path, int *ret_fd, struct err *err)
 {
     AUTO(close_fd) int fd = -1;
     char copy[PATH_MAX], *p;
     struct err why = {0};
-    int n_made = 0, r;
+    bool is_first = true;
+    int r;
 
     if (!str_copy(copy, sizeof(copy), path))
         return err_set(err, ERR_LIMIT, "path %.100s...: too long", path);
     for (p = copy + 1; (p = strchr(p, '/')) != NULL; p++) {
         *p = '\0';
-        if (mkdir(copy, 0700) == 0)
-            n_made++;
-        else if (errno != EEXIST)
-            return err_sys(err, ERR_IO, errno, "make directory %s", copy);
+        r = make_lasting(copy, &is_first, err);
+        if (r < 0)
+            return r;
         *p = '/';
     }
-    r = fs_make_dir(AT_FDCWD, copy, &fd, err);
+    r = make_lasting(copy, &is_first, err);
+    if (r == 0)
+        r = fs_make_dir(AT_FDCWD, copy, &fd, err);
     if (r < 0)
         return r;
-#ifdef SSMD_BREAK_PATH_SYNC_SKIPPED /* negative control: row R2 must notice */
-    *ret_fd = TAKE_FD(fd);
-    return 0;
+#ifdef SSMD_BREAK_PATH_SYNC_SKIPPED
+    is_first = false;
 #endif
-    /* The last one always: who made it may have died before this. Where that is not ours to do, and
-     * nothing is new, it was somebody else's. */
-    r = fs_sync_above(fd, n_made + 1, &why);
-    if (r < 0 && (n_made > 0 || why.sys_errno == EIO)) {
+    /* Who made it may have died before this. Where that is not ours to do, it was somebody else's.
+     */
+    if (is_first && fs_sync_above(fd, 1, &why) < 0 && why.sys_errno == EIO) {
         if (err != NULL)
             *err = why;
         return err_wrap(err, "%s", path);

@@ -140,9 +140,9 @@ struct journal_ops {
                           const char *bytes, size_t n, struct err *err);
 
     /* --- reads; inside a transaction they see its puts --- */
-    /* Every instance that has not ended, with children and open effects, oldest first. The callback
-     * takes the contents over (fsm_instance_done is its duty); a negative return stops the walk and
-     * is returned. */
+    /* Every instance that has not ended, with children and open effects, in the order in
+     * which they were made (not by time: clocks are set). The callback takes the contents over
+     * (fsm_instance_done is its duty); a negative return stops the walk and is returned. */
     int (*load)(struct journal *j,
                 int (*each)(void *ctx, struct fsm_instance *inst, struct err *err), void *ctx,
                 struct err *err);

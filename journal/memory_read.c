@@ -27,28 +27,13 @@ static int attach_effects(struct journal *j, struct fsm_instance *inst)
     return 0;
 }
 
-/* The oldest open instance that comes after (created, index) of the one given; NULL at the end. */
-static const struct memory_row *next_open(const struct memory_list *l,
-                                          const struct memory_row *after, size_t *index)
+/* The next open instance from number *index on, where it is counted on; NULL at the end. */
+static const struct memory_row *next_open(const struct memory_list *l, size_t *index)
 {
-    const struct memory_row *best = NULL;
-    size_t i, best_i = 0;
-
-    for (i = 0; i < l->n; i++) {
-        const struct memory_row *row = l->rows[i];
-        int64_t at = row->inst.created_unix_ms;
-
-        if (row->has_ended ||
-            (after != NULL && (at < after->inst.created_unix_ms ||
-                               (at == after->inst.created_unix_ms && i <= *index))))
-            continue;
-        if (best == NULL || at < best->inst.created_unix_ms) {
-            best = row;
-            best_i = i;
-        }
-    }
-    *index = best_i;
-    return best;
+    while (*index < l->n)
+        if (!l->rows[(*index)++]->has_ended)
+            return l->rows[*index - 1];
+    return NULL;
 }
 
 int memory_load(struct journal *j,
@@ -56,10 +41,10 @@ int memory_load(struct journal *j,
                 struct err *err)
 {
     const struct memory_list *l = &memory_seen(j)->tables[MEMORY_INSTANCES];
-    const struct memory_row *row = NULL;
+    const struct memory_row *row;
     size_t index = 0;
 
-    while ((row = next_open(l, row, &index)) != NULL) {
+    while ((row = next_open(l, &index)) != NULL) {
         struct fsm_instance inst;
         int r;
 

@@ -84,7 +84,7 @@ const struct db_sql journal_sql[SQL_N] = {
 
     [SQL_GET_META] = {"read meta", "SELECT value FROM meta WHERE key = ?1"},
     [SQL_OPEN_INSTANCES] = {"read open instances",
-                            INSTANCE "WHERE ended_unix_ms IS NULL ORDER BY created_unix_ms, seq"},
+                            INSTANCE "WHERE ended_unix_ms IS NULL ORDER BY seq"},
     [SQL_INSTANCE] = {"read instance", INSTANCE "WHERE id = ?1"},
     [SQL_OPEN_EFFECTS] = {"read effects", "SELECT id, kind, arg, arg2 FROM effect "
                                           "WHERE instance_id = ?1 AND closed_unix_ms IS NULL "

@@ -10,7 +10,8 @@
  *  6  A reply has an effect; while it is owed, its effect is open.
  *  7  The ledger runs without a gap from the checkpoint (or from 1); each prev is the hash before.
  *  8  Every instance that was ever made is in the table, in the ledger, or before the checkpoint.
- * What a commit returns 0 for is synced (WAL with synchronous=FULL; read back at open). */
+ * What a commit returns 0 for is synced (WAL with synchronous=FULL; read back at open), and so is
+ * what an open reads, whatever syncs failed before (storage_renew_log()). */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -149,10 +150,14 @@ static int connect_db(struct sqlite_journal *sj, struct err *err)
         return r;
     r = storage_remember(&sj->storage, err);
     if (r == 0)
+        r = storage_renew_log(&sj->storage, err);
+    if (r == 0)
         r = db_open(&sj->db, sj->path, SQLITE_OPEN_READWRITE, sj->vfs.name, journal_sql, SQL_N,
                     err);
     if (r == 0)
         r = make_ready(sj, &sj->db, err);
+    if (r == 0)
+        r = storage_sync_names(&sj->storage, err);
     if (r < 0)
         disconnect(sj);
     return r;
@@ -257,20 +262,6 @@ static void close_journal(struct journal *j)
     free(sj);
 }
 
-/* After a sync that failed, the log of writes ahead may be whole in the page cache and have a hole
- * on the disk: what the kernel could not write it calls clean. Copying it into the database writes
- * and syncs all of it anew. */
-static int write_anew(struct sqlite_journal *sj, struct err *err)
-{
-    char is_busy[8];
-    int r = db_text(&sj->db, "PRAGMA wal_checkpoint(TRUNCATE)", is_busy, sizeof(is_busy), err);
-
-    if (r == 0 && !str_eq(is_busy, "0"))
-        r = err_set(err, ERR_BUSY, "%s: somebody reads it, so it cannot be written anew yet",
-                    sj->path);
-    return r;
-}
-
 /* Write something, sync it, and read it back. */
 static int probe(struct sqlite_journal *sj, struct err *err)
 {
@@ -301,13 +292,11 @@ static int revive(struct journal *j, struct err *err)
     if (sj->broken == 0)
         sj->broken = ERR_IO; /* until the contrary is seen */
     disconnect(sj);
-    if (sj->broken == ERR_FULL)
+    if (storage_is_full(&sj->storage, sj->broken))
         storage_release_reserve(&sj->storage);
     r = connect_db(sj, err);
     if (r == 0) {
-        r = write_anew(sj, err);
-        if (r == 0)
-            r = probe(sj, err);
+        r = probe(sj, err);
         if (r < 0)
             disconnect(sj);
     }
@@ -370,7 +359,9 @@ int journal_open_sqlite(const struct journal_options *o, struct journal **ret_jo
         r = storage_init(&sj->storage, sj->path, err);
         if (r == 0) {
             r = connect_db(sj, err);
-            if (r == ERR_FULL) { /* what runs has to be taken up again: that is what it is for */
+            if (storage_is_full(
+                    &sj->storage,
+                    r)) { /* what runs has to be taken up again: that is what it is for */
                 storage_release_reserve(&sj->storage);
                 r = connect_db(sj, err);
             }

@@ -14,6 +14,8 @@
 #include "base/fs.h"
 #include "base/str.h"
 
+#define NEARLY_NOTHING_BYTES (1 << 20) /* xfs makes inodes 64 at a time */
+
 static int open_dir(const char *path, int *ret_fd, struct err *err)
 {
     char dir[PATH_MAX];
@@ -144,13 +146,53 @@ int storage_is_same(const struct storage *s, struct err *err)
         s->name);
 }
 
+int storage_renew_log(const struct storage *s, struct err *err)
+{
+    AUTO(close_fd) int fd = -1;
+    char name[sizeof(s->name) + 8], chunk[16384];
+    off_t at = 0;
+    ssize_t n;
+
+    (void)snprintf(name, sizeof(name), "%s-wal", s->name); /* fits */
+    fd = openat(s->dir_fd, name, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0)
+        return errno == ENOENT ? 0 : err_sys(err, ERR_IO, errno, "open %s", name);
+    while ((n = pread(fd, chunk, sizeof(chunk), at)) > 0) {
+        ssize_t done = pwrite(fd, chunk, (size_t)n, at);
+
+        if (done <= 0)
+            return err_sys(err, ERR_IO, done < 0 ? errno : EIO, "write %s anew", name);
+        at += done;
+    }
+    if (n < 0)
+        return err_sys(err, ERR_IO, errno, "read %s", name);
+    if (at > 0 && fdatasync(fd) < 0)
+        return err_sys(err, ERR_IO, errno, "sync %s", name);
+    return 0;
+}
+
+int storage_sync_names(const struct storage *s, struct err *err)
+{
+    return fsync(s->dir_fd) == 0 ? 0
+                                 : err_sys(err, ERR_IO, errno, "sync the directory of %s", s->name);
+}
+
 /* Where that cannot be asked, nobody knows of a shortage. */
-static bool has_free_space(const struct storage *s)
+static bool has_free_bytes(const struct storage *s, uint64_t n)
 {
     struct statvfs fs;
 
-    return fstatvfs(s->reserve_fd, &fs) < 0 ||
-           fs.f_bavail * fs.f_frsize >= UINT64_C(2) * STORAGE_RESERVE_BYTES;
+    return fstatvfs(s->reserve_fd, &fs) < 0 || fs.f_bavail * fs.f_frsize >= n;
+}
+
+static bool has_free_space(const struct storage *s)
+{
+    return has_free_bytes(s, UINT64_C(2) * STORAGE_RESERVE_BYTES);
+}
+
+bool storage_is_full(const struct storage *s, int code)
+{
+    return code == ERR_FULL || (code == ERR_IO && !has_free_bytes(s, NEARLY_NOTHING_BYTES));
 }
 
 void storage_fill_reserve(struct storage *s)

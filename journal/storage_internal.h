@@ -36,10 +36,23 @@ void storage_done(struct storage *s);
 int storage_remember(struct storage *s, struct err *err) MUST_CHECK;
 int storage_is_same(const struct storage *s, struct err *err) MUST_CHECK;
 
+/* The log of writes ahead, which nobody of ours has open, is written over with itself and synced.
+ * After a sync of it that failed, in this process or in one before, it may be whole in the page
+ * cache and have a hole on the disk: what the kernel could not write it calls clean. Nothing may be
+ * believed, or copied into the database, that a loss of power can take away again. ERR_IO,
+ * ERR_FULL. */
+int storage_renew_log(const struct storage *s, struct err *err) MUST_CHECK;
+/* The names of the journal's files last. SQLite syncs the directory of a new log, and does not look
+ * what came of it. */
+int storage_sync_names(const struct storage *s, struct err *err) MUST_CHECK;
+
 /* Fill the reserve if there is room for it. Not having it is no error. */
 void storage_fill_reserve(struct storage *s);
 /* Is it there, or, where the file system cannot reserve, as much free space? Fills it first. */
 bool storage_has_room(struct storage *s);
+/* Did what failed with `code` lack room? SQLite does not always say so: where it cannot make its
+ * shared memory it says that there is none. */
+bool storage_is_full(const struct storage *s, int code);
 void storage_release_reserve(struct storage *s);
 
 /* Bytes of the database and its write-ahead log; 0 for what is not there. */

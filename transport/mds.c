@@ -51,6 +51,7 @@ static void note_success(struct mds *m)
     backoff_clear(&m->backoff);
     m->state.is_connected = true;
     m->state.last_success_unix_ms = clock_wall_ms();
+    m->state.last_success_boottime_ms = clock_boottime_ms();
 }
 
 static void note_failure(struct mds *m, const struct err *err)

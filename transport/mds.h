@@ -53,6 +53,7 @@ struct mds_state {
     bool is_connected;      /* the last round that ended was a success */
     unsigned n_failures;    /* consecutive */
     int64_t last_success_unix_ms;
+    int64_t last_success_boottime_ms; /* for measuring: no clock that is set moves it */
     int64_t last_error_unix_ms;
     int64_t next_try_unix_ms;
     uint64_t n_messages;   /* handed over since mds_new() */

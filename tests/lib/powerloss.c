@@ -13,11 +13,13 @@
  *
  * What goes past it, on purpose: the memory that SQLite maps (-shm; not durable, and made anew by
  * the first who opens a journal), stdio (logs), memory files, sockets. */
+#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/fs.h>
 #include <signal.h>
+#include <spawn.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -57,7 +59,8 @@ enum kind {
     K_SYNC,        /* ino: of a file or a directory; number: which of all */
     K_SYNC_FAILED, /* the same */
     K_SYNC_ALL,    /* number: which */
-    K_DEATH        /* ino: of the sync that was to come; number: which */
+    K_DEATH,       /* ino: of the sync that was to come; number: which */
+    K_SPAWN        /* name: the directory of a step whose runner is about to be started */
 };
 
 /* Followed by name, name2 and data. */
@@ -612,4 +615,22 @@ EXPORT int linkat(int dirfd, const char *path, int dirfd2, const char *path2, in
 EXPORT int link(const char *path, const char *path2)
 {
     return linkat(AT_FDCWD, path, AT_FDCWD, path2, 0);
+}
+
+/* ---- starts ---- */
+
+EXPORT int posix_spawn(pid_t *ret_pid, const char *path, const posix_spawn_file_actions_t *actions,
+                       const posix_spawnattr_t *attr, char *const argv[], char *const env[])
+{
+    static int (*real)(pid_t *, const char *, const posix_spawn_file_actions_t *,
+                       const posix_spawnattr_t *, char *const *, char *const *);
+    const char *name = strrchr(path, '/');
+
+    if (real == NULL)
+        *(void **)&real = dlsym(RTLD_NEXT, "posix_spawn");
+    if (name != NULL && strncmp(name + 1, "ssmd-runner", 11) == 0 && argv[1] != NULL && lock()) {
+        record(K_SPAWN, (struct record){0}, argv[1], NULL, NULL, 0);
+        unlock();
+    }
+    return real(ret_pid, path, actions, attr, argv, env);
 }

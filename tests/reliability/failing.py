@@ -255,8 +255,8 @@ class Run(kill.Run):
         if want is None or not self.fault.is_for_good or self.fault.kind != "disk":
             return
         results = self.record().results
-        fates = ["lost" if results.get(f"step{n}", {}).get("code") == UNKNOWN and not self.ran(n) else "true"
-                 for n in range(1, len(want.steps) + 1)]
+        fates = ["lost" if results.get(f"step{n}", {}).get("code") == UNKNOWN and self.ran(n) < told[4] else "true"
+                 for n, told in enumerate(want.steps, 1)]
         if "lost" in fates:
             self.n_unknown = 1
             self.scenario = copy.copy(self.scenario)

@@ -121,6 +121,8 @@ def outputs_of(directory):
         data = read_bytes(os.path.join(directory, name))
         if data is not None and has_record(data, "exit"):
             told = dict(line.split(b"=", 1) for line in data[EXIT_OFFSET:].splitlines() if b"=" in line)
+            if int(told[b"output_lost"]):  # it says itself that it does not know which are there
+                return
             for stream in ("stdout", "stderr"):
                 there = read_bytes(os.path.join(directory, stream))
                 yield stream, int(told[stream.encode() + b"_bytes"]), len(there or b"")
@@ -205,7 +207,7 @@ class PowerRun(Run):
         self.open_journal()
         self.look_at_records()
         for crime in self.crimes[before:]:
-            crime.args = (f"{crime} (image {self.images}: chance {luck.chance}, {luck.order}, died at {places[-1]})",)
+            crime.args = (f"{crime} (image {self.images}: chance {luck.chance}, {luck.order}, died at {(places or ['its end'])[-1]})",)
 
     def look_at_records(self):
         """What ran has begun on the disk, and what the journal calls ended has ended there."""

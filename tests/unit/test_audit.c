@@ -99,6 +99,40 @@ START_TEST(an_honest_journal_has_no_findings)
 }
 END_TEST
 
+/* Back in the middle of a job, back by years between two, and forward again. */
+START_TEST(a_clock_that_is_set_is_no_finding)
+{
+    struct audit_report report;
+    struct fsm_instance inst;
+    struct world w;
+
+    count_vfs_register();
+    count_vfs_reset();
+    world_init_vfs(&w, COUNT_VFS);
+    job_make(&w, "ended", 2, &inst);
+    w.now -= 5000;
+    job_work(&w, &inst);
+    job_report(&w, &inst);
+    fsm_instance_done(&inst);
+    w.now -= INT64_C(315360000000);
+    job_run(&w, "back", 1);
+    job_make(&w, "open", 2, &inst);
+    w.now -= 5000;
+    job_work(&w, &inst);
+    fsm_instance_done(&inst);
+    w.now += INT64_C(630720000000);
+    job_run(&w, "forward", 1);
+    OK(w.j->ops->publish_head(w.j, e_));
+    journal_close(w.j);
+    w.j = NULL;
+    verify(&w, &report);
+    ck_assert_msg(report.n_findings == 0, "%s %s: %s", report.first.table, report.first.key,
+                  report.first.text);
+    ck_assert_int_eq(report.n_instances, 4);
+    tamper_done(&w);
+}
+END_TEST
+
 /* ---- known changes ---- */
 
 static const struct {
@@ -563,6 +597,7 @@ int main(void)
     suite_add_tcase(s, t);
     tcase_set_timeout(t, 600);
     tcase_add_test(t, an_honest_journal_has_no_findings);
+    tcase_add_test(t, a_clock_that_is_set_is_no_finding);
     tcase_add_loop_test(t, a_change_is_found_and_its_row_is_named, 0, (int)ARRAY_LEN(changes));
     tcase_add_test(t, a_ledger_whose_tail_was_cut_off_clean_is_caught_by_its_side_file);
     tcase_add_test(t, a_side_file_that_is_older_than_the_ledger_is_fine_and_a_torn_one_is_said);

@@ -86,7 +86,7 @@ START_TEST(what_was_committed_is_loaded_again_as_it_was)
 }
 END_TEST
 
-START_TEST(instances_are_loaded_oldest_first_and_ended_ones_not_at_all)
+START_TEST(instances_are_loaded_as_they_were_made_whatever_the_clock_said_and_ended_ones_not_at_all)
 {
     struct world w;
     struct fsm_instance inst[3];
@@ -95,16 +95,17 @@ START_TEST(instances_are_loaded_oldest_first_and_ended_ones_not_at_all)
 
     world_init(&w, _i);
     w.now += 1000;
-    job_make(&w, "young", 1, &inst[0]);
-    w.now -= 1000;
-    job_make(&w, "old", 1, &inst[1]);
-    job_make(&w, "mid", 1, &inst[2]);
+    job_make(&w, "first", 1, &inst[0]);
+    w.now -= 2000; /* the clock is set back */
+    job_make(&w, "second", 1, &inst[1]);
+    w.now += 500;
+    job_make(&w, "third", 1, &inst[2]);
     job_run(&w, "ended", 1);
     load(&w, &l);
     ck_assert_uint_eq(l.n, 3);
-    ck_assert_str_eq(l.items[0].id, "old");
-    ck_assert_str_eq(l.items[1].id, "mid");
-    ck_assert_str_eq(l.items[2].id, "young");
+    ck_assert_str_eq(l.items[0].id, "first");
+    ck_assert_str_eq(l.items[1].id, "second");
+    ck_assert_str_eq(l.items[2].id, "third");
     loaded_done(&l);
     for (i = 0; i < ARRAY_LEN(inst); i++)
         fsm_instance_done(&inst[i]);
@@ -546,7 +547,8 @@ int main(void)
 
     suite_add_tcase(s, t);
     BOTH(t, what_was_committed_is_loaded_again_as_it_was);
-    BOTH(t, instances_are_loaded_oldest_first_and_ended_ones_not_at_all);
+    BOTH(t,
+         instances_are_loaded_as_they_were_made_whatever_the_clock_said_and_ended_ones_not_at_all);
     BOTH(t, a_walk_stops_where_its_callback_says_so);
     BOTH(t, nothing_of_a_transaction_is_there_before_its_commit);
     BOTH(t, a_rollback_leaves_what_was_there_before);

@@ -59,6 +59,8 @@ def open_text(path):
 class Run:
     """One world in which ssmd dies by plan: plan[k] is the crash point of its k-th life, 0 for none."""
 
+    deadline_s = DEADLINE_S
+
     def __init__(self, scenario, plan, runner_at=0):
         self.scenario = scenario
         self.plan = plan
@@ -165,20 +167,25 @@ class Run:
             if self.hub.message(message_id)["State"] == "queued":
                 self.hub.redeliver(message_id)
 
+    def ended_by_itself(self, status):
+        """Nobody killed it."""
+        raise Failure(f"ssmd ended with {status}")
+
     def live_until(self, what, is_so):
-        end = time.monotonic() + DEADLINE_S
+        end = time.monotonic() + self.deadline_s
         while True:
             self.look_around()
             if not self.agent.is_up:
-                if self.agent.process.returncode != -signal.SIGKILL:
-                    raise Failure(f"ssmd ended with {self.agent.process.returncode}")
-                self.revive()
+                if self.agent.process.returncode == -signal.SIGKILL:
+                    self.revive()
+                else:
+                    self.ended_by_itself(self.agent.process.returncode)
             self.scenario.tick(self)
             if is_so():
                 return
             check(not World.is_last, "the test was stopped")
             if time.monotonic() > end:
-                raise Crime("lost", f"waited {DEADLINE_S} s for {what}: it is {self.agent.job_state(self.message)},"
+                raise Crime("lost", f"waited {self.deadline_s} s for {what}: it is {self.agent.job_state(self.message)},"
                                     f" the hub has {self.message and self.record().sequence}")
             time.sleep(TICK_S)
 

@@ -1,0 +1,74 @@
+#!/usr/bin/python3
+"""R6: each sync of agent and runner fails, once, four times, or until the power fails too. syncs.py has the runs, power.py the
+disks, tests/lib/powerloss.c the recording.
+
+sample: some of the syncs of one step and of many commands.  row: every sync of a few scenarios, and a spread of those of many
+commands at once; builds in which something is out of order must be found guilty.  long: again and again with other chances."""
+import concurrent.futures
+
+from row import NO_CRIMES, Row
+
+import power
+import syncs
+from failing import TenSteps
+from scenarios import Cancelled, NestedReboot, OneStep, Reboot
+
+JOBS = 4
+N_ROUNDS_LONG = 20
+SCENARIOS = [OneStep(), TenSteps(), Reboot(), NestedReboot(), Cancelled(), syncs.AtOnce()]
+# Of the syncs, every n-th, in each way of failing.
+SAMPLE = {"one step": {"once": 9, "four times": 18, "once, then the power": 9, "for good, then the power": 18},
+          syncs.AtOnce.name: {"once, then the power": 60}}
+ROW = {scenario.name: dict.fromkeys(syncs.WAYS, 1) for scenario in SCENARIOS}
+ROW["ten steps"] = {"once": 3, "four times": 9, "once, then the power": 1, "for good, then the power": 9}
+ROW[syncs.AtOnce.name] = dict.fromkeys(syncs.WAYS, 9)
+EVERY = {"sample": SAMPLE, "row": ROW, "long": ROW}
+N_IMAGES = {"sample": 3, "row": 5, "long": 10}
+
+
+def judge(row, run):
+    row.count("runs")
+    for crime in run.crimes:
+        row.count(crime.kind)
+    if run.crimes:
+        row.fail(syncs.tell(run))
+    row.count("failed_syncs", run.n_failed)
+    row.count("of_the_journal", run.suspicions)
+    row.count("losses", len(run.places))
+    row.count("disks", run.images)
+    row.count("restarts", run.restarts)
+
+
+def play(row, pool, scenario, every, random, n_images):
+    whole = power.live(scenario, None, 0, 1, syncs.SyncRun)
+    judge(row, whole)
+    plans = [(life, n, way) for life in range(min(scenario.lives, len(whole.syncs_passed))) for way, step in every.items()
+             for n in range(random.randrange(step) + 1, whole.syncs_passed[life] + 1, step)]
+    seeds = [random.randrange(1 << 32) for _ in plans]
+    runs = list(pool.map(lambda plan, seed: power.live(scenario, plan, seed, n_images, syncs.SyncRun), plans, seeds))
+    for run in runs:
+        judge(row, run)
+    if not sum(run.n_failed for run in runs):
+        row.fail(f"{scenario.name}: no sync failed, so nothing was shown")
+
+
+def run(row, scale, random):
+    done = row.state.setdefault("done", [])
+    for name in NO_CRIMES:
+        row.count(name, 0)
+    with concurrent.futures.ThreadPoolExecutor(JOBS) as pool:
+        for n in range(N_ROUNDS_LONG if scale == "long" else 1):
+            for scenario in SCENARIOS:
+                every = EVERY[scale].get(scenario.name)
+                key, chances = f"{n}/{scenario.name}", type(random)(random.randrange(1 << 32))
+                if every is None or key in done:
+                    continue
+                play(row, pool, scenario, every, chances, N_IMAGES[scale])
+                row.say(f"{scenario.name}: so far {row.figures['runs']} runs, {row.figures['failed_syncs']} failed syncs")
+                done.append(key)
+                row.save()
+
+
+if __name__ == "__main__":
+    raise SystemExit(Row("R6", "each sync of agent and runner fails, once, four times, or until the power fails too: what the "
+                         "service has must be on every disk that may be left", {**NO_CRIMES}).main(run))

@@ -1,0 +1,152 @@
+"""A life of ssmd in which syncs fail: the n-th one, a few in a row, or all from there on. The kernel calls what it could not
+write clean, so that a later sync that succeeds says nothing of it (disk.py). What the service has got must be on the disk all
+the same, and after a failure of the journal nothing is started before it was opened and synced anew.
+"""
+import signal
+import time
+
+from disk import CREATE, MKDIR, OPEN, RENAME, SPAWN, SYNC, SYNC_FAILED, read_log
+from harness import check, document
+from kill import Crime
+from power import Power, PowerRun, lucks
+from scenarios import UNKNOWN, Scenario, step
+
+# How many syncs fail, and how many later the power fails too (0: it does not).
+WAYS = {"once": (1, 0), "four times": (4, 0), "once, then the power": (1, 4), "for good, then the power": (1 << 30, 0)}
+GIVE_UP_S = 2      # of failing for good, until the power goes: a moment like any other
+RESTART_S = 0.3    # the service manager's pause
+MAX_RESTARTS = 30
+JOURNAL = ("journal.db", "journal.db-wal")
+OUTPUTS = ("stdout", "stderr")
+
+
+class AtOnce(Scenario):
+    """Many commands, each with a code of its own."""
+
+    n = 20
+    name = f"{n} at once"
+    settings = {"workers": 8}
+
+    def begin(self, run):
+        run.message = run.send(step(1, "echo 0; exit 0"))
+        run.crowd = [run.message]
+        for n in range(1, self.n):
+            run.crowd.append(run.hub.send(document(f"echo run >> {run.world.dir}/ran.{n + 1}; echo {n}; exit {n % 3}")))
+            run.note(run.crowd[-1])
+
+    def is_over(self, run):
+        return all(run.record(message).terminal for message in run.crowd)
+
+    def look(self, run):
+        spawned = {row["instance_id"] for row in run.agent.query("SELECT instance_id FROM effect WHERE kind = 'spawn'")}
+        for n, message in enumerate(run.crowd):
+            if run.ran(n + 1) and message.split(".")[2] not in spawned:
+                run.crimes.append(Crime("early", f"{message} ran, and the journal knows of no start"))
+
+    def judge(self, run):
+        for n, message in enumerate(run.crowd):
+            terminal = run.record(message).terminal
+            run.expect("statuses", f"terminal replies of number {n}", len(terminal), 1)
+            got = run.record(message).results.get("step1", {})
+            is_unknown = run.places and got.get("code") == UNKNOWN
+            run.expect("result", f"number {n}", (terminal[0]["Status"], got.get("code")),
+                       ("Failed", UNKNOWN) if is_unknown else ("Failed" if n % 3 else "Success", n % 3))
+            if run.ran(n + 1) > 1:
+                run.crimes.append(Crime("twice", f"number {n} ran {run.ran(n + 1)} times"))
+            if not run.ran(n + 1) and not is_unknown:
+                run.crimes.append(Crime("unrun", f"number {n}, which is {got.get('status')}"))
+
+
+class SyncRun(PowerRun):
+    """plan: (life, n, way). The n-th sync of that life and those after it fail."""
+
+    deadline_s = 180
+
+    def __init__(self, scenario, plan, seed=1, n_images=3):
+        super().__init__(scenario, (), seed, n_images)
+        self.fail_life, self.fail_at, self.way = plan or (0, 0, "once")
+        self.n_failed = self.restarts = self.suspicions = 0
+        self.failed_since = None
+        self.failed_names = set()
+
+    # ---- what fails ----
+
+    def make_power(self, life, at):
+        directory = self.world.path(f"power.{life}")
+        if life != self.fail_life or not self.fail_at:
+            return Power(directory, self.agent.root)
+        n_fails, more = WAYS[self.way]
+        loss = self.fail_at + self.random.randint(1, more) if more else 0
+        return Power(directory, self.agent.root, die_at=loss, fail_at=self.fail_at, n_fails=n_fails)
+
+    def look_around(self):
+        super().look_around()
+        if self.way != "for good, then the power" or not self.power.n_failed or self.power.is_dead:
+            return
+        self.failed_since = self.failed_since or time.monotonic()
+        if time.monotonic() - self.failed_since > GIVE_UP_S:
+            self.power.cut()
+            if self.agent.is_up:
+                self.agent.kill()
+
+    # ---- its life ----
+
+    def ended_by_itself(self, status):
+        """As it may while the disk fails; the service manager starts it again."""
+        if self.power.is_dead:
+            self.revive()
+            return
+        self.restarts += 1
+        if status != 111 or not self.power.n_failed:
+            self.crimes.append(Crime("lost", f"ssmd ended with {status}"))
+        check(self.restarts < MAX_RESTARTS, "ssmd does not stay up")
+        time.sleep(RESTART_S)
+        self.agent.start()
+
+    def start(self):
+        if self.power is not None:
+            self.look_at_log()
+        super().start()
+
+    def judge(self):
+        self.look_at_log()
+        super().judge()
+        disk = self.power.follow()
+        for luck in lucks(self.random, self.n_images):  # what the service has got by now, after another loss
+            disk.image(luck, self.agent.root)
+            self.look_at_image(luck)
+
+    def judge_step(self, n, got, told):
+        if self.failed_names & {*OUTPUTS, f"{n - 1}.1", f"{n - 1}.2"}:
+            told = (told[0], told[1], None, None, told[4])  # output that no disk took: counted, and said
+        super().judge_step(n, got, told)
+
+    def look_at_log(self):
+        """After a sync of the journal has failed it is opened anew and synced, before anything is started."""
+        names, suspect, was_opened = {}, 0, False
+        for entry in read_log(self.power.log):
+            if entry.kind in (OPEN, CREATE, MKDIR):
+                names[entry.ino] = entry.name
+            elif entry.kind == RENAME:
+                names[entry.ino] = entry.name2
+            name = names.get(entry.ino)
+            if entry.kind == OPEN and name == JOURNAL[0]:
+                was_opened = True
+            elif entry.kind == SYNC_FAILED:
+                self.n_failed += 1
+                self.failed_names.add(name)
+                if name in JOURNAL:
+                    suspect, was_opened = entry.number, False
+                    self.suspicions += 1
+            elif entry.kind == SYNC and name in JOURNAL and was_opened:
+                suspect = 0
+            elif entry.kind == SPAWN and suspect:
+                self.crimes.append(Crime("early", f"the runner of {entry.name} was started after sync {suspect} had failed, "
+                                                  f"of the journal, which was not opened and synced anew"))
+
+
+def tell(run):
+    """What went wrong, in one text."""
+    return "\n".join([f"{run.scenario.name}: sync {run.fail_at} of life {run.fail_life + 1} fails {run.way}"
+                      f" [{', '.join(sorted(str(name) for name in run.failed_names))}]",
+                      *(f"  {crime.kind}: {crime}" for crime in run.crimes), *(f"    {line}" for line in run.story)])
