@@ -2,11 +2,11 @@
  * Empty in every other build. */
 #include "agent/engine_internal.h"
 
-#ifdef SSMD_BREAK_ACKNOWLEDGE_BEFORE_COMMIT
+#define COMMIT_LATER_MS 200 /* so that the answer is out for sure */
+
+#if defined(SSMD_BREAK_ACKNOWLEDGE_BEFORE_COMMIT)
 
 #include <stdlib.h>
-
-#define COMMIT_LATER_MS 200 /* so that the answer is out for sure */
 
 struct late {
     uv_timer_t timer;
@@ -39,6 +39,51 @@ void broken_acknowledge_early(struct engine *e, const struct engine_message *m, 
     late->item = item;
     (void)uv_timer_init(e->loop, &late->timer);
     (void)uv_timer_start(&late->timer, on_late, COMMIT_LATER_MS, 0);
+}
+
+#elif defined(SSMD_BREAK_REPLY_BEFORE_RESULT)
+
+static struct {
+    uv_timer_t timer;
+    struct engine *engine;
+    struct item *done;
+    bool is_in_turn;
+} late;
+
+static void on_late(uv_timer_t *timer)
+{
+    struct err err = {0};
+    int r = late.engine->journal->ops->commit(late.engine->journal, &err);
+
+    late.is_in_turn = false;
+    uv_close((uv_handle_t *)timer, NULL);
+    engine_end_turn(late.engine, late.done, r, &err);
+}
+
+bool broken_reply_early(struct engine *e, struct item *done)
+{
+    size_t i;
+
+    for (i = 0; i < e->n_todo; i++) {
+        const struct performance *p = &e->todo[i];
+
+        if (job_is_command(p->job) && p->effect.kind == COMMAND_FX_REPORT) {
+            outbox_kick(e, p->job);
+            late.is_in_turn = true;
+        }
+    }
+    if (!late.is_in_turn)
+        return false;
+    late.engine = e;
+    late.done = done;
+    (void)uv_timer_init(e->loop, &late.timer);
+    (void)uv_timer_start(&late.timer, on_late, COMMIT_LATER_MS, 0);
+    return true;
+}
+
+bool broken_is_in_turn(void)
+{
+    return late.is_in_turn;
 }
 
 #else

@@ -413,11 +413,34 @@ static void blame(struct engine *e, const struct err *err)
     log_error("%s is %s: %s", e->culprit, when, err->text);
 }
 
+void engine_end_turn(struct engine *e, struct item *done, int r, const struct err *err)
+{
+    size_t i;
+
+    if (r < 0) {
+        e->journal->ops->rollback(e->journal);
+        story_drop(e);
+        blame(e, err);
+        finish_items(e, done, err);
+        engine_suspend(e, err);
+        return;
+    }
+    backoff_clear(&e->revive);
+    story_tell(e);
+    finish_items(e, done, NULL);
+    for (i = 0; i < e->n_todo; i++)
+        if (fsm_find_effect(&e->todo[i].job->inst, e->todo[i].effect.id) != NULL)
+            engine_perform(e, e->todo[i].job, &e->todo[i].effect, false);
+    updates_after_turn(e);
+    free_ended(e);
+    fx_release_held(e);
+    engine_arm_deadlines(e);
+}
+
 void engine_turn(struct engine *e)
 {
     struct item *item, *done = NULL, **done_tail = &done;
     struct err err = {0};
-    size_t i;
     int r;
 
     e->is_flush_due = false;
@@ -436,26 +459,13 @@ void engine_turn(struct engine *e)
         r = start_waiting(e, &err);
     if (r == 0) {
         e->culprit[0] = '\0';
+#ifdef SSMD_BREAK_REPLY_BEFORE_RESULT
+        if (broken_reply_early(e, done))
+            return; /* it ends later */
+#endif
         r = e->journal->ops->commit(e->journal, &err);
     }
-    if (r < 0) {
-        e->journal->ops->rollback(e->journal);
-        story_drop(e);
-        blame(e, &err);
-        finish_items(e, done, &err);
-        engine_suspend(e, &err);
-        return;
-    }
-    backoff_clear(&e->revive);
-    story_tell(e);
-    finish_items(e, done, NULL);
-    for (i = 0; i < e->n_todo; i++)
-        if (fsm_find_effect(&e->todo[i].job->inst, e->todo[i].effect.id) != NULL)
-            engine_perform(e, e->todo[i].job, &e->todo[i].effect, false);
-    updates_after_turn(e);
-    free_ended(e);
-    fx_release_held(e);
-    engine_arm_deadlines(e);
+    engine_end_turn(e, done, r, &err);
 }
 
 void engine_ask_suspend(struct engine *e, const struct err *why)
@@ -469,6 +479,10 @@ void engine_on_prepare(uv_prepare_t *prepare)
 {
     struct engine *e = prepare->data;
 
+#ifdef SSMD_BREAK_REPLY_BEFORE_RESULT
+    if (broken_is_in_turn())
+        return;
+#endif
     while (!e->is_suspended && !e->is_suspend_due && (e->n_urgent > 0 || e->is_flush_due))
         engine_turn(e);
     if (e->is_suspend_due)

@@ -196,6 +196,8 @@ void engine_on_deadline(uv_timer_t *timer);
 
 /* engine.c */
 void engine_turn(struct engine *e);
+/* What follows on the commit, which returned r; `done` are the items of the turn. */
+void engine_end_turn(struct engine *e, struct item *done, int r, const struct err *err);
 void engine_on_prepare(uv_prepare_t *prepare);
 void engine_on_lazy(uv_timer_t *timer);
 void engine_perform(struct engine *e, struct job *job, const struct fsm_effect *fx,
@@ -285,6 +287,10 @@ void wait_cancel_all(struct engine *e);
 #ifdef SSMD_BREAK_ACKNOWLEDGE_BEFORE_COMMIT
 void broken_acknowledge_early(struct engine *e, const struct engine_message *m, const char *job_id,
                               struct item *item);
+#endif
+#ifdef SSMD_BREAK_REPLY_BEFORE_RESULT
+bool broken_reply_early(struct engine *e, struct item *done); /* false: nothing ends in this turn */
+bool broken_is_in_turn(void);
 #endif
 
 /* task.c */

@@ -132,10 +132,10 @@ void stream_append(struct stream *s, const char *text)
     s->appended += write_some(s, text, strlen(text));
 }
 
-/* Nobody knows which of its bytes will be there. */
+/* Nobody knows which of its bytes will be there, our own among them. */
 static void give_up(struct stream *s)
 {
-    s->lost += s->bytes - s->appended;
+    s->lost += s->bytes;
 }
 
 /* True: there is a file. */

@@ -25,11 +25,19 @@ struct storage {
     struct stat seen; /* of the database when it was opened */
 };
 
-/* Check the directory (ours, writable by nobody else) and the files in it, make the database file
- * (mode 0600) when it is missing, and take the lock. Errors: ERR_STATE (not ours), ERR_BUSY
- * (another writer), ERR_NOT_FOUND (no directory), ERR_IO, ERR_FULL. End with storage_done(). */
+/* Check the directory (ours, writable by nobody else) and the files in it, and take the lock.
+ * Errors: ERR_STATE (not ours), ERR_BUSY (another writer), ERR_NOT_FOUND (no directory), ERR_IO,
+ * ERR_FULL. End with storage_done(). */
 int storage_init(struct storage *s, const char *path, struct err *err) MUST_CHECK;
 void storage_done(struct storage *s);
+
+/* A new database is made under another name, <database>.new, and gets its own when it is whole and
+ * synced: one that a loss of power tears in its first moments would be called damaged, and somebody
+ * would have to look. storage_is_new(): there is none, or nothing is in it. */
+#define STORAGE_NEW ".new"
+bool storage_is_new(const struct storage *s);
+int storage_begin_new(const struct storage *s, struct err *err) MUST_CHECK; /* empty, mode 0600 */
+int storage_end_new(const struct storage *s, struct err *err) MUST_CHECK;   /* nobody has it open */
 
 /* Remember which file the database is; whether its name still stands for that file. Somebody may
  * have removed it or put another one in its place: what is written then is written to nowhere. */

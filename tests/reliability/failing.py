@@ -198,6 +198,12 @@ class Run(kill.Run):
                     self.agent.process.send_signal(signal.SIGCONT)
             time.sleep(0.05)
 
+    def has_written(self, step_directory):
+        return super().has_written(step_directory) or bool(self.layer.control.n_hits and self.is_output_lost())
+
+    def is_output_lost(self):
+        return self.layer.control.first_hit.decode(errors="replace").endswith(("/stdout", "/stderr"))
+
     # ---- its life ----
 
     def note_end(self):
@@ -263,7 +269,7 @@ class Run(kill.Run):
             self.scenario.wanted = lambda run: with_fates(want, fates)
 
     def judge_step(self, n, got, told):
-        if self.layer.control.first_hit.decode(errors="replace").endswith(("/stdout", "/stderr")):
+        if self.is_output_lost():
             told = (told[0], told[1], None, None, told[4])  # output that no disk took: counted, and said
         super().judge_step(n, got, told)
 

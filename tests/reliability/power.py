@@ -310,6 +310,16 @@ def play(pool, scenario, every, rng, n_images, has_second=False):
     return found
 
 
+def controls(row, suite):
+    """Builds of tests/crash/kill/negative.py in which something is left out, which `suite` must find guilty."""
+    done = subprocess.run([sys.executable, os.path.join(HERE, "../crash/kill/negative.py"), suite],
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    row.say(done.stdout)
+    row.figure("controls_missed", done.stdout.count("\nnot ok ") if "passed" in done.stdout else 1)
+    if done.returncode != 0:
+        row.fail(f"the negative controls: {done.stdout[-2000:]}")
+
+
 def main():
     parser = argparse.ArgumentParser(usage=__doc__)
     parser.add_argument("--every", type=int, default=1, metavar="N")

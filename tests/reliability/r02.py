@@ -6,12 +6,10 @@ sample: some of the syncs of some scenarios.  row: every sync of every one, ten 
 builds in which one sync is left out, which must be found guilty.  long: again and again with other chances, and a
 second loss during each recovery."""
 import concurrent.futures
-import os
-import subprocess
 import sys
 import time
 
-from row import NO_CRIMES, TOP, Row
+from row import NO_CRIMES, Row
 
 import power
 from scenarios import SCENARIOS
@@ -32,16 +30,6 @@ def tell(row, found):
         row.fail(story)
     if found.losses == 0:
         row.fail(f"{found.scenario.name}: the power was never lost")
-
-
-def controls(row):
-    """Builds in which one sync is left out."""
-    done = subprocess.run([sys.executable, os.path.join(TOP, "tests/crash/kill/negative.py"), "power.py"],
-                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
-    row.say(done.stdout)
-    row.figure("controls_missed", done.stdout.count("\nnot ok ") if "passed" in done.stdout else 1)
-    if done.returncode != 0:
-        row.fail(f"the negative controls: {done.stdout[-2000:]}")
 
 
 def run(row, scale, random):
@@ -66,7 +54,7 @@ def run(row, scale, random):
                 done.append(key)
                 row.save()
     if scale != "sample":
-        controls(row)
+        power.controls(row, "power.py")
 
 
 def targets():

@@ -5,6 +5,7 @@ disks, tests/lib/powerloss.c the recording.
 sample: some of the syncs of one step and of many commands.  row: every sync of a few scenarios, and a spread of those of many
 commands at once; builds in which something is out of order must be found guilty.  long: again and again with other chances."""
 import concurrent.futures
+import sys
 
 from row import NO_CRIMES, Row
 
@@ -40,12 +41,7 @@ def judge(row, run):
 
 
 def play(row, pool, scenario, every, random, n_images):
-    whole = power.live(scenario, None, 0, 1, syncs.SyncRun)
-    judge(row, whole)
-    plans = [(life, n, way) for life in range(min(scenario.lives, len(whole.syncs_passed))) for way, step in every.items()
-             for n in range(random.randrange(step) + 1, whole.syncs_passed[life] + 1, step)]
-    seeds = [random.randrange(1 << 32) for _ in plans]
-    runs = list(pool.map(lambda plan, seed: power.live(scenario, plan, seed, n_images, syncs.SyncRun), plans, seeds))
+    runs = syncs.play(pool, scenario, every, random, n_images)
     for run in runs:
         judge(row, run)
     if not sum(run.n_failed for run in runs):
@@ -67,8 +63,15 @@ def run(row, scale, random):
                 row.say(f"{scenario.name}: so far {row.figures['runs']} runs, {row.figures['failed_syncs']} failed syncs")
                 done.append(key)
                 row.save()
+    if scale != "sample":
+        power.controls(row, "syncs.py")
+
+
+def targets():
+    is_sample = "--scale" not in sys.argv or "sample" in sys.argv
+    return {**NO_CRIMES, **({} if is_sample else {"controls_missed": ("==", 0)})}
 
 
 if __name__ == "__main__":
     raise SystemExit(Row("R6", "each sync of agent and runner fails, once, four times, or until the power fails too: what the "
-                         "service has must be on every disk that may be left", {**NO_CRIMES}).main(run))
+                         "service has must be on every disk that may be left", targets()).main(run))

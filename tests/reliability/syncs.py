@@ -1,15 +1,25 @@
 """A life of ssmd in which syncs fail: the n-th one, a few in a row, or all from there on. The kernel calls what it could not
 write clean, so that a later sync that succeeds says nothing of it (disk.py). What the service has got must be on the disk all
 the same, and after a failure of the journal nothing is started before it was opened and synced anew.
+
+usage: syncs.py [--way WAY] [--json FILE] scenario     every sync of one scenario, as kill.py
 """
-import signal
+import argparse
+import collections
+import concurrent.futures
+import json
+import os
+import random
+import sys
 import time
 
-from disk import CREATE, MKDIR, OPEN, RENAME, SPAWN, SYNC, SYNC_FAILED, read_log
-from harness import check, document
-from kill import Crime
-from power import Power, PowerRun, lucks
-from scenarios import UNKNOWN, Scenario, step
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path[:0] = [os.path.join(HERE, "../crash/kill"), os.path.join(HERE, "../integration")]
+from disk import CREATE, MKDIR, OPEN, RENAME, SPAWN, SYNC, SYNC_FAILED, read_log  # noqa: E402
+from harness import check, document  # noqa: E402
+from kill import Crime  # noqa: E402
+from power import Power, PowerRun, live, lucks  # noqa: E402
+from scenarios import SCENARIOS, UNKNOWN, Scenario, step  # noqa: E402
 
 # How many syncs fail, and how many later the power fails too (0: it does not).
 WAYS = {"once": (1, 0), "four times": (4, 0), "once, then the power": (1, 4), "for good, then the power": (1 << 30, 0)}
@@ -150,3 +160,37 @@ def tell(run):
     return "\n".join([f"{run.scenario.name}: sync {run.fail_at} of life {run.fail_life + 1} fails {run.way}"
                       f" [{', '.join(sorted(str(name) for name in run.failed_names))}]",
                       *(f"  {crime.kind}: {crime}" for crime in run.crimes), *(f"    {line}" for line in run.story)])
+
+
+def play(pool, scenario, every, chances, n_images):
+    """Runs of one scenario: one in which nothing fails, then `every`: way -> step, of the syncs of each life."""
+    whole = live(scenario, None, 0, 1, SyncRun)
+    plans = [(life, n, way) for life in range(min(scenario.lives, len(whole.syncs_passed))) for way, step in every.items()
+             for n in range(chances.randrange(step) + 1, whole.syncs_passed[life] + 1, step)]
+    seeds = [chances.randrange(1 << 32) for _ in plans]
+    return [whole, *pool.map(lambda plan, seed: live(scenario, plan, seed, n_images, SyncRun), plans, seeds)]
+
+
+def main():
+    parser = argparse.ArgumentParser(usage=__doc__)
+    parser.add_argument("--way", choices=WAYS, action="append")
+    parser.add_argument("--json")
+    parser.add_argument("-j", type=int, default=4)
+    parser.add_argument("scenario", choices=[scenario.name for scenario in SCENARIOS])
+    options = parser.parse_args()
+    scenario = next(scenario for scenario in SCENARIOS if scenario.name == options.scenario)
+    with concurrent.futures.ThreadPoolExecutor(options.j) as pool:
+        runs = play(pool, scenario, dict.fromkeys(options.way or WAYS, 1), random.Random(1), 5)
+    crimes = collections.Counter(crime.kind for run in runs for crime in run.crimes)
+    print(f"{'not ok' if crimes else 'ok'} - {scenario.name}: {sum(run.n_failed for run in runs)} failed syncs in "
+          f"{len(runs)} runs")
+    for run in [run for run in runs if run.crimes][:3]:
+        print("".join(f"#   {line}\n" for line in tell(run).splitlines()), end="")
+    if options.json:
+        with open(options.json, "w", encoding="utf-8") as f:
+            json.dump({scenario.name: {"crimes": crimes}}, f)
+    return 1 if crimes or not sum(run.n_failed for run in runs) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -33,3 +33,6 @@ set_tests_properties(make_journal_fixture PROPERTIES LABELS unit TIMEOUT 60)
 ssmd_test(NAME test_journal_memory_faults LABEL unit
   SOURCES ${CMAKE_CURRENT_SOURCE_DIR}/test_journal_memory_faults.c ${CMAKE_CURRENT_SOURCE_DIR}/journal_lib.c
   LIBS journal fsm base SQLite::SQLite3)
+ssmd_test(NAME test_failed_syncs LABEL unit
+  SOURCES ${CMAKE_CURRENT_SOURCE_DIR}/test_failed_syncs.c ${CMAKE_CURRENT_SOURCE_DIR}/journal_lib.c
+  LIBS journal fsm base SQLite::SQLite3)

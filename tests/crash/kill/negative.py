@@ -4,7 +4,7 @@ purpose must be found guilty, each of the crime that it commits. A control passe
 reason.
 
 usage: negative.py [suite]   (SSMD_BUILD_DIR names a build; broken ones are made below it)
-Without a suite: those of kill.py and updates.py; power.py's take minutes.
+Without a suite: those of kill.py, updates.py and test_crash_command; the others take minutes.
 """
 import json
 import os
@@ -18,14 +18,19 @@ BUILD = os.environ.get("SSMD_BUILD_DIR", "")
 HERE = os.path.dirname(os.path.abspath(__file__))
 SOURCE = os.path.abspath(os.path.join(HERE, "../../.."))
 WORLD = ("ssmd", "ssmd-runner", "ssmd-download", "ssmctl", "ssmhub")
-TARGETS = {"kill.py": WORLD, "updates.py": ("ssmd-updater",), "power.py": (*WORLD, "powerloss", "ssmd-runner-dynamic")}
-SUITES = {"kill.py": HERE, "updates.py": HERE, "power.py": os.path.join(SOURCE, "tests/reliability")}
-WORDS = {"kill.py": [], "updates.py": ["--long"], "power.py": ["--every", "2"]}
+LAYER = ("powerloss", "ssmd-runner-dynamic")
+IN_MEMORY = "test_crash_command"  # a program of the build, not of processes
+TARGETS = {"kill.py": WORLD, "updates.py": ("ssmd-updater",), "power.py": (*WORLD, *LAYER), "syncs.py": (*WORLD, *LAYER),
+           IN_MEMORY: (IN_MEMORY,)}
+RELIABILITY = os.path.join(SOURCE, "tests/reliability")
+SUITES = {"kill.py": HERE, "updates.py": HERE, "power.py": RELIABILITY, "syncs.py": RELIABILITY}
+WORDS = {"kill.py": [], "updates.py": ["--long"], "power.py": ["--every", "2"], "syncs.py": ["--way", "once"]}
 
 # SSMD_BREAK -> the suite and its scenario that shows it, and the crimes of which one at least must be found.
 CONTROLS = {
     "acknowledge-before-commit": ("kill.py", "one step", {"early"}),
     "spawn-before-commit": ("kill.py", "one step", {"early", "twice"}),
+    "reply-before-result": ("kill.py", "one step", {"early"}),
     "no-exit-record": ("kill.py", "one step", {"result"}),
     "chain": ("kill.py", "one step", {"audit"}),
     "switch-before-order": ("updates.py", "good, power", {"early"}),
@@ -36,6 +41,9 @@ CONTROLS = {
     "exit-sync-skipped": ("power.py", "one step", {"result"}),
     "directory-sync-skipped": ("power.py", "one step", {"result"}),
     "path-sync-skipped": ("power.py", "one step", {"early"}),
+    "log-not-renewed": ("syncs.py", "one step", {"early"}),
+    "journal-not-reopened": ("syncs.py", "one step", {"early"}),
+    "spawn-is-redo": (IN_MEMORY, "", {"twice"}),
 }
 
 
@@ -52,7 +60,7 @@ def run(*words, **more):
 
 def build(broken, targets):
     """A directory with the programs, broken in this way."""
-    has_tests = "powerloss" in targets
+    has_tests = "powerloss" in targets or IN_MEMORY in targets
     directory = os.path.join(BUILD, "broken", broken)
     words = [setting("CMAKE_COMMAND") or "cmake", "-S", SOURCE, "-B", directory, "-G", setting("CMAKE_GENERATOR"),
              f"-DSSMD_BREAK={broken}", f"-DSSMD_TESTS={'ON' if has_tests else 'OFF'}", "-DSSMD_CRASHPOINTS=ON", "-DCMAKE_BUILD_TYPE=Debug",
@@ -66,15 +74,24 @@ def build(broken, targets):
     return directory
 
 
+def run_suite(suite, scenario, settings):
+    """(status, output, crimes that it found)"""
+    with tempfile.NamedTemporaryFile(suffix=".json") as table:
+        status, text = run(sys.executable, os.path.join(SUITES[suite], suite), *WORDS[suite], "--json", table.name, scenario,
+                           env={**os.environ, **settings})
+        return status, text, set(json.load(table)[scenario]["crimes"]) if os.path.getsize(table.name) else set()
+
+
 def control(broken, suite, scenario, crimes):
     """None when the suite was red for the right reason, else what happened instead."""
     directory = build(broken, TARGETS[suite])
     # Of an update only the updater is broken; the rest is this build's.
     settings = {"SSMD_UPDATER_BUILD_DIR" if suite == "updates.py" else "SSMD_BUILD_DIR": directory}
-    with tempfile.NamedTemporaryFile(suffix=".json") as table:
-        status, text = run(sys.executable, os.path.join(SUITES[suite], suite), *WORDS[suite], "--json", table.name, scenario,
-                           env={**os.environ, **settings})
-        found = set(json.load(table)[scenario]["crimes"]) if os.path.getsize(table.name) else set()
+    if suite == IN_MEMORY:
+        status, text = run(os.path.join(directory, "tests/crash", suite))
+        found = {crime for crime in crimes if crime in text}
+    else:
+        status, text, found = run_suite(suite, scenario, settings)
     if status == 0:
         return f"the suite stayed green:\n{text}"
     if not found & crimes:
@@ -86,7 +103,7 @@ def control(broken, suite, scenario, crimes):
 def main():
     if not os.path.exists(os.path.join(BUILD, "CMakeCache.txt")):
         sys.exit(f"no build in {BUILD!r}: set SSMD_BUILD_DIR to one")
-    suites = sys.argv[1:] or ["kill.py", "updates.py"]
+    suites = sys.argv[1:] or ["kill.py", "updates.py", IN_MEMORY]
     controls = {broken: told for broken, told in CONTROLS.items() if told[0] in suites}
     failed = 0
     print(f"1..{len(controls)}", flush=True)
