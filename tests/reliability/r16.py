@@ -91,9 +91,9 @@ def fill(world):
     agent.start().wait_until_serving()
     for i in range(6):
         agent.wait_done(agent.hub.send(document(f"echo old {i}")))
-    agent.wait_done(agent.hub.send(document("head -c 24000000 /dev/zero")))  # too much: the oldest have to go
-    wait_for("retention to remove the oldest", lambda: agent.query(
-        "SELECT 1 FROM ledger WHERE NOT EXISTS (SELECT 1 FROM instance i WHERE i.id = ledger.id)"))
+    agent.hub.send(document("head -c 24000000 /dev/zero"))  # too much: it goes, and what is older
+    wait_for("retention to remove it", lambda: agent.query(
+        "SELECT 1 FROM ledger WHERE n >= 7 AND NOT EXISTS (SELECT 1 FROM instance i WHERE i.id = ledger.id)"))
     for message in list(commands(world, agent)):
         agent.wait_done(message)
     path = os.path.join(world.dir, "local.json")
