@@ -19,8 +19,9 @@ from harness import INSTANCE, check, equal, program, wait_for
 from update_source import FILE_NAME, PROGRAMS, Source, package
 
 OLD, NEW, LOWER = "0.1.0", "0.2.0", "0.0.9"
-FOLDERS = {"ssmd": "agent", "ssmd-runner": "executors", "ssmd-download": "download", "ssmd-stager": "update",
-           "ssmd-updater": "update", "ssmctl": "ctl"}
+BUILT = {"ssmd": ("agent", "ssmd"), "ssmd-runner": ("executors", "ssmd-runner"),
+         "ssmd-download": ("download", "ssmd-download"), "ssmd-stager": ("update", "ssmd-stager"),
+         "ssmd-updater": ("update", "ssmd-updater"), "ssmctl": ("ctl", "ssmctl")}
 STEP = "awsupdateSsmAgent"
 
 
@@ -28,7 +29,7 @@ STEP = "awsupdateSsmAgent"
 def built(name):
     """A program of this build without what is for debuggers: a tenth is quicker to pack, to hash and to sync."""
     with tempfile.TemporaryDirectory() as directory:
-        path = shutil.copy(program(FOLDERS[name], name), directory)
+        path = shutil.copy(program(*BUILT[name]), directory)
         subprocess.run(["strip", "-g", path], check=True)
         with open(path, "rb") as f:
             return f.read()

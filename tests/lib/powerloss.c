@@ -3,7 +3,7 @@
  * What a disk would hold after the loss of power at any moment is made from that recording
  * (tests/reliability/disk.py).
  *
- *   SSMD_POWER_ROOT=DIR   the tree is DIR/var, absolute, no links on the way
+ *   SSMD_POWER_ROOT=DIR   the trees are DIR/var and DIR/opt, absolute, no links on the way
  *   SSMD_POWER_DIR=DIR    where "control" (struct control, made by the test) and "log" (struct
  * record) are
  *
@@ -198,8 +198,8 @@ static bool is_ours(const char *path)
     if (strncmp(path, root, root_len) != 0)
         return false;
     path += root_len;
-    return path[0] == '\0' ||
-           (strncmp(path, "/var", 4) == 0 && (path[4] == '/' || path[4] == '\0'));
+    return path[0] == '\0' || ((strncmp(path, "/var", 4) == 0 || strncmp(path, "/opt", 4) == 0) &&
+                               (path[4] == '/' || path[4] == '\0'));
 }
 
 static bool has_suffix(const char *s, const char *end)

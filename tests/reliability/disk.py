@@ -14,6 +14,7 @@ HEADER = struct.Struct("<IHHHHIQQQQ")
  SYNC_ALL, DEATH, SPAWN) = range(1, 18)
 SYNCS = (SYNC, SYNC_FAILED, SYNC_ALL, DEATH)
 ZERO = bytes(SECTOR)
+TREES = ("var", "opt")  # below the root: what is recorded
 
 
 class Entry:
@@ -167,8 +168,9 @@ class Disk:
         self.syncs = 0
         self.top = Directory(0o700)
         self.nodes[os.stat(root).st_ino] = self.top
-        if os.path.isdir(os.path.join(root, "var")):
-            self.top.entries["var"] = self._scan(os.path.join(root, "var"))
+        for name in TREES:
+            if os.path.isdir(os.path.join(root, name)):
+                self.top.entries[name] = self._scan(os.path.join(root, name))
 
     def _scan(self, path):
         st = os.lstat(path)
@@ -269,7 +271,7 @@ class Disk:
     # ---- surviving ----
 
     def image(self, luck, to):
-        """The tree that survives, written to the directory `to`/var, which is made anew. Nothing else in `to` is
+        """The trees that survive, written to `to`/var and `to`/opt, which are made anew. Nothing else in `to` is
         touched."""
         entries = {}
 
@@ -281,11 +283,12 @@ class Disk:
         for change in luck.keep(self.changes):
             if change.is_possible(entries_of):
                 change.apply(entries_of)
-        path = os.path.join(to, "var")
-        remove_tree(path)
-        var = entries_of(self.top).get("var")
-        if var is not None:
-            self._write(var, path, luck, entries_of)
+        for name in TREES:
+            path = os.path.join(to, name)
+            remove_tree(path)
+            tree = entries_of(self.top).get(name)
+            if tree is not None:
+                self._write(tree, path, luck, entries_of)
 
     def _write(self, node, path, luck, entries_of):
         if isinstance(node, Link):

@@ -75,6 +75,10 @@ class Power:
         """Who comes to the disk now ends."""
         struct.pack_into("<I", self.memory, 0, 1)
 
+    def disarm(self):
+        """The chosen sync does not come any more."""
+        struct.pack_into("<I", self.memory, 8, 0)
+
     def follow(self):
         """The disk with everything that was recorded. Everybody is dead."""
         self.entries = read_log(self.log)

@@ -124,28 +124,29 @@ class Run:
         if left := [name for name in os.listdir(machine.slots) if name.startswith(".")]:
             self.accuse("left", f"in the slots: {left}")
 
+    def begin(self):
+        self.machine.supervise(**self.environment())
+        if self.victim == "supervisor":
+            # Its first points come before there is an order.
+            wait_for("an agent or a death", lambda: self.has_died or self.machine.story)
+        else:
+            self.machine.wait_agent()
+        self.machine.write_order()
+
     def go(self):
         world = World()
         try:
             self.machine = machine = Machine(world, BEHAVIOURS[self.behaviour], proving_ms=200)
             self.is_over = False
-            machine.supervise(**self.environment())
-            if self.victim == "supervisor":
-                # Its first points come before there is an order.
-                wait_for("an agent or a death", lambda: self.has_died or machine.story)
-            else:
-                machine.wait_agent()
-            machine.write_order()
+            self.begin()
             end = time.monotonic() + END_S
-            while machine.state_name not in ("committed", "reverted"):
+            while machine.state_name not in ("committed", "reverted") or (self.has_died and not self.is_over):
                 if self.has_died and not self.is_over:
                     self.revive()
                 check(not World.is_last, "the test was stopped")
                 if time.monotonic() > end:
                     raise Failure(f"no end: {machine.tell()}")
                 time.sleep(0.01)
-            if self.has_died and not self.is_over:
-                self.revive()
             self.judge()
             if self.crimes:
                 self.story = machine.tell().splitlines()

@@ -69,7 +69,7 @@ class Run:
             if self.crime:
                 self.story = list(world.logs(120))
             places = world.lines(self.trace)
-            self.passed, self.has_died = len(places), os.path.exists(self.died)
+            self.passed, self.has_died = len(places), self.has_died or os.path.exists(self.died)
             self.place = places[self.n - 1] if self.has_died and len(places) >= self.n else ""
             world.end()
         self.took = time.monotonic() - begin
@@ -78,12 +78,18 @@ class Run:
     def live(self, world):
         whose, version, is_back = GROUPS[self.group]
         agent = SlotAgent(world, release=RELEASE.get(), UpdateDeadlineSeconds=15)
+        self.start(agent, whose, is_back)
+        self.ask(world, agent, version)
+
+    def start(self, agent, whose, is_back):
         self.died, self.trace = (os.path.join(agent.state_dir, "update", name) for name in ("died", "trace"))
         plan = {"SSMD_CRASH_OF": whose, "SSMD_CRASH_AT": str(self.n), "SSMD_CRASH_ONCE": self.died,
                 "SSMD_CRASH_TRACE": self.trace}  # where the stager may write
         if is_back:
             plan["SSMD_CRASH_FROM"] = os.path.join(agent.root, "bad-ran")
         agent.start(**plan)
+
+    def ask(self, world, agent, version):
         running = agent.hub.send(document(f"touch {world.dir}/runs; while [ ! -e {world.dir}/go ]; do sleep 0.1; done; exit 5"))
         update = agent.hub.send({"schemaVersion": "2.2", "mainSteps": [{
             "action": "aws:updateSsmAgent", "name": STEP,
@@ -100,9 +106,9 @@ class Run:
         """Meanwhile what has died is started again, as a machine does with its supervisor."""
         end = time.monotonic() + DEADLINE_S
         while not is_so():
-            if self.power and not self.has_died and os.path.exists(self.died):
+            if self.power and not self.has_died and self.is_time_to_die():
                 self.has_died = True
-                agent.lose_power()
+                self.lose_power(agent)
                 agent.start()
                 self.offer_again(agent)
             if not agent.is_up:
@@ -111,6 +117,12 @@ class Run:
             check(not World.is_last, "the test was stopped")
             check(time.monotonic() < end, f"waited {DEADLINE_S} s for {what}: {agent.tell()}")
             time.sleep(0.01)
+
+    def is_time_to_die(self):
+        return os.path.exists(self.died)
+
+    def lose_power(self, agent):
+        agent.lose_power()
 
     @staticmethod
     def offer_again(agent):
