@@ -177,23 +177,6 @@ static int ask_cancel(struct client *c, const cJSON *request, struct err *err)
     return r;
 }
 
-/* The payload of a send message, as the service would have made it (spec 03, section 3.4). */
-static int make_payload(const char *name, const cJSON *document, const cJSON *parameters,
-                        struct buf *payload, struct err *err)
-{
-    (void)buf_add_str(payload, "{\"CommandId\":\"\",\"DocumentName\":");
-    (void)buf_add_json_str(payload, name, strlen(name));
-    (void)buf_add_str(payload, ",\"Parameters\":");
-    if (parameters != NULL)
-        json_write(payload, parameters);
-    else
-        (void)buf_add_str(payload, "{}");
-    (void)buf_add_str(payload, ",\"DocumentContent\":");
-    json_write(payload, document);
-    (void)buf_add_char(payload, '}');
-    return buf_error(payload, "document", err);
-}
-
 static int ask_run(struct client *c, const cJSON *request, struct err *err)
 {
     AUTO(cJSON_Delete) cJSON *document = NULL;
@@ -213,7 +196,8 @@ static int ask_run(struct client *c, const cJSON *request, struct err *err)
     r = document_text_parse(text, strlen(text), MESSAGE_MAX_PAYLOAD_BYTES,
                             name != NULL ? name : "document", &document, err);
     if (r == 0)
-        r = make_payload(name != NULL ? name : "local", document, parameters, &payload, err);
+        r = send_payload_make("", name != NULL ? name : "local", parameters, document, &payload,
+                              err);
     if (r < 0)
         return r;
     c->is_waiting = true;

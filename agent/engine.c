@@ -10,7 +10,6 @@
 #include "base/crashpoint.h"
 #include "base/log.h"
 #include "base/str.h"
-#include "fsm/update.h"
 #include "fsm/upload.h"
 
 /* ---- the queue ---- */
@@ -131,10 +130,9 @@ void engine_queue_event(struct engine *e, const char *job_id, uint8_t kind, int6
 
 void engine_queue_overdue(struct engine *e, struct job *job, uint8_t kind)
 {
-    bool is_update = job->inst.machine == &update_machine; /* its table has words of its own */
-    struct event_item *it =
-        new_event(job->inst.id, kind, 0, false,
-                  is_update ? updates_overdue_text(job) : "it did not come in time");
+    const char *text =
+        job->ops->overdue_text != NULL ? job->ops->overdue_text(job) : "it did not come in time";
+    struct event_item *it = new_event(job->inst.id, kind, 0, false, text);
 
     if (it == NULL) {
         miss_event(e, job->inst.id);
@@ -514,6 +512,7 @@ int engine_cancel(struct engine *e, const char *job_id, engine_accepted_fn done,
     struct event_item *it;
     struct job *job;
     enum journal_known known;
+    const char *why;
     char aside[80];
 
     if (e->is_suspended)
@@ -525,21 +524,17 @@ int engine_cancel(struct engine *e, const char *job_id, engine_accepted_fn done,
             return err_set(err, ERR_STATE, "cancel %s: it has ended already", job_id);
         return err_set(err, ERR_NOT_FOUND, "cancel %s: no such job (see: ssmctl jobs)", job_id);
     }
-    if (job->inst.machine == &update_machine && update_is_switching(&job->inst))
-        return err_set(err, ERR_STATE,
-                       "cancel %s: it has switched versions, and goes on or back by itself",
-                       job_id);
-    if (!job_is_command(job) && job->inst.machine != &update_machine)
+    if (job->ops->no_cancel == NULL)
         return err_set(err, ERR_STATE, "cancel %s: it is not a command", job_id);
     if (jobs_is_set_aside(e, job_id)) {
         aside_describe(e, job_id, aside, sizeof(aside));
         return err_set(err, ERR_STATE, "cancel %s: nothing of it can be journaled, so it is %s",
                        job_id, aside);
     }
-    if (job_is_command(job) && job->inst.state == COMMAND_REPORTING)
-        return err_set(err, ERR_STATE, "cancel %s: it has ended and waits to be reported", job_id);
-    it = new_event(job_id, job_is_command(job) ? COMMAND_EV_CANCEL : UPDATE_EV_CANCEL, 0, false,
-                   NULL);
+    why = job->ops->no_cancel(&job->inst);
+    if (why != NULL)
+        return err_set(err, ERR_STATE, "cancel %s: %s", job_id, why);
+    it = new_event(job_id, job->ops->cancel, 0, false, NULL);
     if (it == NULL)
         return err_set(err, ERR_NOMEM, "cancel %s: out of memory", job_id);
     it->done = done;

@@ -341,8 +341,8 @@ void uploads_moved(struct engine *e, const struct job *upload);
 void fx_spawn(struct engine *e, struct job *job, const struct fsm_effect *fx);
 void fx_stop(struct engine *e, struct job *job, const struct fsm_effect *fx);
 void fx_reboot(struct engine *e, struct job *job, const struct fsm_effect *fx, bool is_restart);
-void fx_step_ended(void *ctx, const struct step_key *key, enum step_answer answer,
-                   const struct step_outcome *outcome);
+void fx_step_ended(struct engine *e, struct job *job, const struct step_key *key,
+                   enum step_answer answer, const struct step_outcome *outcome);
 /* A step that ends without a runner; a result of "Failed" has code 1. `out` is what its stdout
  * holds, or NULL. */
 void fx_end_step(struct engine *e, const struct job *job, const struct fsm_effect *fx,

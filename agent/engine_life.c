@@ -284,13 +284,25 @@ static int load_one(void *ctx, struct fsm_instance *inst, struct err *err)
     return r;
 }
 
+static void on_step_ended(void *ctx, const struct step_key *key, enum step_answer answer,
+                          const struct step_outcome *outcome)
+{
+    struct engine *e = ctx;
+    struct job *job = engine_find_job(e, key->job_id);
+
+    if (job != NULL && job->ops->step_ended != NULL)
+        job->ops->step_ended(e, job, key, answer, outcome);
+    else
+        e->status.n_stale++;
+}
+
 static int load(struct engine *e, struct err *err)
 {
     const struct steps_options so = {
         .jobs_dir = e->paths->jobs_dir,
         .runner_path = e->config->runner_path,
         .boot_id = e->boot_id,
-        .events = {.ended = fx_step_ended, .ctx = e},
+        .events = {.ended = on_step_ended, .ctx = e},
         .child_nofile = 1024,
     };
     struct job *j, *next;

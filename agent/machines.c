@@ -3,6 +3,7 @@
 
 #include "agent/engine_internal.h"
 #include "agent/update.h"
+#include "agent/update_package.h"
 #include "fsm/update.h"
 #include "fsm/upload.h"
 
@@ -11,6 +12,11 @@
 static const char *command_channel(const struct fsm_instance *inst)
 {
     return command_of(inst)->channel;
+}
+
+static const char *command_no_cancel(const struct fsm_instance *inst)
+{
+    return inst->state == COMMAND_REPORTING ? "it has ended and waits to be reported" : NULL;
 }
 
 static void spawn(struct engine *e, struct job *job, const struct fsm_effect *fx, bool is_restart)
@@ -72,13 +78,50 @@ static const struct effect_ops upload_effects[UPLOAD_N_EFFECTS] = {
     [UPLOAD_FX_SEND] = {.way = WAY_PERFORM, .perform = upload},
 };
 
+/* ---- updates ---- */
+
+static const char *update_no_cancel(const struct fsm_instance *inst)
+{
+    return update_is_switching(inst) ? "it has switched versions, and goes on or back by itself"
+                                     : NULL;
+}
+
 /* ---- all ---- */
 
 static const struct machine_ops rows[] = {
-    {&command_machine, command_channel, COMMAND_EV_REFUSED, command_effects, true},
-    {&delivery_machine, delivery_channel, DELIVERY_EV_REFUSED, delivery_effects, true},
-    {&upload_machine, no_channel, UPLOAD_EV_REFUSED, upload_effects, false},
-    {&update_machine, no_channel, UPDATE_EV_TOLD, update_effects, false},
+    {
+        .machine = &command_machine,
+        .channel = command_channel,
+        .refused = COMMAND_EV_REFUSED,
+        .effects = command_effects,
+        .has_message = true,
+        .cancel = COMMAND_EV_CANCEL,
+        .no_cancel = command_no_cancel,
+        .step_ended = fx_step_ended,
+    },
+    {
+        .machine = &delivery_machine,
+        .channel = delivery_channel,
+        .refused = DELIVERY_EV_REFUSED,
+        .effects = delivery_effects,
+        .has_message = true,
+    },
+    {
+        .machine = &upload_machine,
+        .channel = no_channel,
+        .refused = UPLOAD_EV_REFUSED,
+        .effects = upload_effects,
+    },
+    {
+        .machine = &update_machine,
+        .channel = no_channel,
+        .refused = UPDATE_EV_TOLD,
+        .effects = update_effects,
+        .overdue_text = updates_overdue_text, /* its table has words of its own */
+        .cancel = UPDATE_EV_CANCEL,
+        .no_cancel = update_no_cancel,
+        .step_ended = update_package_ended,
+    },
 };
 
 const struct machine_ops *machines_find(const struct fsm_machine *m)

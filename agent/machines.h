@@ -4,6 +4,7 @@
 #ifndef SSMD_AGENT_MACHINES_H
 #define SSMD_AGENT_MACHINES_H
 
+#include "executors/steps.h"
 #include "fsm/fsm.h"
 
 struct engine;
@@ -35,6 +36,14 @@ struct machine_ops {
     uint8_t refused;                  /* event: the service will never take its answer */
     const struct effect_ops *effects; /* by kind */
     bool has_message;                 /* each came in one; else another job made it */
+    /* What is said of a deadline that passed, NULL: nothing. Without it: the common words. */
+    const char *(*overdue_text)(const struct job *job);
+    uint8_t cancel; /* event, where there is no_cancel */
+    /* Why it cannot be cancelled as it stands, NULL: it can. Without it: nobody cancels such. */
+    const char *(*no_cancel)(const struct fsm_instance *inst);
+    /* A step that it started has ended. Without it: it starts none. */
+    void (*step_ended)(struct engine *e, struct job *job, const struct step_key *key,
+                       enum step_answer answer, const struct step_outcome *outcome);
 };
 
 /* NULL: not one that the engine runs. */

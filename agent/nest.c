@@ -82,27 +82,6 @@ static int end_step(struct engine *e, struct job *job, int64_t effect_id, const 
     return engine_deliver(e, job, &ev, err);
 }
 
-/* The payload that the service would have sent for the inner document. */
-static int make_payload(const struct job *parent, const struct prepared_item *it,
-                        const cJSON *document, struct buf *payload, struct err *err)
-{
-    const char *id = command_root_id(parent->inst.id);
-
-    (void)buf_add_str(payload, "{\"CommandId\":");
-    (void)buf_add_json_str(payload, id, strlen(id));
-    (void)buf_add_str(payload, ",\"DocumentName\":");
-    (void)buf_add_json_str(payload, it->name, strlen(it->name));
-    (void)buf_add_str(payload, ",\"Parameters\":");
-    if (it->parameters != NULL)
-        json_write(payload, it->parameters);
-    else
-        (void)buf_add_str(payload, "{}");
-    (void)buf_add_str(payload, ",\"DocumentContent\":");
-    json_write(payload, document);
-    (void)buf_add_char(payload, '}');
-    return buf_error(payload, "document", err);
-}
-
 /* From its text to a child that runs. On failure the reason, whole, stands in it->failure. */
 static int make_child(struct engine *e, struct job *parent, const struct fsm_effect *fx,
                       struct prepared_item *it, struct err *err)
@@ -120,7 +99,8 @@ static int make_child(struct engine *e, struct job *parent, const struct fsm_eff
     buf_init(&payload, MESSAGE_MAX_PAYLOAD_BYTES);
     r = document_text_parse(it->text, it->len, DOCUMENT_MAX_BYTES, it->name, &document, err);
     if (r == 0)
-        r = make_payload(parent, it, document, &payload, err);
+        r = send_payload_make(command_root_id(parent->inst.id), it->name, it->parameters, document,
+                              &payload, err);
     if (r == 0)
         r = task_new(buf_str(&payload), payload.len, task_flags(e, true), it->values, &task,
                      it->has_asked ? NULL : &it->references, &it->failure, err);

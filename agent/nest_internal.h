@@ -10,6 +10,9 @@
  * failure carries the beginning of it in any case, so a failure to write is only logged. */
 void nest_put_words(struct engine *e, const struct job *job, const struct fsm_effect *fx,
                     enum step_stream stream, const struct buf *words);
+/* A step without a runner that is not carried out: it fails, and says why. */
+void nest_refuse_step(struct engine *e, const struct job *job, const struct fsm_effect *fx,
+                      const char *why);
 
 /* Lay a fetched document among the downloads of the command that it becomes: they are the directory
  * of its scripts then, as users know it (spec 04, sections 6.3 and 7.3). A failure is only logged.

@@ -491,6 +491,17 @@ void nest_put_words(struct engine *e, const struct job *job, const struct fsm_ef
         log_warning("%s: step %" PRId64 ": %s", job->inst.id, fx->arg, err.text);
 }
 
+void nest_refuse_step(struct engine *e, const struct job *job, const struct fsm_effect *fx,
+                      const char *why)
+{
+    AUTO(buf_done) struct buf words = {0};
+
+    buf_init(&words, NEST_MAX_WORDS);
+    (void)buf_add_str(&words, why); /* an err's text: fits */
+    nest_put_words(e, job, fx, STEP_STDERR, &words);
+    fx_end_step(e, job, fx, "Failed", STEP_OUTCOME_NOT_PREPARED, why, NULL);
+}
+
 void nest_keep_document(struct engine *e, const struct nested_command *n, const char *file,
                         const char *text, size_t len)
 {

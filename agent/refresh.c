@@ -5,8 +5,6 @@
 #include "agent/nest_internal.h"
 #include "base/str.h"
 
-#define MAX_WORDS 65536u
-
 struct refresh {
     struct call call;
     struct engine *e;
@@ -19,17 +17,6 @@ struct refresh {
 static void refresh_done(struct call *c)
 {
     cJSON_Delete(container_of(c, struct refresh, call)->ids);
-}
-
-static void fail(struct engine *e, const struct job *job, const struct fsm_effect *fx,
-                 const char *text)
-{
-    AUTO(buf_done) struct buf words = {0};
-
-    buf_init(&words, MAX_WORDS);
-    (void)buf_add_str(&words, text); /* an err's text: fits */
-    nest_put_words(e, job, fx, STEP_STDERR, &words);
-    fx_end_step(e, job, fx, "Failed", STEP_OUTCOME_NOT_PREPARED, text, NULL);
 }
 
 /* The ids that are asked for: none, or one empty one, are all. *ret_ids is the caller's. */
@@ -92,7 +79,7 @@ static void on_associations(void *ctx, const cJSON *associations, bool has_more,
     struct err why;
     int n = has_more ? 1 : 0;
 
-    buf_init(&words, MAX_WORDS);
+    buf_init(&words, NEST_MAX_WORDS);
     cJSON_ArrayForEach(association, associations) n += is_asked_for(f, association);
     if (fx == NULL || f->generation != e->generation || e->is_suspended || e->is_stopping) {
         calls_free(e, &f->call); /* cancelled meanwhile, or begun anew after the journal was read */
@@ -101,11 +88,12 @@ static void on_associations(void *ctx, const cJSON *associations, bool has_more,
     if (err != NULL) {
         why = *err;
         (void)err_wrap(&why, "the associations of this node cannot be listed");
-        fail(e, job, fx, why.text);
+        nest_refuse_step(e, job, fx, why.text);
     } else if (n > 0) {
-        fail(e, job, fx,
-             "Associations are assigned to this node, and this version of ssmd does not run "
-             "associations.");
+        nest_refuse_step(
+            e, job, fx,
+            "Associations are assigned to this node, and this version of ssmd does not run "
+            "associations.");
     } else {
         say(f, &words); /* cut is fine: as many ids as a reply cannot show */
         nest_put_words(e, job, fx, STEP_STDOUT, &words);
@@ -123,12 +111,12 @@ void refresh_spawn(struct engine *e, struct job *job, const struct fsm_effect *f
     int r = read_ids(unit->inputs, &ids, &err);
 
     if (r < 0) {
-        fail(e, job, fx, err.text);
+        nest_refuse_step(e, job, fx, err.text);
         return;
     }
     f = calls_new(e, sizeof(*f));
     if (f == NULL) {
-        fail(e, job, fx, "out of memory");
+        nest_refuse_step(e, job, fx, "out of memory");
         return;
     }
     f->call.done = refresh_done;
@@ -144,5 +132,5 @@ void refresh_spawn(struct engine *e, struct job *job, const struct fsm_effect *f
     if (r == 0)
         return;
     calls_free(e, &f->call);
-    fail(e, job, fx, err.text);
+    nest_refuse_step(e, job, fx, err.text);
 }

@@ -12,12 +12,10 @@
 #include <unistd.h>
 
 #include "agent/update.h"
-#include "agent/update_package.h"
 #include "base/log.h"
 #include "base/str.h"
 #include "executors/reboot.h"
 #include "executors/shell.h"
-#include "fsm/update.h"
 #include "schema/download.h"
 #include "schema/plugin.h"
 #include "schema/script.h"
@@ -274,20 +272,13 @@ static bool is_removed(struct engine *e, const struct job *job, const struct fsm
            !steps_has_dir(e->steps, key);
 }
 
-void fx_step_ended(void *ctx, const struct step_key *key, enum step_answer answer,
-                   const struct step_outcome *outcome)
+void fx_step_ended(struct engine *e, struct job *job, const struct step_key *key,
+                   enum step_answer answer, const struct step_outcome *outcome)
 {
-    struct engine *e = ctx;
-    struct job *job = engine_find_job(e, key->job_id);
-    bool is_update = job != NULL && job->inst.machine == &update_machine;
-    const struct fsm_effect *fx = job != NULL && !is_update ? find_spawn(job, key) : NULL;
+    const struct fsm_effect *fx = find_spawn(job, key);
     struct result_item *it;
     struct err err;
 
-    if (is_update) {
-        update_package_ended(e, job, key, answer, outcome);
-        return;
-    }
     if (fx == NULL) {
         e->status.n_stale++;
         return;

@@ -140,17 +140,6 @@ static bool has_ended_child(const struct engine *e, const struct job *job,
            known != JOURNAL_UNKNOWN && known != JOURNAL_OPEN;
 }
 
-static void refuse(struct engine *e, const struct job *job, const struct fsm_effect *fx,
-                   const char *text)
-{
-    AUTO(buf_done) struct buf words = {0};
-
-    buf_init(&words, NEST_MAX_WORDS);
-    (void)buf_add_str(&words, text); /* an err's text: fits */
-    nest_put_words(e, job, fx, STEP_STDERR, &words);
-    fx_end_step(e, job, fx, "Failed", STEP_OUTCOME_NOT_PREPARED, text, NULL);
-}
-
 void update_step_spawn(struct engine *e, struct job *job, const struct fsm_effect *fx,
                        const struct document_unit *unit)
 {
@@ -160,7 +149,7 @@ void update_step_spawn(struct engine *e, struct job *job, const struct fsm_effec
     struct err err;
 
     if (!update_child_id(job->inst.id, fx->arg, fx->arg2, id)) {
-        refuse(e, job, fx, "the update's id would be too long: nest fewer documents");
+        nest_refuse_step(e, job, fx, "the update's id would be too long: nest fewer documents");
         return;
     }
     if (find_child(e, job, fx) != NULL)
@@ -170,7 +159,7 @@ void update_step_spawn(struct engine *e, struct job *job, const struct fsm_effec
         return;
     }
     if (update_inputs_parse(unit->inputs, &in, &err) < 0) {
-        refuse(e, job, fx, err.text);
+        nest_refuse_step(e, job, fx, err.text);
         return;
     }
     if (in.has_source)

@@ -142,15 +142,6 @@ static int print_message(void *ctx, const struct reader_message *m, struct err *
     return 0;
 }
 
-static void put_fact(FILE *f, const char *name, const char *text)
-{
-    if (text[0] == '\0')
-        return;
-    (void)fprintf(f, "%-11s ", name);
-    text_put(f, text);
-    (void)fputc('\n', f);
-}
-
 /* What the author of the document wrote and what does not count, a line each. */
 static int each_warning(void *ctx, const char *name, const char *bytes, size_t n, struct err *err)
 {
@@ -166,7 +157,7 @@ static int each_warning(void *ctx, const char *name, const char *bytes, size_t n
         if (s->c->is_json)
             jsonw_str(&s->json, NULL, line);
         else
-            put_fact(s->c->out, "warning", line);
+            text_put_fact(s->c->out, "warning", line);
         n -= len + (end != NULL ? 1 : 0);
         bytes += len + (end != NULL ? 1 : 0);
     }
@@ -179,21 +170,22 @@ static int print_head(struct showing *s, struct err *err)
     char text[128], at[TEXT_SHORT_SIZE];
     int r;
 
-    put_fact(s->c->out, "job", job->id);
-    put_fact(s->c->out, "document", job_document(job));
+    text_put_fact(s->c->out, "job", job->id);
+    text_put_fact(s->c->out, "document", job_document(job));
     if (job->is_loaded && job_is_command(job))
-        put_fact(s->c->out, "sha256", command_of(&job->inst)->document_sha256);
+        text_put_fact(s->c->out, "sha256", command_of(&job->inst)->document_sha256);
     (void)snprintf(text, sizeof(text), "%s%s%s", job->state, job->status[0] != '\0' ? ", " : "",
                    job->status);
-    put_fact(s->c->out, "state", text);
-    put_fact(s->c->out, "note", job_text(job));
+    text_put_fact(s->c->out, "state", text);
+    text_put_fact(s->c->out, "note", job_text(job));
     if (!job->is_loaded)
-        put_fact(s->c->out, "note", "made by a later version of ssmd; its steps cannot be shown");
+        text_put_fact(s->c->out, "note",
+                      "made by a later version of ssmd; its steps cannot be shown");
     text_time(job->created_unix_ms, s->now_unix_ms, at);
-    put_fact(s->c->out, "made", at);
+    text_put_fact(s->c->out, "made", at);
     if (job->ended_unix_ms != 0) {
         text_time(job->ended_unix_ms, s->now_unix_ms, at);
-        put_fact(s->c->out, "ended", at);
+        text_put_fact(s->c->out, "ended", at);
     }
     r = reader_message(s->reader, job->id, print_message, s, err);
     if (r < 0 && r != ERR_NOT_FOUND) /* not every job came in a message */

@@ -39,6 +39,15 @@ static char replacement_of(uint32_t c)
     return '\0';
 }
 
+void text_put_fact(FILE *f, const char *name, const char *s)
+{
+    if (s[0] == '\0')
+        return;
+    (void)fprintf(f, "%-11s ", name);
+    text_put(f, s);
+    (void)fputc('\n', f);
+}
+
 void text_add(struct buf *b, const char *s)
 {
     size_t left = strlen(s), k;

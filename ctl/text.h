@@ -13,6 +13,8 @@
 /* Print `s` on one line: control characters, bytes that are not UTF-8 and characters that turn the
  * direction of writing become '?', line ends and tabs become blanks. */
 void text_put(FILE *f, const char *s);
+/* A line with a name and what it stands for; nothing where that is empty. */
+void text_put_fact(FILE *f, const char *name, const char *s);
 /* As text_put, appended to a buffer; see buf_error(). */
 void text_add(struct buf *b, const char *s);
 /* Columns that `s` takes, were it printed by text_put: one per character. */

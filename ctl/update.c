@@ -53,15 +53,6 @@ static const char *text_of(const cJSON *object, const char *name)
     return text != NULL ? text : "";
 }
 
-static void put_fact(FILE *f, const char *name, const char *text)
-{
-    if (text[0] == '\0')
-        return;
-    (void)fprintf(f, "%-11s ", name);
-    text_put(f, text);
-    (void)fputc('\n', f);
-}
-
 static void print_plan(FILE *f, const cJSON *check)
 {
     const char *manager = text_of(check, "manager");
@@ -114,13 +105,13 @@ static int check_only(struct ctl *c, struct err *err)
         r = jsonw_end(&w, err);
         return r < 0 ? r : is_wanted ? CTL_OK : CTL_NO;
     }
-    put_fact(c->out, "current", text_of(check, "current"));
-    put_fact(c->out, ctl_has(c, "to") ? "asked for" : "latest", text_of(check, "target"));
-    put_fact(c->out, "result", is_wanted ? "it can be installed" : text_of(check, "text"));
+    text_put_fact(c->out, "current", text_of(check, "current"));
+    text_put_fact(c->out, ctl_has(c, "to") ? "asked for" : "latest", text_of(check, "target"));
+    text_put_fact(c->out, "result", is_wanted ? "it can be installed" : text_of(check, "text"));
     if (is_wanted)
-        put_fact(c->out, "by", text_of(check, "manager"));
-    put_fact(c->out, "code", text_of(check, "code"));
-    put_fact(c->out, "now", text_of(check, "obstacle"));
+        text_put_fact(c->out, "by", text_of(check, "manager"));
+    text_put_fact(c->out, "code", text_of(check, "code"));
+    text_put_fact(c->out, "now", text_of(check, "obstacle"));
     if (is_wanted && ctl_has(c, "dry-run"))
         print_plan(c->out, check);
     return is_wanted ? CTL_OK : CTL_NO;

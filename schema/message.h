@@ -86,6 +86,10 @@ struct send_payload {
 int send_payload_parse(const char *payload, size_t n, struct send_payload *ret_payload,
                        struct err *err) MUST_CHECK;
 void send_payload_done(struct send_payload *p);
+/* The payload that the service would send for this document; `parameters` may be NULL. Appends.
+ * ERR_LIMIT, ERR_NOMEM. */
+int send_payload_make(const char *command_id, const char *name, const cJSON *parameters,
+                      const cJSON *document, struct buf *payload, struct err *err) MUST_CHECK;
 
 /* Where the output goes (spec 03, section 3.4). Append to *b; look at buf_error() afterwards.
  *   S3 key prefix of the document: <OutputS3KeyPrefix>/<CommandId>/<instance>

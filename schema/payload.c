@@ -72,6 +72,24 @@ int send_payload_parse(const char *payload, size_t n, struct send_payload *ret_p
     return 0;
 }
 
+int send_payload_make(const char *command_id, const char *name, const cJSON *parameters,
+                      const cJSON *document, struct buf *payload, struct err *err)
+{
+    (void)buf_add_str(payload, "{\"CommandId\":");
+    (void)buf_add_json_str(payload, command_id, strlen(command_id));
+    (void)buf_add_str(payload, ",\"DocumentName\":");
+    (void)buf_add_json_str(payload, name, strlen(name));
+    (void)buf_add_str(payload, ",\"Parameters\":");
+    if (parameters != NULL)
+        json_write(payload, parameters);
+    else
+        (void)buf_add_str(payload, "{}");
+    (void)buf_add_str(payload, ",\"DocumentContent\":");
+    json_write(payload, document);
+    (void)buf_add_char(payload, '}');
+    return buf_error(payload, "document", err);
+}
+
 void send_payload_done(struct send_payload *p)
 {
     cJSON_Delete(p->root);
