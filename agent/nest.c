@@ -285,17 +285,20 @@ static void fetch_values(struct engine *e, struct prepared_item *it)
 /* A file that is not there, or holds nothing, is the same to users of the reference. */
 static int read_local(const char *path, struct buf *text, struct err *err)
 {
-    /* Not a regular file: opening must not wait for a pipe's other end. Links are followed: whose
-     * document this is, its author decides. */
-    AUTO(close_fd) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    /* Looked at before it is opened: to open a pipe waits for its other end, and to open a device
+     * may do anything. Links are followed: whose document this is, its author decides. */
+    AUTO(close_fd) int place = open(path, O_PATH | O_CLOEXEC), fd = -1;
     struct stat st;
-    char chunk[16384];
+    char chunk[16384], name[64];
     ssize_t n;
 
-    if (fd < 0 && errno != ENOENT)
+    if (place < 0 && errno != ENOENT)
         return err_sys(err, ERR_IO, errno, "%s", path);
-    if (fd >= 0 && (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode)))
+    if (place >= 0 && (fstat(place, &st) < 0 || !S_ISREG(st.st_mode)))
         return err_set(err, ERR_INVALID, "%s is not a file", path);
+    (void)snprintf(name, sizeof(name), "/proc/self/fd/%d", place); /* fits */
+    if (place >= 0 && (fd = open(name, O_RDONLY | O_CLOEXEC)) < 0)
+        return err_sys(err, ERR_IO, errno, "%s", path);
     while (fd >= 0 && (n = read(fd, chunk, sizeof(chunk))) != 0) {
         if (n < 0 && errno == EINTR)
             continue;

@@ -142,20 +142,25 @@ int proc_table_read(struct proc_table *ret_table, struct err *err)
     return 0;
 }
 
-void proc_table_choose_session(struct proc_table *t, pid_t session, uint64_t start_time)
-{
-    size_t i;
-
-    for (i = 0; i < t->n; i++)
-        if (t->items[i].session == session && t->items[i].start_time >= start_time)
-            t->items[i].is_chosen = true;
-}
-
 static struct proc *find(const struct proc_table *t, pid_t pid)
 {
     struct proc key = {.pid = pid};
 
     return t->n == 0 ? NULL : bsearch(&key, t->items, t->n, sizeof(key), compare_pids);
+}
+
+void proc_table_choose_session(struct proc_table *t, pid_t session, uint64_t start_time)
+{
+    const struct proc *leader = find(t, session);
+    size_t i;
+
+    /* While a member lives, the kernel gives the number to nobody: a leader that is another one
+     * says that all of ours are gone. */
+    if (leader != NULL && start_time != 0 && leader->start_time != start_time)
+        return;
+    for (i = 0; i < t->n; i++)
+        if (t->items[i].session == session && t->items[i].start_time >= start_time)
+            t->items[i].is_chosen = true;
 }
 
 void proc_table_choose(struct proc_table *t, pid_t pid)

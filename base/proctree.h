@@ -44,7 +44,8 @@ static inline void proc_table_done_cleanup(struct proc_table *t)
     proc_table_done(t);
 }
 
-/* Choose every process whose session is `session` and that is not older than `start_time`. */
+/* Choose the members of the session whose leader had this number and this start time, whether it
+ * lives or not (0: not known). None where the number is another process's by now. */
 void proc_table_choose_session(struct proc_table *t, pid_t session, uint64_t start_time);
 /* Choose one process by its pid. */
 void proc_table_choose(struct proc_table *t, pid_t pid);

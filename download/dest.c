@@ -12,6 +12,8 @@
 #include "base/ids.h"
 #include "base/str.h"
 
+#define MAX_LINKS 40 /* as the kernel's */
+
 bool dest_is_directory(const char *dest)
 {
     struct stat st;
@@ -19,30 +21,118 @@ bool dest_is_directory(const char *dest)
     return str_has_suffix(dest, "/") || (stat(dest, &st) == 0 && S_ISDIR(st.st_mode));
 }
 
-/* The destination is the author's word: links on the way to it are followed, as with mkdir -p. */
+/* One way to a directory: links left to follow on it, and whether what is missing is made. */
+struct walk {
+    const char *path; /* all of it, for people */
+    int n_links;
+    bool is_making;
+};
+
+static int walk(struct walk *w, int dirfd, const char *path, int *ret_fd, struct err *err);
+
+/* A link leads where its owner wants. One that belongs to neither root nor us is followed to what
+ * is that user's own: else whoever owns a directory on the way could send what we write to a place
+ * where only we may write. */
+static int follow(struct walk *w, int dirfd, int link_fd, const struct stat *link, int *ret_fd,
+                  struct err *err)
+{
+    AUTO(close_fd) int fd = -1;
+    struct walk there = {.path = w->path, .n_links = w->n_links - 1};
+    char target[PATH_MAX];
+    ssize_t n = readlinkat(link_fd, "", target, sizeof(target));
+    struct stat st;
+    int r;
+
+    if (n < 0 || n == (ssize_t)sizeof(target))
+        return err_sys(err, ERR_IO, n < 0 ? errno : ENAMETOOLONG, "directory %s", w->path);
+    if (w->n_links == 0)
+        return err_sys(err, ERR_IO, ELOOP, "directory %s", w->path);
+    target[n] = '\0';
+    r = walk(&there, dirfd, target, &fd, err);
+    w->n_links = there.n_links;
+    if (r < 0)
+        return r;
+    if (fstat(fd, &st) < 0)
+        return err_sys(err, ERR_IO, errno, "directory %s", w->path);
+    if (link->st_uid != 0 && link->st_uid != geteuid() && st.st_uid != link->st_uid)
+        return err_set(
+            err, ERR_STATE,
+            "directory %.1000s: on the way there is a symbolic link of user %ld to %.500s, "
+            "which belongs to user %ld: such a link is not followed; name the "
+            "directory itself, or make the link as root",
+            w->path, (long)link->st_uid, target, (long)st.st_uid);
+    *ret_fd = TAKE_FD(fd);
+    return 0;
+}
+
+/* The directory `name` in dirfd. Opened as what it is before it is looked at, so that nobody can
+ * put something else there meanwhile. */
+static int enter(struct walk *w, int dirfd, const char *name, int *ret_fd, struct err *err)
+{
+    AUTO(close_fd) int fd = openat(dirfd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    struct stat st;
+
+    if (fd < 0 && errno == ENOENT && w->is_making) {
+        if (mkdirat(dirfd, name, 0700) < 0 && errno != EEXIST)
+            return err_sys(err, ERR_IO, errno, "make directory %s", w->path);
+        fd = openat(dirfd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    }
+    if (fd < 0 || fstat(fd, &st) < 0)
+        return err_sys(err, ERR_IO, errno, "directory %s", w->path);
+    if (S_ISLNK(st.st_mode))
+        return follow(w, dirfd, fd, &st, ret_fd, err);
+    if (!S_ISDIR(st.st_mode))
+        return err_sys(err, ERR_IO, ENOTDIR, "directory %s", w->path);
+    *ret_fd = TAKE_FD(fd);
+    return 0;
+}
+
+static int walk(struct walk *w, int dirfd, const char *path, int *ret_fd, struct err *err)
+{
+    AUTO(close_fd)
+    int fd = path[0] == '/' ? open("/", O_PATH | O_DIRECTORY | O_CLOEXEC)
+                            : openat(dirfd, ".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    char part[NAME_MAX + 1];
+    int r = fd < 0 ? err_sys(err, ERR_IO, errno, "directory %s", w->path) : 0;
+
+    while (r == 0) {
+        size_t n;
+        int next = -1;
+
+        path += strspn(path, "/");
+        n = strcspn(path, "/");
+        if (n == 0)
+            break;
+        if (n >= sizeof(part))
+            return err_sys(err, ERR_IO, ENAMETOOLONG, "directory %s", w->path);
+        memcpy(part, path, n);
+        part[n] = '\0';
+        path += n;
+        r = enter(w, fd, part, &next, err);
+        if (r == 0) {
+            (void)close(fd); /* nothing was written through it */
+            fd = next;
+        }
+    }
+    if (r == 0)
+        *ret_fd = TAKE_FD(fd);
+    return r;
+}
+
 int dest_open_dir(const char *dest, int *ret_fd, struct err *err)
 {
-    char path[PATH_MAX], *p;
-    int fd;
+    struct walk w = {.path = dest, .n_links = MAX_LINKS, .is_making = true};
+    AUTO(close_fd) int fd = -1;
+    int r;
 
-    if (!str_copy(path, sizeof(path), dest) || path[0] != '/')
+    if (dest[0] != '/' || strlen(dest) >= PATH_MAX)
         return err_set(err, ERR_INVALID, "destination %.200s: not an absolute path, or too long",
                        dest);
-    for (p = path + 1; *p != '\0'; p++) {
-        if (*p != '/')
-            continue;
-        *p = '\0';
-        if (mkdir(path, 0700) < 0 && errno != EEXIST)
-            return err_sys(err, ERR_IO, errno, "make directory %s", path);
-        *p = '/';
-    }
-    if (mkdir(path, 0700) < 0 && errno != EEXIST)
-        return err_sys(err, ERR_IO, errno, "make directory %s", path);
-    fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0)
-        return err_sys(err, ERR_IO, errno, "directory %s", path);
-    *ret_fd = fd;
-    return 0;
+    r = walk(&w, AT_FDCWD, dest, &fd, err);
+    if (r < 0)
+        return r;
+    *ret_fd = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC); /* to be listed and synced */
+    return *ret_fd < 0 ? err_sys(err, ERR_IO, errno, "directory %s", dest) : 0;
 }
 
 /* The directory of a path below `dirfd`, made where it is missing; no link is followed. Takes dirfd

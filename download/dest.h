@@ -11,7 +11,8 @@
 
 /* It exists and is a directory, or ends in a slash. */
 bool dest_is_directory(const char *dest);
-/* Make the directory, and those above it that are missing (0700), and open it. */
+/* Make the directory, and those above it that are missing (0700), and open it. A symbolic link of
+ * another user's is followed only to what belongs to the same user (ERR_STATE). */
 int dest_open_dir(const char *dest, int *ret_fd, struct err *err) MUST_CHECK;
 
 struct dest_file {

@@ -20,8 +20,9 @@ struct download {
     struct http *http;
     struct download_request request;
     struct download_inputs in;
-    char dest[PATH_MAX]; /* as the user reads it; a slash at its end is kept */
-    bool is_stopped;     /* by SIGTERM: everything under way ends with ERR_CANCELLED */
+    char dest[PATH_MAX];     /* as the user reads it; a slash at its end is kept */
+    char work_dir[PATH_MAX]; /* the step's own directory, where nobody else may write */
+    bool is_stopped;         /* by SIGTERM: everything under way ends with ERR_CANCELLED */
 };
 
 /* Each source: fetch everything to d->dest, or nothing that is not said. */

@@ -17,6 +17,20 @@
 #define EXIT_NO 1
 #define EXIT_USAGE 100
 
+/* Next to the request, which ssmd wrote into the step's directory. */
+static int set_work_dir(struct download *d, const char *path, struct err *err)
+{
+    char *slash;
+
+    if (!str_copy(d->work_dir, sizeof(d->work_dir), path))
+        return err_set(err, ERR_LIMIT, "request: the path is too long");
+    slash = strrchr(d->work_dir, '/');
+    if (slash == NULL)
+        return err_set(err, ERR_USAGE, "request: not a whole path");
+    *slash = '\0';
+    return 0;
+}
+
 static int read_request(struct download *d, const char *path, struct err *err)
 {
     AUTO(buf_done) struct buf text = {0};
@@ -92,6 +106,8 @@ static int work(struct download *d, const char *path, struct err *err)
     struct http_options ho = {.user_agent = NULL};
     int r = read_request(d, path, err);
 
+    if (r == 0)
+        r = set_work_dir(d, path, err);
     if (r == 0)
         r = set_destination(d, err);
     if (r < 0)

@@ -5,6 +5,10 @@
  * this very program (askpass.c). A private key is a memory file of this process, which ssh opens by
  * its name below /proc. Neither is ever on a disk.
  *
+ * git opens by name, again and again, what it works on. So it works in the step's own directory,
+ * where nobody else can put a link in the place of a name; what it made is moved to its destination
+ * through descriptors.
+ *
  * git runs without the machine's and the user's configuration, without hooks and templates, and
  * cannot ask anybody anything. */
 #include <ctype.h>
@@ -447,18 +451,121 @@ static int set_modes(int dirfd, int depth, struct err *err)
     return r;
 }
 
-/* Everything in it, .git too, one level up. */
-static int move_up(const struct git *g, int destfd, const char *name, struct err *err)
-{
-    AUTO(close_fd) int fd = -1;
-    struct dirent *entry;
-    DIR *dir = NULL;
-    int r = fs_open_dir(destfd, name, &fd, err), copy;
+static int copy_tree(int fromfd, const char *name, int tofd, const char *to_name, int depth,
+                     struct err *err);
 
-    if (r < 0)
+static int copy_file(int fromfd, const char *name, int tofd, const char *to_name, mode_t mode,
+                     struct err *err)
+{
+    AUTO(close_fd) int in = openat(fromfd, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
+    AUTO(close_fd) int out = -1;
+    char chunk[65536];
+    ssize_t n = 0;
+    int r = 0;
+
+    if (in < 0)
+        return err_sys(err, ERR_IO, errno, "read %s", name);
+    out = openat(tofd, to_name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (out < 0)
+        return err_sys(err, ERR_IO, errno, "make %s", name);
+    while (r == 0 && (n = read(in, chunk, sizeof(chunk))) != 0)
+        r = n > 0            ? fs_write_all(out, chunk, (size_t)n, err)
+            : errno == EINTR ? 0
+                             : err_sys(err, ERR_IO, errno, "read");
+    if (r == 0 && fchmod(out, mode & 0777) < 0)
+        r = err_sys(err, ERR_IO, errno, "mode");
+    return r < 0 ? err_wrap(err, "copy %s", name) : 0;
+}
+
+static int copy_link(int fromfd, const char *name, int tofd, const char *to_name, struct err *err)
+{
+    char target[PATH_MAX];
+    ssize_t n = readlinkat(fromfd, name, target, sizeof(target) - 1);
+
+    if (n < 0)
+        return err_sys(err, ERR_IO, errno, "read link %s", name);
+    target[n] = '\0';
+    return symlinkat(target, tofd, to_name) < 0 ? err_sys(err, ERR_IO, errno, "link %s", name) : 0;
+}
+
+static int copy_entries(int fromfd, int tofd, int depth, struct err *err)
+{
+    int copy = fcntl(fromfd, F_DUPFD_CLOEXEC, 0), r = 0;
+    DIR *dir = copy >= 0 ? fdopendir(copy) : NULL;
+    struct dirent *entry;
+
+    if (dir == NULL) {
+        r = err_sys(err, ERR_IO, errno, "list what was cloned");
+        if (copy >= 0)
+            (void)close(copy); /* not taken over */
         return r;
-    copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
-    dir = copy >= 0 ? fdopendir(copy) : NULL;
+    }
+    while (r == 0 && (entry = readdir(dir)) != NULL)
+        if (!str_eq(entry->d_name, ".") && !str_eq(entry->d_name, ".."))
+            r = copy_tree(fromfd, entry->d_name, tofd, entry->d_name, depth, err);
+    (void)closedir(dir); /* nothing was written through it */
+    return r;
+}
+
+/* To another file system; nothing is there yet, and no link is followed on either side. */
+static int copy_tree(int fromfd, const char *name, int tofd, const char *to_name, int depth,
+                     struct err *err)
+{
+    AUTO(close_fd) int from = -1, to = -1;
+    struct stat st;
+    int r;
+
+    if (fstatat(fromfd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+        return err_sys(err, ERR_IO, errno, "copy %s", name);
+    if (S_ISREG(st.st_mode))
+        return copy_file(fromfd, name, tofd, to_name, st.st_mode, err);
+    if (S_ISLNK(st.st_mode))
+        return copy_link(fromfd, name, tofd, to_name, err);
+    if (!S_ISDIR(st.st_mode) || depth == MAX_DEPTH)
+        return err_set(err, ERR_LIMIT, "copy %s: %s", name,
+                       S_ISDIR(st.st_mode) ? "too many levels"
+                                           : "neither file, directory nor link");
+    if (mkdirat(tofd, to_name, 0700) < 0)
+        return err_sys(err, ERR_IO, errno, "make directory %s", name);
+    r = fs_open_dir(fromfd, name, &from, err);
+    if (r == 0)
+        r = fs_open_dir(tofd, to_name, &to, err);
+    if (r == 0)
+        r = copy_entries(from, to, depth + 1, err);
+    if (r == 0 && fchmod(to, st.st_mode & 0777) < 0)
+        r = err_sys(err, ERR_IO, errno, "mode of %s", name);
+    return r;
+}
+
+/* Under its name when all of it is there, as rename does it. */
+static int move_one(const struct git *g, int fromfd, const char *name, int destfd, struct err *err)
+{
+    char temporary[64], uuid[UUID_SIZE];
+    struct err ignored;
+    int r;
+
+    if (renameat(fromfd, name, destfd, name) == 0)
+        return 0;
+    if (errno != EXDEV)
+        return err_sys(err, ERR_IO, errno, "%s cannot be moved to %s", name, g->d->dest);
+    ids_uuid4(uuid);
+    (void)snprintf(temporary, sizeof(temporary), ".ssmd-%s", uuid); /* fits */
+    r = copy_tree(fromfd, name, destfd, temporary, 0, err);
+    if (r == 0 && renameat(destfd, temporary, destfd, name) < 0)
+        r = err_sys(err, ERR_IO, errno, "%s cannot be moved to %s", name, g->d->dest);
+    if (r < 0 && fs_remove_tree(destfd, temporary, &ignored) < 0) {
+        /* what failed first is what is told */
+    }
+    return r;
+}
+
+/* Everything in it, .git too. */
+static int move_all(const struct git *g, int fromfd, int destfd, struct err *err)
+{
+    int copy = fcntl(fromfd, F_DUPFD_CLOEXEC, 0), r = 0;
+    DIR *dir = copy >= 0 ? fdopendir(copy) : NULL;
+    struct dirent *entry;
+
     if (dir == NULL) {
         r = err_sys(err, ERR_IO, errno, "list %s", g->dir);
         if (copy >= 0)
@@ -466,28 +573,30 @@ static int move_up(const struct git *g, int destfd, const char *name, struct err
         return r;
     }
     while (r == 0 && (entry = readdir(dir)) != NULL)
-        if (!str_eq(entry->d_name, ".") && !str_eq(entry->d_name, "..") &&
-            renameat(fd, entry->d_name, destfd, entry->d_name) < 0)
-            r = err_sys(err, ERR_IO, errno, "%s cannot be moved to %s", entry->d_name, g->d->dest);
+        if (!str_eq(entry->d_name, ".") && !str_eq(entry->d_name, ".."))
+            r = move_one(g, fromfd, entry->d_name, destfd, err);
     (void)closedir(dir); /* nothing was written through it */
     return r;
 }
 
-static int fetch_into(struct git *g, int destfd, const char *name, struct err *err)
+static int fetch_into(struct git *g, int workfd, const char *name, int destfd, struct err *err)
 {
-    int fd = -1, r = clone_it(g, err);
+    AUTO(close_fd) int fd = -1;
+    int r = clone_it(g, err), copy;
 
     if (r == 0)
-        r = fs_open_dir(destfd, name, &fd, err);
+        r = fs_open_dir(workfd, name, &fd, err);
+    copy =
+        r == 0 ? openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1; /* a place of its own */
     if (r == 0)
-        r = set_modes(fd, 0, err);
-    return r == 0 ? move_up(g, destfd, name, err) : r;
+        r = copy < 0 ? err_sys(err, ERR_IO, errno, "list %s", g->dir) : set_modes(copy, 0, err);
+    return r == 0 ? move_all(g, fd, destfd, err) : r;
 }
 
 int source_git(struct download *d, struct err *err)
 {
     struct git g = {.d = d, .secret_fd = -1, .key_fd = -1};
-    AUTO(close_fd) int destfd = -1;
+    AUTO(close_fd) int destfd = -1, workfd = -1;
     char self[PATH_MAX], name[64], uuid[UUID_SIZE], shown[300];
     struct err ignored;
     ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
@@ -496,18 +605,19 @@ int source_git(struct download *d, struct err *err)
 
     self[n > 0 ? n : 0] = '\0';
     ids_uuid4(uuid);
-    (void)snprintf(name, sizeof(name), "tempCloneDir%s", uuid); /* fits */
-    (void)snprintf(g.dir, sizeof(g.dir), "%s%s%s", d->dest, str_has_suffix(d->dest, "/") ? "" : "/",
-                   name);
+    (void)snprintf(name, sizeof(name), "tempCloneDir%s", uuid);       /* fits */
+    (void)snprintf(g.dir, sizeof(g.dir), "%s/%s", d->work_dir, name); /* fits */
     buf_init(&g.url, DOWNLOAD_MAX_TEXT_BYTES);
     r = dest_open_dir(d->dest, &destfd, err);
+    if (r == 0)
+        r = fs_open_dir(AT_FDCWD, d->work_dir, &workfd, err);
     if (r == 0)
         r = take_secrets(&g, err);
     if (r == 0)
         r = make_environment(&g, self, err);
     if (r == 0)
-        r = fetch_into(&g, destfd, name, err);
-    if (destfd >= 0 && fs_remove_tree(destfd, name, &ignored) < 0 && r == 0) {
+        r = fetch_into(&g, workfd, name, destfd, err);
+    if (workfd >= 0 && fs_remove_tree(workfd, name, &ignored) < 0 && r == 0) {
         *err = ignored;
         r = err->code;
     }

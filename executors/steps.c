@@ -186,8 +186,23 @@ int steps_prepare(struct steps *s, const struct step_key *key, struct err *err)
     return r < 0 ? r : step_dir_make(s->jobs_fd, key, &dirfd, err);
 }
 
-/* Is this "<runner> <directory>"? Only a process of our own user can be read and killed; another
- * one's is not ours. */
+/* Only ours: what another user calls its own process is no word of ours. By the real user, who
+ * stays the same in a program that gains rights. */
+static bool is_of_our_user(pid_t pid)
+{
+    AUTO(buf_done) struct buf status = {0};
+    char name[64];
+    const char *p;
+
+    buf_init(&status, 16384);
+    (void)snprintf(name, sizeof(name), "/proc/%ld/status", (long)pid);
+    if (fs_read_file(AT_FDCWD, name, &status, NULL) < 0)
+        return false;
+    p = strstr(buf_str(&status), "\nUid:");
+    return p != NULL && strtoul(p + strlen("\nUid:"), NULL, 10) == getuid();
+}
+
+/* Is this "<runner> <directory>"? */
 static bool is_runner_of(const struct steps *s, pid_t pid, const char *dir)
 {
     AUTO(buf_done) struct buf words = {0};
@@ -197,7 +212,8 @@ static bool is_runner_of(const struct steps *s, pid_t pid, const char *dir)
     buf_init(&words, (size_t)2 * PATH_MAX);
     (void)snprintf(name, sizeof(name), "/proc/%ld/cmdline", (long)pid);
     return fs_read_file(AT_FDCWD, name, &words, NULL) == 0 && words.len == n + strlen(dir) + 1 &&
-           memcmp(words.data, s->runner_path, n) == 0 && strcmp(words.data + n, dir) == 0;
+           memcmp(words.data, s->runner_path, n) == 0 && strcmp(words.data + n, dir) == 0 &&
+           is_of_our_user(pid);
 }
 
 size_t steps_kill_orphans(struct steps *s, const struct step_key *key)

@@ -118,15 +118,36 @@ static int copy_into(const char *path, const char *dir, struct err *err)
     return r;
 }
 
+/* What is opened below it by name must stay what was made there: whoever may rename in it could put
+ * something else in its place. */
+static int check_place(const char *dir, struct err *err)
+{
+    struct stat st;
+
+    if (stat(dir, &st) < 0)
+        return err_sys(err, ERR_IO, errno, "TMPDIR: %s", dir);
+    if ((st.st_uid != 0 && st.st_uid != geteuid()) ||
+        ((st.st_mode & 022) != 0 && (st.st_mode & S_ISVTX) == 0))
+        return err_set(err, ERR_STATE,
+                       "TMPDIR: another user may rename what is in %s (owner %ld, mode %04o); set "
+                       "TMPDIR to a directory of your own, or to /tmp",
+                       dir, (long)st.st_uid, (unsigned)(st.st_mode & 07777));
+    return 0;
+}
+
 int reader_copy(const char *path, char ret_dir[PATH_MAX], char ret_path[PATH_MAX], struct err *err)
 {
     const char *tmp = getenv("TMPDIR");
     char dir[PATH_MAX];
     int r;
 
-    if (snprintf(dir, sizeof(dir), "%s/ssmd-copy-XXXXXX",
-                 tmp != NULL && tmp[0] == '/' ? tmp : "/tmp") >= PATH_MAX - 16)
+    if (tmp == NULL || tmp[0] != '/')
+        tmp = "/tmp";
+    if (snprintf(dir, sizeof(dir), "%s/ssmd-copy-XXXXXX", tmp) >= PATH_MAX - 16)
         return err_set(err, ERR_LIMIT, "TMPDIR: the path is too long");
+    r = check_place(tmp, err);
+    if (r < 0)
+        return r;
     if (mkdtemp(dir) == NULL)
         return err_sys(err, ERR_IO, errno, "make directory %s for a copy of %s", dir, path);
     r = copy_into(path, dir, err);

@@ -9,6 +9,7 @@ import re
 import shutil
 import stat
 import subprocess
+import tempfile
 import threading
 import urllib.parse
 
@@ -410,6 +411,55 @@ def a_repository_is_cloned_with_its_history(world):
     result = run(agent, get("Git", {"repository": git_web(world)}, target))["get"]
     fails(result, "cannot be moved")
     equal("what is left", [n for n in os.listdir(target) if n.startswith("tempCloneDir")], [])
+
+
+@suite.case
+def a_repository_is_copied_to_another_file_system(world):
+    base = "/dev/shm"
+    if not os.access(base, os.W_OK) or os.stat(base).st_dev == os.stat(world.dir).st_dev:
+        return
+    target = tempfile.mkdtemp(prefix="ssmd-", dir=base)
+    world.at_end.append(lambda: shutil.rmtree(target, ignore_errors=True))
+    agent = world.agent().start()
+    repository(world)
+    inputs = get("Git", {"repository": git_web(world)}, target)
+    result = run(agent, inputs)["get"]
+    equal("result", (result["status"], result["standardError"]), ("Success", ""))
+    equal("what is there", sorted(os.listdir(target)), [".git", "run.sh", "sub"])
+    equal("changes", git("status", "--porcelain", cwd=target, GIT_CONFIG_COUNT="1", GIT_CONFIG_KEY_0="core.fileMode",
+                         GIT_CONFIG_VALUE_0="false").strip(), "")
+    equal("modes", [mode_of(os.path.join(target, name)) for name in ("run.sh", "sub/file", ".git/config")], [0o700] * 3)
+    fails(run(agent, inputs)["get"], "cannot be moved")
+    equal("what is left", sorted(os.listdir(target)), [".git", "run.sh", "sub"])
+
+
+@suite.case
+def a_link_of_another_user_on_the_way_leads_only_to_what_is_theirs(world):
+    if os.geteuid() != 0:
+        return
+    agent = world.agent().start()
+    url = web(world, lambda _: (200, {}, b"text"))
+    for name in ("theirs", "ours", "home"):
+        os.mkdir(world.path(name))
+    for name in ("theirs", "home"):
+        os.chown(world.path(name), 54321, 54321)
+    for name, target in (("own", "../theirs"), ("other", world.path("ours")), ("loop", "loop"), ("gone", "nothing")):
+        os.symlink(target, world.path(f"home/{name}"))
+        os.chown(world.path(f"home/{name}"), 54321, 54321, follow_symlinks=False)
+    os.symlink(world.path("ours"), world.path("home/admins"))
+    info = {"url": url, "allowInsecureDownload": "true"}
+
+    def fetch(way):
+        return run(agent, get("HTTP", info, world.path(f"home/{way}/deep/file")))["get"]
+    for way, there in (("own", "theirs"), ("admins", "ours")):
+        equal(way, fetch(way)["status"], "Success")
+        with open(world.path(f"{there}/deep/file"), encoding="ascii") as f:
+            equal("text", f.read(), "text")
+    shutil.rmtree(world.path("ours/deep"))
+    fails(fetch("other"), "symbolic link of user 54321")
+    fails(fetch("loop"), "symbolic links")
+    fails(fetch("gone"), "No such file")
+    equal("what another user could have made", os.listdir(world.path("ours")), [])
 
 
 @suite.case
