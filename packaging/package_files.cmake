@@ -1,0 +1,10 @@
+# Run by cpack between installing and packing: what Debian wants to find beside the files of `cmake --install`.
+if(NOT CPACK_GENERATOR STREQUAL DEB)
+  return()
+endif()
+set(share ${CPACK_TEMPORARY_INSTALL_DIRECTORY}/usr/share)
+set(top ${CMAKE_CURRENT_LIST_DIR}/..)
+file(GLOB pages ${share}/man/man*/*.[0-9])
+file(COPY_FILE ${top}/CHANGES.md ${share}/doc/ssmd/changelog)
+execute_process(COMMAND gzip -9nf ${pages} ${share}/doc/ssmd/changelog COMMAND_ERROR_IS_FATAL ANY)
+file(COPY_FILE ${top}/LICENSE ${share}/doc/ssmd/copyright)
