@@ -223,7 +223,13 @@ static int x_last_error(sqlite3_vfs *vfs, int size, char *ret_text)
 
 int joined_init(struct joined_vfs *v, const char *base, struct err *err)
 {
-    *v = (struct joined_vfs){.base = sqlite3_vfs_find(base)};
+    int r = sqlite3_initialize(); /* or a want of memory would look like one of VFSs */
+
+    *v = (struct joined_vfs){0};
+    if (r != SQLITE_OK)
+        return err_set(err, r == SQLITE_NOMEM ? ERR_NOMEM : ERR_IO, "begin with SQLite: %s",
+                       sqlite3_errstr(r));
+    v->base = sqlite3_vfs_find(base);
     if (v->base == NULL)
         return err_set(err, ERR_NOT_FOUND, "SQLite has no VFS \"%s\"", base != NULL ? base : "");
     (void)snprintf(v->name, sizeof(v->name), "ssmd-joined-%p", (void *)v); /* fits; its own */

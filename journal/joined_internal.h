@@ -18,7 +18,7 @@ struct joined_vfs {
 
 /* Register it over the VFS of that name (NULL: SQLite's own) until joined_done(); *v may not move
  * meanwhile, and every connection that was opened with v->name must be closed before.
- * ERR_NOT_FOUND: no such VFS. */
+ * ERR_NOT_FOUND: no such VFS; ERR_NOMEM, ERR_IO: SQLite cannot begin. */
 int joined_init(struct joined_vfs *v, const char *base, struct err *err) MUST_CHECK;
 void joined_done(struct joined_vfs *v); /* a second time, or of a zeroed one: nothing */
 

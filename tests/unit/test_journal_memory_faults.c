@@ -176,6 +176,7 @@ START_TEST(a_journal_that_cannot_be_opened_for_want_of_memory_is_not_called_dama
     journal_close(w.j);
     for (n = 1;; n++) {
         w.j = NULL;
+        ck_assert_int_eq(sqlite3_shutdown(), SQLITE_OK); /* it begins anew, too */
         fail_at(n);
         r = world_open(&w, &err);
         if (!stop_failing())
