@@ -472,8 +472,9 @@ class Agent:
             except sqlite3.OperationalError as error:
                 if "no such table" in str(error):  # killed before its first commit
                     return []
-                if self.is_up and ("readonly" in str(error) or "disk I/O" in str(error)):
-                    return []  # it has not made or read its log of writes ahead yet
+                if self.is_up and "readonly" in str(error):  # it has not read its log of writes ahead yet
+                    return []
+                error.args = (f"{error} ({error.sqlite_errorname})",)
                 raise
 
     def job_state(self, message_id):

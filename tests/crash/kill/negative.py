@@ -41,7 +41,7 @@ CONTROLS = {
     "exit-sync-skipped": ("power.py", "one step", {"result"}),
     "directory-sync-skipped": ("power.py", "one step", {"result"}),
     "path-sync-skipped": ("power.py", "one step", {"early"}),
-    "log-not-renewed": ("syncs.py", "one step", {"early"}),
+    "log-not-renewed": ("syncs.py", "one step", {"early", "audit"}),
     "journal-not-reopened": ("syncs.py", "one step", {"early"}),
     "spawn-is-redo": (IN_MEMORY, "", {"twice"}),
 }
