@@ -69,6 +69,9 @@ static int open_dirs(struct stager *s, struct err *err)
         r = fs_make_dir(update_fd, STAGER_WORK, &s->work_fd, err);
     if (r == 0)
         r = fs_make_dir(update_fd, STAGER_TRUST, &s->trust_fd, err);
+    /* What is synced in them lasts only if their names do. */
+    if (r == 0 && fsync(update_fd) < 0)
+        r = err_sys(err, ERR_IO, errno, "sync directory");
     if (r < 0)
         return err_wrap(err, "%s", s->q->update_dir);
     return lock(s->work_fd, s->q->update_dir, err);

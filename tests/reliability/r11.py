@@ -23,7 +23,7 @@ import whole_updates
 from updates import BEHAVIOURS, CRIMES
 
 JOBS = 4
-N_IMAGES = 10
+N_IMAGES = {"stand-ins": 10, "whole": 4}  # the programs of three versions are on each of the latter
 N_ROUNDS_LONG = 20
 MORE_SYNCS = 2  # lives differ a little
 WHOLE = {"good": whole_updates.NEW, "bad": whole_updates.BAD}
@@ -113,7 +113,7 @@ def run(row, scale, chance):
                     every = SAMPLE[what][behaviour] if scale == "sample" else 1
                     rng = random.Random(chance.randrange(1 << 32))
                     once(f"{n}/{what}/{behaviour}", lambda: lose_power(row, pool, what, live, behaviour, every, rng,
-                                                                       3 if scale == "sample" else N_IMAGES))
+                                                                       2 if scale == "sample" else N_IMAGES[what]))
     if scale != "sample":
         once("kills of stand-ins", lambda: kill_stand_ins(row))
         once("kills of whole updates", lambda: kill_whole(row, 16 if scale == "row" else 1))

@@ -112,6 +112,11 @@ class WholeRun(whole_updates.Run):
         self.loss.end(self.look_at)
         agent.environment = {}
 
+    def judge(self, world, agent, update, version):
+        super().judge(world, agent, update, version)
+        terminal = agent.record(update).terminal[0]
+        check(version != whole_updates.NEW or terminal["Status"] == "Success", f"a good update: {terminal}")
+
     def judge_rest(self, world, agent):
         self.loss.power.disarm()  # what is lost when it goes down at the end is not looked at any more
         if self.loss.power.is_dead and not self.has_died:

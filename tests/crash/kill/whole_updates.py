@@ -111,6 +111,7 @@ class Run:
                 self.lose_power(agent)
                 agent.start()
                 self.offer_again(agent)
+                end = time.monotonic() + DEADLINE_S
             if not agent.is_up:
                 agent.process.wait()
                 agent.start()
