@@ -12,7 +12,6 @@
  * git runs without the machine's and the user's configuration, without hooks and templates, and
  * cannot ask anybody anything. */
 #include <ctype.h>
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -28,10 +27,10 @@
 #include "base/str.h"
 #include "download/askpass.h"
 #include "download/download.h"
+#include "download/tree.h"
 
 #define MAX_ENV 64
 #define MAX_TEXT_BYTES 16384u
-#define MAX_DEPTH 256
 
 struct git {
     struct download *d;
@@ -414,170 +413,7 @@ static int clone_it(struct git *g, struct err *err)
     return r;
 }
 
-/* ---- what was cloned ---- */
-
-/* Regular files get mode 0700; takes dirfd over. */
-static int set_modes(int dirfd, int depth, struct err *err)
-{
-    DIR *dir = fdopendir(dirfd);
-    struct dirent *entry;
-    int r = 0;
-
-    if (dir == NULL) {
-        r = err_sys(err, ERR_IO, errno, "list what was cloned");
-        (void)close(dirfd); /* not taken over */
-        return r;
-    }
-    while (r == 0 && (entry = readdir(dir)) != NULL) {
-        struct stat st;
-        int fd;
-
-        if (str_eq(entry->d_name, ".") || str_eq(entry->d_name, "..") ||
-            fstatat(dirfd, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
-            continue;
-        if (S_ISREG(st.st_mode)) {
-            fd = openat(dirfd, entry->d_name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
-            if (fd < 0 || fchmod(fd, 0700) < 0)
-                r = err_sys(err, ERR_IO, errno, "mode of %s", entry->d_name);
-            if (fd >= 0)
-                (void)close(fd); /* nothing was written through it */
-        } else if (S_ISDIR(st.st_mode) && depth < MAX_DEPTH) {
-            r = fs_open_dir(dirfd, entry->d_name, &fd, err);
-            if (r == 0)
-                r = set_modes(fd, depth + 1, err);
-        }
-    }
-    (void)closedir(dir); /* nothing was written through it */
-    return r;
-}
-
-static int copy_tree(int fromfd, const char *name, int tofd, const char *to_name, int depth,
-                     struct err *err);
-
-static int copy_file(int fromfd, const char *name, int tofd, const char *to_name, mode_t mode,
-                     struct err *err)
-{
-    AUTO(close_fd) int in = openat(fromfd, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
-    AUTO(close_fd) int out = -1;
-    char chunk[65536];
-    ssize_t n = 0;
-    int r = 0;
-
-    if (in < 0)
-        return err_sys(err, ERR_IO, errno, "read %s", name);
-    out = openat(tofd, to_name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-    if (out < 0)
-        return err_sys(err, ERR_IO, errno, "make %s", name);
-    while (r == 0 && (n = read(in, chunk, sizeof(chunk))) != 0)
-        r = n > 0            ? fs_write_all(out, chunk, (size_t)n, err)
-            : errno == EINTR ? 0
-                             : err_sys(err, ERR_IO, errno, "read");
-    if (r == 0 && fchmod(out, mode & 0777) < 0)
-        r = err_sys(err, ERR_IO, errno, "mode");
-    return r < 0 ? err_wrap(err, "copy %s", name) : 0;
-}
-
-static int copy_link(int fromfd, const char *name, int tofd, const char *to_name, struct err *err)
-{
-    char target[PATH_MAX];
-    ssize_t n = readlinkat(fromfd, name, target, sizeof(target) - 1);
-
-    if (n < 0)
-        return err_sys(err, ERR_IO, errno, "read link %s", name);
-    target[n] = '\0';
-    return symlinkat(target, tofd, to_name) < 0 ? err_sys(err, ERR_IO, errno, "link %s", name) : 0;
-}
-
-static int copy_entries(int fromfd, int tofd, int depth, struct err *err)
-{
-    int copy = fcntl(fromfd, F_DUPFD_CLOEXEC, 0), r = 0;
-    DIR *dir = copy >= 0 ? fdopendir(copy) : NULL;
-    struct dirent *entry;
-
-    if (dir == NULL) {
-        r = err_sys(err, ERR_IO, errno, "list what was cloned");
-        if (copy >= 0)
-            (void)close(copy); /* not taken over */
-        return r;
-    }
-    while (r == 0 && (entry = readdir(dir)) != NULL)
-        if (!str_eq(entry->d_name, ".") && !str_eq(entry->d_name, ".."))
-            r = copy_tree(fromfd, entry->d_name, tofd, entry->d_name, depth, err);
-    (void)closedir(dir); /* nothing was written through it */
-    return r;
-}
-
-/* To another file system; nothing is there yet, and no link is followed on either side. */
-static int copy_tree(int fromfd, const char *name, int tofd, const char *to_name, int depth,
-                     struct err *err)
-{
-    AUTO(close_fd) int from = -1, to = -1;
-    struct stat st;
-    int r;
-
-    if (fstatat(fromfd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
-        return err_sys(err, ERR_IO, errno, "copy %s", name);
-    if (S_ISREG(st.st_mode))
-        return copy_file(fromfd, name, tofd, to_name, st.st_mode, err);
-    if (S_ISLNK(st.st_mode))
-        return copy_link(fromfd, name, tofd, to_name, err);
-    if (!S_ISDIR(st.st_mode) || depth == MAX_DEPTH)
-        return err_set(err, ERR_LIMIT, "copy %s: %s", name,
-                       S_ISDIR(st.st_mode) ? "too many levels"
-                                           : "neither file, directory nor link");
-    if (mkdirat(tofd, to_name, 0700) < 0)
-        return err_sys(err, ERR_IO, errno, "make directory %s", name);
-    r = fs_open_dir(fromfd, name, &from, err);
-    if (r == 0)
-        r = fs_open_dir(tofd, to_name, &to, err);
-    if (r == 0)
-        r = copy_entries(from, to, depth + 1, err);
-    if (r == 0 && fchmod(to, st.st_mode & 0777) < 0)
-        r = err_sys(err, ERR_IO, errno, "mode of %s", name);
-    return r;
-}
-
-/* Under its name when all of it is there, as rename does it. */
-static int move_one(const struct git *g, int fromfd, const char *name, int destfd, struct err *err)
-{
-    char temporary[64], uuid[UUID_SIZE];
-    struct err ignored;
-    int r;
-
-    if (renameat(fromfd, name, destfd, name) == 0)
-        return 0;
-    if (errno != EXDEV)
-        return err_sys(err, ERR_IO, errno, "%s cannot be moved to %s", name, g->d->dest);
-    ids_uuid4(uuid);
-    (void)snprintf(temporary, sizeof(temporary), ".ssmd-%s", uuid); /* fits */
-    r = copy_tree(fromfd, name, destfd, temporary, 0, err);
-    if (r == 0 && renameat(destfd, temporary, destfd, name) < 0)
-        r = err_sys(err, ERR_IO, errno, "%s cannot be moved to %s", name, g->d->dest);
-    if (r < 0 && fs_remove_tree(destfd, temporary, &ignored) < 0) {
-        /* what failed first is what is told */
-    }
-    return r;
-}
-
-/* Everything in it, .git too. */
-static int move_all(const struct git *g, int fromfd, int destfd, struct err *err)
-{
-    int copy = fcntl(fromfd, F_DUPFD_CLOEXEC, 0), r = 0;
-    DIR *dir = copy >= 0 ? fdopendir(copy) : NULL;
-    struct dirent *entry;
-
-    if (dir == NULL) {
-        r = err_sys(err, ERR_IO, errno, "list %s", g->dir);
-        if (copy >= 0)
-            (void)close(copy); /* not taken over */
-        return r;
-    }
-    while (r == 0 && (entry = readdir(dir)) != NULL)
-        if (!str_eq(entry->d_name, ".") && !str_eq(entry->d_name, ".."))
-            r = move_one(g, fromfd, entry->d_name, destfd, err);
-    (void)closedir(dir); /* nothing was written through it */
-    return r;
-}
+/* ---- all of it ---- */
 
 static int fetch_into(struct git *g, int workfd, const char *name, int destfd, struct err *err)
 {
@@ -589,8 +425,8 @@ static int fetch_into(struct git *g, int workfd, const char *name, int destfd, s
     copy =
         r == 0 ? openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1; /* a place of its own */
     if (r == 0)
-        r = copy < 0 ? err_sys(err, ERR_IO, errno, "list %s", g->dir) : set_modes(copy, 0, err);
-    return r == 0 ? move_all(g, fd, destfd, err) : r;
+        r = copy < 0 ? err_sys(err, ERR_IO, errno, "list %s", g->dir) : tree_set_modes(copy, err);
+    return r == 0 ? tree_move(fd, destfd, g->d->dest, err) : r;
 }
 
 int source_git(struct download *d, struct err *err)

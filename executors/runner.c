@@ -135,10 +135,12 @@ static int run_step(struct err *err)
 {
     AUTO(close_fd) int out_fd = -1, err_fd = -1;
     enum step_end reason;
+    int looked;
 
-    if (open_streams(&out_fd, &err_fd, err) < 0)
+    if (open_streams(&out_fd, &err_fd, err) < 0 ||
+        (looked = watch_look_for_cancel(&run, &reason, err)) < 0)
         return complain(RUNNER_NOT_STARTED, err);
-    if (watch_is_cancelled(&run, &reason)) {
+    if (looked > 0) {
         run.end = reason;
         run.wait_status = -1;
         (void)snprintf(run.text, sizeof(run.text), "stopped before it began");

@@ -25,6 +25,8 @@ struct stream {
     uint64_t lost;     /* below the cap, but the file did not take it */
     uint64_t at_stop;  /* `bytes` when a stop began */
     uint64_t appended; /* our own words at the file's end */
+    int n_tries;       /* to make the file, which failed for want of something */
+    int64_t retry_ms;  /* boot time: nothing is read before the next try; 0: no want */
     bool has_failed;   /* the file could not be made, or a write failed: it ends there, so that it
                           holds no gap */
     struct sha256 sha;
@@ -69,7 +71,9 @@ void run_free_spec(struct run *run);
  * first byte. */
 int stream_open(struct stream *s, int dirfd, const char *name, uint64_t cap, int *ret_write_fd,
                 struct err *err) MUST_CHECK;
-void stream_pump(struct stream *s);      /* one read; at the end of file closes pipe_fd */
+/* One read; at the end of file closes pipe_fd. Where the file cannot be made now, nothing is read
+ * and retry_ms is set. */
+void stream_pump(struct stream *s);
 void stream_drain(struct stream *s);     /* what lies in the pipe now, and no more */
 void stream_mark_stop(struct stream *s); /* drain, then remember at_stop */
 void stream_append(struct stream *s, const char *text);
@@ -92,8 +96,9 @@ void child_discard(struct run *run); /* never released: end and reap it */
 /* runner_watch.c: from the release to the end; fills "How it ended". */
 int watch_open(struct err *err) MUST_CHECK; /* before child_release() */
 void watch_run(struct run *run);
-/* True when `cancel` is there; its reason. */
-bool watch_is_cancelled(const struct run *run, enum step_end *ret_end);
+/* 1: `cancel` is there, and its reason. 0: it is not. Negative: that cannot be seen now. */
+int watch_look_for_cancel(const struct run *run, enum step_end *ret_end, struct err *err)
+    MUST_CHECK;
 
 /* runner_records.c */
 int records_write_started(const struct run *run, struct err *err) MUST_CHECK;

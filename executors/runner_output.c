@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 #define CHUNK_BYTES 65536 /* a whole pipe of the default size */
-#define OPEN_TRIES 50     /* a second in all: limits and cancels are not looked at meanwhile */
+#define OPEN_TRIES 50     /* a second in all; the script waits meanwhile, as for any slow reader */
 #define OPEN_PAUSE_MS 20
 
 int stream_open(struct stream *s, int dirfd, const char *name, uint64_t cap, int *ret_write_fd,
@@ -31,19 +31,32 @@ int stream_open(struct stream *s, int dirfd, const char *name, uint64_t cap, int
     return 0;
 }
 
-/* Descriptors and memory come back; the script waits meanwhile, as for any slow reader. */
-static int make_file(const struct stream *s)
+static bool needs_file(const struct stream *s)
+{
+    return s->file_fd < 0 && !s->has_failed && s->cap > 0;
+}
+
+/* Descriptors and memory come back. True: there is a file, or it is given up. */
+static bool try_file(struct stream *s)
+{
+    s->file_fd =
+        openat(s->dirfd, s->name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (s->file_fd >= 0)
+        return true;
+    if ((errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == EINTR) &&
+        s->n_tries++ < OPEN_TRIES)
+        return false;
+    s->has_failed = true;
+    return true;
+}
+
+/* Nobody is left to be looked at. */
+static void make_file(struct stream *s)
 {
     static const struct timespec pause = {0, OPEN_PAUSE_MS * 1000000L};
-    int i, fd;
 
-    for (i = 0;; i++) {
-        fd = openat(s->dirfd, s->name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-        if (fd >= 0 || i == OPEN_TRIES ||
-            (errno != EMFILE && errno != ENFILE && errno != ENOMEM && errno != EINTR))
-            return fd;
+    while (!try_file(s))
         (void)nanosleep(&pause, NULL); /* a shorter pause harms nothing */
-    }
 }
 
 /* As much as the file takes; the number of bytes taken. */
@@ -51,10 +64,8 @@ static size_t write_some(struct stream *s, const char *bytes, size_t n)
 {
     size_t done = 0;
 
-    if (n > 0 && s->file_fd < 0 && !s->has_failed) {
-        s->file_fd = make_file(s);
-        s->has_failed = s->file_fd < 0;
-    }
+    if (n > 0 && needs_file(s))
+        make_file(s);
     while (done < n && !s->has_failed) {
         ssize_t k = write(s->file_fd, bytes + done, n - done);
 
@@ -101,9 +112,23 @@ static size_t read_once(struct stream *s, size_t n)
     return (size_t)k;
 }
 
+/* What was read has to go somewhere: the file comes first. It is not made for the end of file. */
+static bool may_read(struct stream *s)
+{
+    int n_waiting = 0;
+
+    s->retry_ms = 0;
+    if (s->pipe_fd < 0 || !needs_file(s) || ioctl(s->pipe_fd, FIONREAD, &n_waiting) < 0 ||
+        n_waiting == 0 || try_file(s))
+        return true;
+    s->retry_ms = clock_boottime_ms() + OPEN_PAUSE_MS;
+    return false;
+}
+
 void stream_pump(struct stream *s)
 {
-    (void)read_once(s, CHUNK_BYTES); /* poll() calls again for more */
+    if (may_read(s))
+        (void)read_once(s, CHUNK_BYTES); /* poll() calls again for more */
 }
 
 void stream_drain(struct stream *s)
@@ -123,7 +148,8 @@ void stream_drain(struct stream *s)
 
 void stream_mark_stop(struct stream *s)
 {
-    stream_drain(s);
+    if (may_read(s))
+        stream_drain(s);
     s->at_stop = s->bytes;
 }
 

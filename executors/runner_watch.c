@@ -31,6 +31,7 @@
 #define KILL_LAST_MS 250
 #define KILL_GIVE_UP_MS 5000
 #define CANCEL_MAX_BYTES 4096
+#define LOOK_AGAIN_MS 200
 
 enum phase { RUNNING, TERMINATING, KILLING, OVER };
 
@@ -38,6 +39,7 @@ struct watch {
     struct run *run;
     enum phase phase;
     int64_t deadline_ms; /* of the phase; boot time; 0: none */
+    int64_t look_ms;     /* when to look for `cancel`; boot time; 0: when we are asked to */
     int64_t give_up_ms;  /* killing: when to stop trying */
     int64_t interval_ms; /* killing: until the next round */
     bool has_exited;     /* the script's own process */
@@ -61,7 +63,7 @@ int watch_open(struct err *err)
     return 0;
 }
 
-bool watch_is_cancelled(const struct run *run, enum step_end *ret_end)
+int watch_look_for_cancel(const struct run *run, enum step_end *ret_end, struct err *err)
 {
     AUTO(record_done) struct record r = {0};
     AUTO(buf_done) struct buf text = {0};
@@ -70,7 +72,7 @@ bool watch_is_cancelled(const struct run *run, enum step_end *ret_end)
 
     /* That it is not there needs no descriptor, so the want of one is no wish to stop. */
     if (fstatat(run->dirfd, STEP_FILE_CANCEL, &st, AT_SYMLINK_NOFOLLOW) < 0)
-        return false;
+        return errno == ENOENT ? 0 : err_sys(err, ERR_IO, errno, "look for " STEP_FILE_CANCEL);
     buf_init(&text, CANCEL_MAX_BYTES);
     rc = fs_read_file(run->dirfd, STEP_FILE_CANCEL, &text, NULL);
     /* Whatever stands in it, the wish is clear. */
@@ -78,7 +80,7 @@ bool watch_is_cancelled(const struct run *run, enum step_end *ret_end)
     if (rc == 0 && record_parse(buf_str(&text), text.len, STEP_FILE_CANCEL, &r, NULL) == 0 &&
         str_eq(record_get(&r, STEP_KEY_REASON), STEP_REASON_TIMED_OUT))
         *ret_end = STEP_END_TIMED_OUT;
-    return true;
+    return 1;
 }
 
 /* One signal to all that is below us. The number of processes it was for; -1: /proc is unreadable.
@@ -180,13 +182,30 @@ static bool take_signals(struct watch *w)
     return was_asked;
 }
 
+static void look_for_cancel(struct watch *w)
+{
+    enum step_end reason = STEP_END_CANCELLED;
+    int r = watch_look_for_cancel(w->run, &reason, NULL);
+
+    w->look_ms = r < 0 ? clock_boottime_ms() + LOOK_AGAIN_MS : 0;
+    if (r > 0)
+        begin_stop(w, reason);
+}
+
 static void arm_timer(const struct watch *w)
 {
+    const int64_t times[] = {w->deadline_ms, w->look_ms, w->run->out.retry_ms,
+                             w->run->err.retry_ms};
     struct itimerspec when = {0};
+    int64_t next = 0;
+    size_t i;
 
-    if (w->deadline_ms != 0) {
-        when.it_value.tv_sec = w->deadline_ms / 1000;
-        when.it_value.tv_nsec = (long)(w->deadline_ms % 1000) * 1000000 + 1; /* 0 would disarm */
+    for (i = 0; i < ARRAY_LEN(times); i++)
+        if (times[i] != 0 && (next == 0 || times[i] < next))
+            next = times[i];
+    if (next != 0) {
+        when.it_value.tv_sec = next / 1000;
+        when.it_value.tv_nsec = (long)(next % 1000) * 1000000 + 1; /* 0 would disarm */
     }
     (void)timerfd_settime(timer_fd, TFD_TIMER_ABSTIME, &when, NULL); /* the values are valid */
 }
@@ -200,14 +219,28 @@ static bool is_over(const struct watch *w)
     return w->phase == OVER || !w->has_children;
 }
 
+static bool is_due(int64_t at_ms)
+{
+    return at_ms != 0 && clock_boottime_ms() >= at_ms;
+}
+
+static void pump(struct stream *s, bool is_ready)
+{
+    if (s->retry_ms != 0 ? is_due(s->retry_ms) : is_ready)
+        stream_pump(s);
+}
+
 static void turn(struct watch *w)
 {
     struct run *run = w->run;
+    struct stream *out = &run->out, *err = &run->err;
     struct pollfd fds[] = {
-        {signal_fd, POLLIN, 0},        {timer_fd, POLLIN, 0},         {run->gate_fd, POLLIN, 0},
-        {run->out.pipe_fd, POLLIN, 0}, {run->err.pipe_fd, POLLIN, 0},
+        {signal_fd, POLLIN, 0},
+        {timer_fd, POLLIN, 0},
+        {run->gate_fd, POLLIN, 0},
+        {out->retry_ms != 0 ? -1 : out->pipe_fd, POLLIN, 0},
+        {err->retry_ms != 0 ? -1 : err->pipe_fd, POLLIN, 0},
     };
-    enum step_end reason;
     bool was_asked = false;
 
     arm_timer(w);
@@ -217,15 +250,13 @@ static void turn(struct watch *w)
         was_asked = take_signals(w);
     if (fds[2].revents != 0 && child_start_failed(run))
         w->has_failed_start = true;
-    if (fds[3].revents != 0)
-        stream_pump(&run->out);
-    if (fds[4].revents != 0)
-        stream_pump(&run->err);
+    pump(out, fds[3].revents != 0);
+    pump(err, fds[4].revents != 0);
     if (is_over(w))
         return; /* ended by itself: a stop that comes in the same moment is late */
-    if (was_asked && watch_is_cancelled(run, &reason))
-        begin_stop(w, reason);
-    if (w->deadline_ms != 0 && clock_boottime_ms() >= w->deadline_ms)
+    if (was_asked || is_due(w->look_ms))
+        look_for_cancel(w);
+    if (is_due(w->deadline_ms))
         on_deadline(w, clock_boottime_ms());
 }
 
@@ -281,13 +312,11 @@ static void conclude(struct watch *w)
 void watch_run(struct run *run)
 {
     struct watch w = {.run = run, .has_children = true};
-    enum step_end reason;
 
     run->wait_status = -1;
     if (run->limit_ms > 0)
         w.deadline_ms = run->started_boottime_ms + run->limit_ms;
-    if (watch_is_cancelled(run, &reason)) /* it may have come before our pid could be read */
-        begin_stop(&w, reason);
+    look_for_cancel(&w); /* it may have come before our pid could be read */
     while (!is_over(&w))
         turn(&w);
     if (w.phase != RUNNING) {
