@@ -2,6 +2,7 @@
  * nothing needs it. */
 #include "agent/engine_internal.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
 #include "schema/parameter_store.h"
@@ -111,6 +112,7 @@ int task_load(struct engine *e, struct job *job, struct err *err)
     if (r == 0)
         r = task_new(buf_str(&payload), payload.len, task_flags(e, command_is_nested(&job->inst)),
                      values, &t, NULL, NULL, err);
+    assert(r < 0 || t != NULL); /* task_new returned 0 */
     if (r == 0)
         r = check_layout(t, &job->inst, err);
     if (r == 0)

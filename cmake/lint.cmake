@@ -1,5 +1,5 @@
-# Targets that look at the source and build nothing: format, format-check, clang-tidy, cppcheck. Each
-# exists only where its tool does.
+# Targets that look at the source and build nothing: format, format-check, clang-tidy, cppcheck,
+# gcc-analyzer. Each exists only where its tool does.
 set(lint_folders base schema fsm journal transport executors download update agent ctl hub tests)
 list(TRANSFORM lint_folders PREPEND ${PROJECT_SOURCE_DIR}/)
 # The fixture of tests/lint breaks every rule on purpose.
@@ -38,4 +38,12 @@ if(CPPCHECK)
             --inline-suppr --error-exitcode=1
             --suppressions-list=${PROJECT_SOURCE_DIR}/cmake/cppcheck-suppressions.txt
     COMMENT "cppcheck over everything that is compiled" VERBATIM)
+endif()
+
+if(CMAKE_C_COMPILER_ID STREQUAL "GNU")
+  set(analyzed base schema fsm journal transport executors download update agent ctl hub)
+  list(TRANSFORM analyzed PREPEND ${PROJECT_SOURCE_DIR}/)
+  add_custom_target(gcc-analyzer
+    COMMAND /usr/bin/python3 ${PROJECT_SOURCE_DIR}/cmake/analyze.py ${PROJECT_BINARY_DIR}/compile_commands.json ${analyzed}
+    COMMENT "gcc -fanalyzer over everything but the tests" VERBATIM)
 endif()

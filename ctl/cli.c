@@ -1,5 +1,6 @@
 /* The command line of ssmctl: which verb, which options, how many arguments; and the one place
  * where errors are printed and become exit codes. */
+#include <assert.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -182,9 +183,11 @@ bool ctl_has(const struct ctl *c, const char *option)
 {
     size_t i;
 
-    for (i = 0; i < c->n_given; i++)
+    for (i = 0; i < c->n_given; i++) {
+        assert(c->given[i].option != NULL); /* take_option: what is not known is not kept */
         if (str_eq(c->given[i].option->name, option))
             return true;
+    }
     return false;
 }
 

@@ -151,7 +151,9 @@ const char *command_parent_id(const char *id)
 
 const char *command_root_id(const char *id)
 {
-    while (command_parent_id(id) != NULL)
-        id = command_parent_id(id);
+    const char *parent_id;
+
+    while ((parent_id = command_parent_id(id)) != NULL)
+        id = parent_id;
     return id;
 }

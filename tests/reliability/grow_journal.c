@@ -14,7 +14,10 @@
 #include "tests/lib/chronicle.h"
 #include "tests/lib/count_vfs.h"
 
-#define JOBS_PER_COMMIT 16 /* what the journal's small cache holds */
+#define JOBS_PER_COMMIT 16  /* what the journal's small cache holds */
+#define JOBS_AS_LARGE 50000 /* the last ones; of those before them their ids are left in the end   \
+                             */
+#define PAYLOAD_BYTES 1500  /* about what a command of one step takes */
 #define JOBS_PER_ROUND (16 * JOBS_PER_COMMIT)
 #define BOOT "6c1f2a70-5a3e-4b0e-8a54-1a4b0d3b9d1c"
 
@@ -22,7 +25,6 @@ static struct chronicle c = {.boot_id = BOOT,
                              .node = "mi-0123456789abcdef0",
                              .now = INT64_C(1714842447983),
                              .tick_ms = 5,
-                             .payload_bytes = 1500, /* about what a command of one step takes */
                              .reply_id_beginning = "a3c1c0de-7a0f-4c36-8f0b-"};
 
 /* As the service makes them, but not at random; spread like random ones over the memory of ids, by
@@ -73,6 +75,7 @@ static void grow(int64_t first, int64_t n_jobs, int64_t mib)
     int64_t n;
 
     for (n = first; n <= n_jobs; n++) {
+        c.payload_bytes = n > n_jobs - JOBS_AS_LARGE ? PAYLOAD_BYTES : 0;
         if (n == first || n % JOBS_PER_COMMIT == 1)
             CHRONICLE_MUST(c.j->ops->begin(c.j, e_));
         run_job(n);

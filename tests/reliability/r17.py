@@ -341,6 +341,7 @@ def run(row, scale, random):
         row.count(name, 0)
     row.targets["kept_files"] = ("<=", MAX_FILES[scale])
     row.targets["kept_mib"] = ("<=", MAX_MIB[scale])
+    row.targets["ids"] = (">=", GROWN[scale] + COMMANDS[scale])
     if scale == "sample":  # what else the machine does is not ours
         for name in TIMED:
             del row.targets[name]
