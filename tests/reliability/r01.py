@@ -2,13 +2,14 @@
 """R1: SIGKILL at every crash point of a command's life in every scenario, and a second one at every later point of the
 recovery. tests/crash/kill/kill.py does the work; this turns what it counts into figures.
 
-sample: every first death.  row: and one of so many second deaths.  long: and all of them."""
+sample: every first death.  row: also in more_scenarios.py, and one of so many second deaths.  long: all of them."""
 import argparse
 import concurrent.futures
 
 from row import NO_CRIMES, Row
 
 import kill
+from more_scenarios import MORE
 from scenarios import RUNNER_SCENARIO, SCENARIOS
 
 ROW_EVERY = 40  # of the second deaths, in a row that is to take half an hour
@@ -27,7 +28,7 @@ def run(row, scale, random):
     for name in NO_CRIMES:
         row.count(name, 0)
     with concurrent.futures.ThreadPoolExecutor(JOBS) as pool:
-        for scenario in [*SCENARIOS, RUNNER_SCENARIO]:
+        for scenario in [*SCENARIOS, RUNNER_SCENARIO, *(MORE if every else ())]:
             first = random.randrange(every) if every else 0
             if scenario.name in done:
                 continue

@@ -21,6 +21,7 @@ import uuid
 
 from row import Row  # first: it says where the others are
 from harness import INSTANCE, World, check, document, equal, iso, program, wait_for
+from more_scenarios import become_schema_1
 from outputs import client, make_agent
 
 CHANGES = {"sample": 100, "row": 10000, "long": 100000}
@@ -67,21 +68,6 @@ def ssmctl(agent, *words):
                           check=False, stdin=subprocess.DEVNULL)
 
 
-def become_schema_1(agent):
-    """As the first version left it: without what the migrations since then have added."""
-    with contextlib.closing(sqlite3.connect(agent.journal_path)) as db:
-        known = {"meta", "machine", "alias", "fact", "instance", "transition", "effect", "inbox", "outbox", "ledger",
-                 "checkpoint", "sqlite_sequence"}
-        known |= {name for row in db.execute("SELECT name, child FROM machine") for name in row if name}
-        later = {row[0] for row in db.execute("SELECT name FROM sqlite_schema WHERE type = 'table'"
-                                              " AND name NOT LIKE 'sqlite_%'")} - known
-        for name in later:
-            db.execute(f'DROP TABLE "{name}"')
-        db.execute("PRAGMA user_version = 1")
-        db.commit()
-    check(later, "no migration has added a table")
-
-
 def fill(world):
     """An agent whose journal has all of that, and which is still up."""
     agent = make_agent(world, RetentionMiB=16)
@@ -105,7 +91,7 @@ def fill(world):
     running = agent.hub.send(document(f"while [ ! -e {world.dir}/go ]; do sleep 0.1; done"))
     agent.wait_state(running, "running")
     agent.terminate()
-    become_schema_1(agent)
+    check(become_schema_1(agent.journal_path), "no migration has added a table")
     agent.start().wait_until_serving()
     agent.wait_state(running, "running")
     return agent

@@ -7,7 +7,7 @@ without dying. After each death, before the restart: nothing may have been ackno
 that the journal does not know. After the restart: the command ends in one terminal status with its true exit
 codes and all of its output, everything ran exactly as often as the document wants, and nothing stays open.
 
-usage: kill.py [--long] [--json FILE] [-j N] [scenario ...]
+usage: kill.py [--long] [--more] [--json FILE] [-j N] [scenario ...]
   --long   also die a second time, at every point of the life after the first death
 """
 import argparse
@@ -23,6 +23,7 @@ import uuid
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../integration"))
 from harness import Failure, World, check, document, marked_processes, program  # noqa: E402
+from more_scenarios import MORE  # noqa: E402
 from scenarios import RUNNER_SCENARIO, SCENARIOS  # noqa: E402
 
 DEADLINE_S = 30
@@ -351,17 +352,19 @@ def main():
     parser.add_argument("--long", action="store_true", help="a second death at every point after each first one")
     parser.add_argument("--every", type=int, default=1, metavar="N", help="... of which every N-th is tried")
     parser.add_argument("--first", type=int, default=0, metavar="N", help="... counted from this one")
+    parser.add_argument("--more", action="store_true", help="those of more_scenarios.py too")
     parser.add_argument("--list", action="store_true", help="names of the scenarios")
     parser.add_argument("--json")
     parser.add_argument("-j", type=int, default=4)
     parser.add_argument("scenario", nargs="*")
     options = parser.parse_args()
+    known = [*SCENARIOS, RUNNER_SCENARIO, *MORE]
     if options.list:
-        print("\n".join(s.name for s in SCENARIOS))
+        print("\n".join(s.name for s in known))
         return 0
-    wanted = [s for s in [*SCENARIOS, RUNNER_SCENARIO] if not options.scenario or s.name in options.scenario]
+    wanted = [s for s in known if (s.name in options.scenario if options.scenario else options.more or s not in MORE)]
     if not wanted:
-        sys.exit("no such scenario; there are: " + ", ".join(s.name for s in [*SCENARIOS, RUNNER_SCENARIO]))
+        sys.exit("no such scenario; there are: " + ", ".join(s.name for s in known))
     table, failed = [], 0
     print(f"1..{len(wanted)}", flush=True)
     with concurrent.futures.ThreadPoolExecutor(options.j) as pool:
