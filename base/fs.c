@@ -15,6 +15,7 @@
 #include "base/str.h"
 
 #define MAX_DEPTH 64
+#define BLOCK 4096
 #define BCACHEFS_MAGIC 0xca451a4eUL /* not in every linux/magic.h */
 
 int fs_open_dir(int dirfd, const char *name, int *ret_fd, struct err *err)
@@ -195,17 +196,19 @@ static bool copies_on_write(int fd)
  * write there changes nothing but data. */
 static int add_room(int fd, size_t n, size_t room, struct err *err)
 {
-    static const char zeros[4096];
+    static const char zeros[BLOCK];
+    size_t end = room;
     int r = 0;
 
     if (fallocate(fd, FALLOC_FL_KEEP_SIZE, 0, (off_t)room) < 0) {
         if (errno != EOPNOTSUPP && errno != ENOSYS)
             return err_sys(err, ERR_IO, errno, "reserve %zu bytes", room);
     } else if (copies_on_write(fd)) {
-        return 0;
+        end = (n + BLOCK - 1) / BLOCK * BLOCK; /* a file that grows from amid a block copies it */
+        end = end < room ? end : room;
     }
-    for (; r == 0 && n < room; n += sizeof(zeros))
-        r = fs_write_all(fd, zeros, room - n < sizeof(zeros) ? room - n : sizeof(zeros), err);
+    for (; r == 0 && n < end; n += sizeof(zeros))
+        r = fs_write_all(fd, zeros, end - n < sizeof(zeros) ? end - n : sizeof(zeros), err);
     return r;
 }
 
