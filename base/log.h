@@ -1,4 +1,5 @@
-/* The agent's log: one line per event on standard error (journald adds nothing we lack):
+/* The agent's log: one line per event on standard error; where that is journald's, it is told the
+ * level as well:
  *   2026-01-02T03:04:05.678Z info  engine    1f2e: running --exited--> reporting key=value
  * Not the audit trail; that is the journal. Main thread. Secrets have their own type and cannot be
  * printed. */

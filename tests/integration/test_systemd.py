@@ -2,8 +2,12 @@
 """ssmd as a service of a real systemd: started, restarted, killed, rebooted, updated and rolled back with its own units, with
 scripts that run through it all.
 
-usage: test_systemd.py [--all] [PATTERN...]        --all: also the updates that the normal suite leaves to row R11"""
-import sys
+usage: test_systemd.py [--all] [--random N [--seed S]] [-j N] [PATTERN...]
+  --all     also the updates that the normal suite leaves to row R11
+  --random  and so many from which something dies at moments that nobody has chosen"""
+import argparse
+import random
+import time
 
 import systemd_machine
 from harness import Suite, check, equal, wait_for
@@ -94,12 +98,41 @@ UPDATES = {
 }
 
 
+def at_random(n, chance):
+    """A name, and a row as those above: something dies once, twice or three times, at moments that nobody has chosen. Which
+    version it leads to is not said before, but that it is told truly."""
+    target = chance.choice((NEW, BROKEN))
+    victims = [chance.choice(("ssmd-updater", "ssmd", "the machine", "a reboot")) for _ in range(chance.randint(1, 3))]
+    pauses = [chance.uniform(0, 4 if target == NEW else 8) for _ in victims]
+
+    def disturb(node):
+        node.wait_update_state("ordered", "pointing", "restarting", "proving", "settling", "committed", "reverted")
+        for victim, pause in zip(victims, pauses):
+            time.sleep(pause)  # chance is the point, nothing is waited for
+            if victim == "the machine":
+                node.machine.reset()
+                node.offer_again()
+            elif victim == "a reboot":
+                node.machine.ask("systemctl reboot")
+                node.machine.wait_reboot()
+                node.offer_again()
+            else:
+                node.machine.ask(kill(victim))  # it may be over
+    return (f"to {target}, {n}: {' and '.join(victims)} after {', '.join(f'{pause:.1f}' for pause in pauses)} s",
+            (target, disturb, None, "", None if {"the machine", "a reboot"} & set(victims) else 7))
+
+
 def is_updated(world, target, disturb, version, cause, code):
+    """`version` None: one of both. `code` None: the script does not survive it."""
     node = Node(world, RELEASE.get()).install_slots()
     script = node.running_script(7)
     update = node.send_update(target)
     disturb(node)
     record = node.wait_terminal(update)
+    node.wait_update_over()
+    node.wait_working()
+    version = version or node.versions()[0]
+    check(version in (OLD, target) and version != BROKEN, f"version {version} runs")
     node.expect_version(version)
     equal(f"the status of the update ({record.results})", record.terminal[0]["Status"], "Success" if version == NEW else "Failed")
     if version == OLD:
@@ -118,14 +151,23 @@ def is_updated(world, target, disturb, version, cause, code):
 NORMAL = ("is proven though its updater is killed", "that does not stay up is rolled back", "that is being rolled back survives a reset")
 
 
-if __name__ == "__main__":
-    words = [word for word in sys.argv[1:] if word != "--all"]
-    for name, case in UPDATES.items():
-        if name in NORMAL or words != sys.argv[1:]:
+def main():
+    parser = argparse.ArgumentParser(usage=__doc__, add_help=False)
+    parser.add_argument("--all", action="store_true")
+    parser.add_argument("--random", type=int, default=0)
+    parser.add_argument("--seed", type=int, default=1)
+    options, words = parser.parse_known_args()
+    chance = random.Random(options.seed)
+    for name, case in [*UPDATES.items(), *(at_random(n, chance) for n in range(options.random))]:
+        if name in NORMAL or options.all or name not in UPDATES:
             suite.add(f"a version {name}", is_updated, *case)
     reason = systemd_machine.why_not()
     if reason:
         print(f"1..0 # SKIP {reason}\n0 passed, 0 failed, 1 skipped")
-        raise SystemExit(0)
+        return 0
     systemd_machine.own_network()
-    raise SystemExit(suite.main(words))
+    return suite.main(words)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -67,6 +67,8 @@ class PackagedNode(Node):
         self.configure()
         self.install()
         self.machine.wait_until("the service to be active", "systemctl is-active -q ssmd && systemctl is-enabled -q ssmd")
+        # journald knows the level of what ssmd says.
+        self.machine.wait_until("ssmd to miss its identity", "journalctl -q -u ssmd -p err -o cat | grep -q '^2.* error *identity'")
         self.register()
         return self.wait_working()
 

@@ -1,7 +1,9 @@
 #!/usr/bin/python3
 """R11: SIGKILL at every crash point, and the loss of power at every sync, of an update that is good and of one that
 is rolled back: of the updater and its supervisor between stand-in agents, and of everything (agent before and after,
-runner, stager, updater) between real ones. tests/crash/kill has the kills, update_power.py the losses of power.
+runner, stager, updater) between real ones. tests/crash/kill has the kills, update_power.py the losses of power. And under a
+real systemd with the units that users have (tests/integration/test_systemd.py): updater, agent or process 1 killed, in each state
+and at random moments.
 
 sample: some losses (tests/crash/kill has samples of its own).  row: every kill between stand-ins, one of sixteen
 between real ones, every loss of power.  long: every kill, and losses again and again with other chances."""
@@ -25,6 +27,7 @@ from updates import BEHAVIOURS, CRIMES
 JOBS = 4
 N_IMAGES = {"stand-ins": 10, "whole": 4}  # the programs of three versions are on each of the latter
 N_ROUNDS_LONG = 20
+N_RANDOM = {"row": 20, "long": 500}  # updates under systemd from which something dies at random moments
 MORE_SYNCS = 2  # lives differ a little
 WHOLE = {"good": whole_updates.NEW, "bad": whole_updates.BAD}
 SAMPLE = {"stand-ins": {"good": 7, "bad": 11}, "whole": {"good": 50, "bad": 110}}  # one of so many syncs
@@ -87,6 +90,17 @@ def kill_whole(row, every):
     judge("whole_updates.py", row, done)
 
 
+def under_systemd(row, n_random):
+    done = subprocess.run([sys.executable, os.path.join(TOP, "tests/integration/test_systemd.py"), "--all", "--random", str(n_random),
+                           "--seed", str(row.seed)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    n_updates = len(re.findall(r"^(?:not )?ok \d+ - a version", done.stdout, re.M))
+    row.count("under_systemd", n_updates)
+    if n_updates == 0:
+        row.fail(f"no update was tried under systemd: {done.stdout[:500]}")
+    row.count("wrong_under_systemd", len(re.findall(r"^not ok", done.stdout, re.M)))
+    judge("test_systemd.py", row, done)
+
+
 def judge(name, row, done):
     row.say(f"{name}: " + done.stdout.strip().rsplit("\n", 1)[-1])
     if done.returncode != 0:
@@ -95,7 +109,7 @@ def judge(name, row, done):
 
 def run(row, scale, chance):
     done = row.state.setdefault("done", [])
-    for name in (*CRIMES, "whole"):
+    for name in (*CRIMES, "whole", "wrong_under_systemd"):
         row.count(name, 0)
 
     def once(key, work):
@@ -116,10 +130,12 @@ def run(row, scale, chance):
                                                                        2 if scale == "sample" else N_IMAGES[what]))
     if scale != "sample":
         once("kills of stand-ins", lambda: kill_stand_ins(row))
+        once("under systemd", lambda: under_systemd(row, N_RANDOM[scale]))
         once("kills of whole updates", lambda: kill_whole(row, 16 if scale == "row" else 1))
 
 
 if __name__ == "__main__":
     raise SystemExit(Row("R11", "SIGKILL at crash points and loss of power at every sync of an update, forward and back: of the "
-                         "updater between stand-ins, and of agents, runner, stager and updater as they are",
-                         {**{name: ("==", 0) for name in (*CRIMES, "whole")}}).main(run))
+                         "updater between stand-ins, and of agents, runner, stager and updater as they are; under a real systemd, updater, "
+                         "ssmd and process 1 killed at random moments",
+                         {name: ("==", 0) for name in (*CRIMES, "whole", "wrong_under_systemd")}).main(run))
