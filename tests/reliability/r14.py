@@ -3,10 +3,8 @@
 
 The attacker's programs run as an own user without groups. What may not be touched is a guarded tree, of which everything is
 compared: names, contents, owners, modes, links, times. Nothing below the agent's own directories may be the attacker's to
-write, to read or to replace. `places` counts the paths outside of root's hands that the agent's programs were seen to open
-(strace), each of which has to be one that is attacked here.
-sample: each attack once.  row: each of them many times, and the places.  long: for hours."""
-# packages: strace
+write, to read or to replace.
+sample: each attack once.  row: each of them many times.  long: for hours."""
 import contextlib
 import ctypes
 import hashlib
@@ -131,26 +129,6 @@ def snapshot(top):
             if name != "linked":  # its other name is the attacker's, and goes with what is put in its place
                 found[path] += (st.st_nlink, st.st_ctime_ns)
     return found
-
-
-def is_others(path):
-    """May another user than root put something else in the place of `path`, or change it? A missing last part counts as its
-    directory; so does one in /proc and /dev, which the kernel keeps."""
-    path = os.path.abspath(path)
-    if path.startswith(("/proc/", "/dev/", "/sys/")):
-        return False
-    first = True
-    while True:
-        with contextlib.suppress(OSError):
-            st = os.lstat(path)
-            if st.st_uid != 0:
-                return True
-            if st.st_mode & 0o022 and not stat.S_ISLNK(st.st_mode) and (first or not st.st_mode & stat.S_ISVTX):
-                return True
-            first = False
-        if path == "/":
-            return False
-        path = os.path.dirname(path)
 
 
 class Attack:
