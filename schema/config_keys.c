@@ -185,9 +185,10 @@ const struct config_key config_keys[] = {
            "script"),
     NUMBER("Ssmd", "RetentionMiB", retention_mib, CONFIG_LIVE, 16, 1 << 30, 256,
            "journal and job directories together; above it, finished jobs go, the oldest first"),
-    NUMBER("Ssmd", "RetentionFiles", retention_files, CONFIG_LIVE, 100, 1 << 30, 1000,
-           "files and directories of finished jobs; before there are more, the oldest ones' output "
-           "goes, and their history stays"),
+    NUMBER(
+        "Ssmd", "RetentionFiles", retention_files, CONFIG_LIVE, 100, 1 << 30, 1000,
+        "files and directories of finished jobs; at three quarters of it the oldest ones' output "
+        "goes, until there are half as many; their history stays"),
     NUMBER("Ssmd", "LedgerRetentionDays", ledger_retention_days, CONFIG_LIVE, 31, 36500, 3650,
            "the memory of command ids, by which repetitions are recognised; counted like "
            "Ssm.RunCommandLogsRetentionDurationHours"),
