@@ -36,7 +36,7 @@ CONTROLS = {
     "switch-before-order": ("updates.py", "good, power", {"early"}),
     "settle-before-proven": ("updates.py", "good, power", {"early"}),
     "progress-after-effect": ("updates.py", "good, power", {"early"}),
-    "skip-sync": ("power.py", "one step", {"early"}),
+    "skip-sync": ("power.py", "one step", {"early", "lost"}),  # who reads beside it finds an index of what is not there
     "started-sync-skipped": ("power.py", "one step", {"early", "twice"}),
     "exit-sync-skipped": ("power.py", "one step", {"result"}),
     "directory-sync-skipped": ("power.py", "one step", {"result"}),
