@@ -23,7 +23,7 @@
 
 /* Above this, reading the whole file at every start would be felt; SQLite then finds damage when it
  * meets it. */
-#define QUICK_CHECK_MAX_BYTES (INT64_C(64) << 20)
+#define QUICK_CHECK_MAX_BYTES (INT64_C(24) << 20)
 
 #ifdef SSMD_BREAK_SKIP_SYNC /* negative control: the power-loss tests must notice */
 #define SYNCHRONOUS "0"

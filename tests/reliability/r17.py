@@ -29,7 +29,7 @@ ASKED_AGAIN = {"sample": 10, "row": 200, "long": 2000}  # of all ids that there 
 MEASURED = {"sample": 1, "row": 7, "long": 7}  # starts and looks; the middle one counts
 BURST = 50
 TIMED = ("start_s", "start_read_whole_s", "show_ms", "pss_growth_mib")
-READ_WHOLE_MIB, READ_WHOLE_JOBS = 67, 12000  # what is kept ends below 64 MiB, up to which a start reads all of it
+READ_WHOLE_MIB, READ_WHOLE_JOBS = 25, 4500  # what is kept ends below 24 MiB, up to which a start reads all of it
 MIB = 1 << 20
 LONG_S = 600
 
@@ -274,7 +274,7 @@ def measure_small(row, world):
     shutil.rmtree(node.agent.state_dir)
     node.take_state(grown(READ_WHOLE_JOBS, READ_WHOLE_MIB))
     size = os.stat(os.path.join(node.agent.state_dir, "journal.db")).st_size
-    check(55 * MIB < size <= 64 * MIB, f"the journal that is to be read whole has {size} bytes")
+    check(20 * MIB < size <= 24 * MIB, f"the journal that is to be read whole has {size} bytes")
     node.measure_start("start_read_whole_s")
     equal("the exit status of ssmd after SIGTERM", node.agent.terminate(), 0)
     return small
