@@ -262,23 +262,18 @@ static void install_ended(struct engine *e, const struct job *job, const struct 
         engine_queue_event(e, job->inst.id, UPDATE_EV_PACKAGED, fx->id, false, words);
 }
 
-static const char *repair_of(const struct update *u)
-{
-    return str_eq(u->manager, "apt-get") ? "dpkg --configure -a, then apt-get -f install"
-                                         : "rpm -V ssmd, and install the package again";
-}
-
 static void tell_found(struct engine *e, const struct job *job, const struct fsm_effect *fx,
                        const struct package_found *f)
 {
     const struct update *u = update_of(&job->inst);
     enum package_verdict verdict = package_judge(f, u->from_version, u->to_version);
-    char text[400];
+    char text[400], repair[PACKAGE_REPAIR_SIZE];
 
     if (verdict == PACKAGE_DONE) {
         engine_queue_event(e, job->inst.id, UPDATE_EV_CONFIRMED, fx->id, false, NULL);
         return;
     }
+    package_repair_command(u->manager, f->state, u->to_version, repair);
     if (verdict == PACKAGE_UNCHANGED)
         (void)snprintf(text, sizeof(text), "%s did not install version %s: %.240s", u->manager,
                        u->to_version,
@@ -286,10 +281,10 @@ static void tell_found(struct engine *e, const struct job *job, const struct fsm
     else
         (void)snprintf(
             text, sizeof(text),
-            "%s did not finish: ssmd %.40s is %s, and the program %s%.20s; type: %s. %.210s",
+            "%s did not finish: ssmd %.40s is %s, and the program %s%.20s; type: %s. %.150s",
             u->manager, f->version, f->state,
-            f->program[0] != '\0' ? "is version " : "does not say its version", f->program,
-            repair_of(u), u->text);
+            f->program[0] != '\0' ? "is version " : "does not say its version", f->program, repair,
+            u->text);
     update_queue_reason(e, job, verdict == PACKAGE_BROKEN ? UPDATE_EV_BROKEN : UPDATE_EV_FAILED,
                         fx->id, "ErrorInstallFailed", text);
 }

@@ -21,6 +21,10 @@ extern const char update_package_script[];
 void package_owner_find(const char *root, struct package_owner *ret_owner);
 /* What somebody types who updates it by hand. Static. */
 const char *package_owner_command(const struct package_owner *o);
+/* ... who mends what an update to `version` has left in `state` (struct package_found). */
+#define PACKAGE_REPAIR_SIZE 72
+void package_repair_command(const char *manager, const char *state, const char *version,
+                            char ret_text[PACKAGE_REPAIR_SIZE]);
 
 /* Of the machine's table. */
 void update_package_perform(struct engine *e, struct job *job, const struct fsm_effect *fx,

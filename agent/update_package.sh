@@ -27,15 +27,16 @@ run() { # the words of a command into $out, its status into $status; they are sh
 
 # The lines that say why, in one.
 reason() {
-  why=$(printf '%s\n' "$out" | grep -E '^E: |^dpkg: error|^ installed .* script|[Ee]rror|^No |^Problem' | head -n 6)
+  why=$(printf '%s\n' "$out" | grep -E '^E: |^dpkg: error|^ installed .* script|[Ee]rror|^No |^Problem|already locked|is locked by' | head -n 6)
   [ -n "$why" ] || why=$(printf '%s\n' "$out" | tail -n 3)
   printf '%s' "$why" | tr '\n' ' ' | tr -s ' '
 }
 
 is_locked() {
-  [ "$status" -ne 0 ] || return 1
-  case $manager in
-  zypper) [ "$status" -eq 7 ] ;;
+  case $manager:$status in
+  *:0) return 1 ;;
+  zypper:7 | dnf:200 | yum:200) ;; # with exit_on_lock they do not wait themselves, where nobody could stop them
+  zypper:*) return 1 ;;
   *) printf '%s\n' "$out" | grep -qiE 'could not get lock|unable to (lock|acquire)|transaction lock|failed to (obtain|acquire).* lock|existing lock' ;;
   esac
 }
@@ -58,34 +59,46 @@ when_free() {
 owner() {
   case $manager in
   apt-get) dpkg-query -S "$1" 2>/dev/null | sed -n 's/^\([^:, ]*\)[^,]*$/\1/p' ;;
-  *) rpm -qf --qf '%{NAME}\n' "$1" 2>/dev/null ;;
+  *) rpm -qf --qf '%{NAME}\n' "$1" 2>/dev/null | sort -u ;; # two versions, where the power went in between
   esac
 }
 
 refresh() {
   case $manager in
   apt-get) when_free timeout 600 apt-get -q -o Acquire::Retries=2 update ;;
-  dnf) when_free timeout 600 dnf -q makecache --refresh ;;
-  yum) when_free timeout 600 yum -q clean expire-cache ;;
+  dnf) when_free timeout 600 dnf -q --setopt=exit_on_lock=True makecache --refresh ;;
+  yum) when_free timeout 600 yum -q --setopt=exit_on_lock=True clean expire-cache ;;
   zypper) when_free timeout 600 zypper -n -q refresh ;;
   esac
   # Lists that are there may do: it is told if they do not.
   [ "$status" -eq 0 ] || printf 'the lists could not all be refreshed; going on with those that are there\n'
 }
 
-# Versions that are to be had, as the package manager writes them.
-offered() {
+# Versions that are to be had, as the package manager writes them, the highest first: into $offered. yum folds long lines
+# where it has no terminal, so what it lists is read as words: name, version, repository.
+list_offered() {
   case $manager in
-  apt-get) apt-cache madison "$PACKAGE" | sed -n 's/^[^|]*| *\([^ |]*\) *|.*/\1/p' ;;
-  zypper) zypper -n -q search -s -x -t package "$PACKAGE" | awk -F'|' 'NF >= 5 { gsub(/ /, "", $4); print $4 }' ;;
-  *) "$manager" -q list --showduplicates "$PACKAGE" 2>/dev/null |
-    awk -v p="$PACKAGE." 'index($1, p) == 1 && $3 !~ /^@/ { print $2 }' ;;
+  apt-get)
+    when_free apt-cache madison "$PACKAGE"
+    offered=$(printf '%s\n' "$out" | sed -n 's/^[^|]*| *\([^ |]*\) *|.*/\1/p')
+    ;;
+  zypper)
+    when_free timeout 600 zypper -n -q search -s -x -t package "$PACKAGE"
+    offered=$(printf '%s\n' "$out" | awk -F'|' -v p="$PACKAGE" '{ gsub(/ /, "") } NF >= 6 && $2 == p && $6 !~ /^\(/ { print $4 }' | sort -rV)
+    ;;
+  *)
+    when_free timeout 600 "$manager" -q --setopt=exit_on_lock=True list --showduplicates "$PACKAGE"
+    offered=$(printf '%s\n' "$out" | tr -s ' ' '\n' | awk -v p="$PACKAGE." '
+      n == 2 { if ($0 !~ /^@/ && $0 != "installed") print version; n = 0; next }
+      n == 1 { version = $0; n = 2; next }
+      index($0, p) == 1 && substr($0, length(p) + 1) ~ /^[a-z0-9_]+$/ { n = 1 }' | sort -rV)
+    ;;
   esac
 }
 
 # Of those, the first that is WANTED but for an epoch before and a revision behind.
 choose() {
-  for v in $(offered); do
+  for v in $offered; do
     case ${v#*:} in
     "$1" | "$1"[-+~]*) printf '%s\n' "$v" && return 0 ;;
     esac
@@ -120,8 +133,12 @@ do_install() {
     exit 21
   }
   refresh
+  list_offered
   exact=$(choose "$wanted") || {
-    say "the repositories of $manager have no version $wanted of $PACKAGE; they have: $(offered | sort -u | head -n 20 | tr '\n' ' ')"
+    have=$(printf '%s\n' "$offered" | uniq | head -n 20 | tr '\n' ' ')
+    why=
+    [ -n "$offered" ] || [ "$status" -eq 0 ] || why=" ($(reason))"
+    say "the repositories of $manager have no version $wanted of $PACKAGE; they have: ${have:-none}$why"
     exit 22
   }
   install "$exact"

@@ -99,6 +99,34 @@ const char *package_owner_command(const struct package_owner *o)
     return "apt-get install --only-upgrade ssmd, or dnf upgrade ssmd";
 }
 
+void package_repair_command(const char *manager, const char *state, const char *version,
+                            char ret_text[PACKAGE_REPAIR_SIZE])
+{
+    /* Without the version, a reinstallation of what is there twice contradicts itself. */
+    static const struct {
+        const char *manager, *missing, *otherwise;
+        char before_version; /* '\0': it is not named */
+    } rows[] = {
+        {"apt-get", "apt-get install ssmd", "dpkg --configure -a, then apt-get -f install", '\0'},
+        {"dnf", "dnf install ssmd", "rpm -V ssmd, then dnf reinstall ssmd", '-'},
+        {"yum", "yum install ssmd", "rpm -V ssmd, then yum reinstall ssmd", '-'},
+        {"zypper", "zypper install ssmd", "rpm -V ssmd, then zypper install --force ssmd", '='},
+    };
+    size_t i;
+
+    (void)str_copy(ret_text, PACKAGE_REPAIR_SIZE, "install the package ssmd again"); /* fits */
+    for (i = 0; i < ARRAY_LEN(rows); i++) {
+        if (!str_eq(rows[i].manager, manager))
+            continue;
+        if (str_eq(state, "missing") || rows[i].before_version == '\0')
+            (void)str_copy(ret_text, PACKAGE_REPAIR_SIZE, /* fits */
+                           str_eq(state, "missing") ? rows[i].missing : rows[i].otherwise);
+        else
+            (void)snprintf(ret_text, PACKAGE_REPAIR_SIZE, "%s%c%.20s", rows[i].otherwise,
+                           rows[i].before_version, version);
+    }
+}
+
 /* ---- what was found ---- */
 
 /* One line into `ret`; false: there is none. */

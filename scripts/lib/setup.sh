@@ -9,7 +9,8 @@
     '?musl-tools')
   TRY_PACKAGES=('?awscli')
   TEST_PACKAGES=(check clang clang-format clang-tidy cppcheck llvm python3 python3-botocore python3-aiohttp python3-cryptography '?awscli' nginx-light
-    openssl curl git procps iproute2 sqlite3 man-db shellcheck spin ccache debootstrap dpkg-dev)
+    openssl curl git procps iproute2 sqlite3 man-db shellcheck spin ccache debootstrap dpkg-dev
+    '?dnf' '?rpm' '?createrepo-c' '?zypper')
 }
 
 say() { printf '%s\n' "$*"; }

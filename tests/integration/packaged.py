@@ -1,5 +1,6 @@
-"""Nodes whose ssmd a package manager owns: real apt or dnf, with a database, a configuration and repositories below the
-node's own root, told by their own environment variables and options. What the suites of driven updates stand on.
+"""Nodes whose ssmd a package manager owns: the real apt, with a database, a configuration and repositories below the
+node's own root, told by its own environment variables and options. What the suites of driven updates stand on;
+packaged_rpm.py has dnf, yum and zypper.
 
 The maintainer scripts run outside of a chroot and restart ssmd as those of a real package do; in place of systemd a loop
 starts it again."""
@@ -33,6 +34,7 @@ def write(path, text, mode=0o644):
 class Apt:
     """apt and dpkg below a root."""
     name = "apt-get"
+    enter = ()  # words that lead to where the node's programs run
 
     def __init__(self, world, root):
         self.root, self.repo, self.entries = root, os.path.join(root, "repo"), []
@@ -130,7 +132,7 @@ class PackagedAgent(harness.Agent):
                     **self.manager.environment, **self.environment, **environment})
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(
-                ["sh", "-c", AGAIN, "sh", self.path(), self.root], env=env,
+                [*self.manager.enter, "sh", "-c", AGAIN, "sh", self.path(), self.root], env=env,
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         return self
 
@@ -164,12 +166,12 @@ class PackagedAgent(harness.Agent):
     def wait_update(self, *states):
         wait_for(lambda: f"an update that is {states}, it is {self.update_state()}", lambda: self.update_state() in states)
 
-    def n_runs(self):
+    def n_runs(self, word="install"):
         """How often the package manager was begun."""
         n = 0
         for directory, _, names in os.walk(self.jobs_dir):
             if "stdout" in names and "_package.sh" in names:
                 with contextlib.suppress(FileNotFoundError), open(os.path.join(directory, "stdout"), encoding="utf-8",
                                                                   errors="replace") as f:
-                    n += sum(line.startswith("$ ") and " install " in line for line in f)
+                    n += sum(line.startswith("$ ") and word in line.split() for line in f)
         return n

@@ -36,7 +36,12 @@ def built(name):
 
 
 def programs(version):
-    """The programs of this build as those of another version."""
+    """The programs of this build as those of another version; the caller's own."""
+    return dict(numbered(version))
+
+
+@functools.lru_cache(None)
+def numbered(version):
     files = {}
     check(len(version) == len(OLD), "a number of another length does not fit in its place")
     for name in PROGRAMS:
