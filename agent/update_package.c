@@ -267,7 +267,7 @@ static void tell_found(struct engine *e, const struct job *job, const struct fsm
 {
     const struct update *u = update_of(&job->inst);
     enum package_verdict verdict = package_judge(f, u->from_version, u->to_version);
-    char text[400], repair[PACKAGE_REPAIR_SIZE];
+    char text[480], repair[PACKAGE_REPAIR_SIZE]; /* what is too long is cut at its end */
 
     if (verdict == PACKAGE_DONE) {
         engine_queue_event(e, job->inst.id, UPDATE_EV_CONFIRMED, fx->id, false, NULL);
@@ -281,7 +281,7 @@ static void tell_found(struct engine *e, const struct job *job, const struct fsm
     else
         (void)snprintf(
             text, sizeof(text),
-            "%s did not finish: ssmd %.40s is %s, and the program %s%.20s; type: %s. %.150s",
+            "%s did not finish: ssmd %.40s is %s, and the program %s%.20s; type: %s. %.210s",
             u->manager, f->version, f->state,
             f->program[0] != '\0' ? "is version " : "does not say its version", f->program, repair,
             u->text);

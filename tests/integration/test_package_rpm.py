@@ -183,7 +183,8 @@ LISTS = (
     ("dnf", "ssmd.x86_64  0.2.0-9  @one\nssmd.x86_64  0.2.0-10  one\nssmd.x86_64  0.2.0-9  one\n", "ssmd-0.2.0-10"),
     ("dnf", "ssmd.x86_64  0.2.0~el9-9  one\nssmd.x86_64  0.2.0-1  one\nssmd.x86_64  0.2.01-1  one\n", "ssmd-0.2.0-1"),
     ("dnf", "ssmd.x86_64  0.2.0-9  @one\nssmd.x86_64  0.2.01-1  one\n", None),
-    ("zypper", "S | Name | Type | Version | Arch | Repository\n--+--+--+--+--+--\ni+ | ssmd | package | 0.2.0-9 | x86_64 | (System Packages)\n"
+    ("zypper", "S | Name | Type | Version | Arch | Repository\n--+--+--+--+--+--\n"
+               "i+ | ssmd | package | 0.2.0-9 | x86_64 | (System Packages)\n"
                "v | ssmd | package | 0.2.0-2 | x86_64 | one\nv | ssmd | package | 0.2.0-11 | x86_64 | one\n", "ssmd=0.2.0-11"),
 )
 
@@ -195,7 +196,8 @@ def lists_are_read(world, manager, text, wanted):
     write(world.path(f"bin/{manager}"), f"#!/bin/sh\ncase \" $* \" in\n*' list '* | *' search '*) cat {world.path('list')} ;;\n"
           f"*' install '*) for word; do :; done; echo \"$word\" > {world.path('asked')} ;;\nesac\n", 0o755)
     done = subprocess.run(
-        ["sh", os.path.join(HERE, "../../agent/update_package.sh"), "install", manager, "/ssmd", NEW, "up", "60", world.path("stop")],
+        ["sh", os.path.join(HERE, "../../agent/update_package.sh"), "install", manager, "/ssmd", NEW, "up", "60",
+         world.path("stop")],
         env={**os.environ, "PATH": world.path("bin") + ":" + os.environ["PATH"]}, capture_output=True, text=True, check=False)
     equal(f"the status: {done.stdout}{done.stderr}", done.returncode, 0 if wanted else 22)
     equal("what is asked for", world.lines("asked"), [wanted] if wanted else [])
