@@ -14,10 +14,11 @@
 #include "tests/lib/chronicle.h"
 #include "tests/lib/count_vfs.h"
 
-#define JOBS_PER_COMMIT 16  /* what the journal's small cache holds */
-#define JOBS_AS_LARGE 50000 /* the last ones; of those before them their ids are left in the end   \
-                             */
-#define PAYLOAD_BYTES 1500  /* about what a command of one step takes */
+#define JOBS_PER_COMMIT 16 /* what the journal's small cache holds */
+#define JOBS_AS_LARGE                                                                              \
+    50000                  /* the last ones; of those before them their ids are left in the end    \
+                            */
+#define PAYLOAD_BYTES 1500 /* about what a command of one step takes */
 #define JOBS_PER_ROUND (16 * JOBS_PER_COMMIT)
 #define BOOT "6c1f2a70-5a3e-4b0e-8a54-1a4b0d3b9d1c"
 
