@@ -128,9 +128,10 @@ int fs_make_path(const char *path, int *ret_fd, struct err *err)
     /* Who made it may have died before this. Where that is not ours to do, it was somebody else's.
      */
     if (is_first && fs_sync_above(fd, 1, &why) < 0 && why.sys_errno == EIO) {
+        r = err_wrap(&why, "%s", path);
         if (err != NULL)
             *err = why;
-        return err_wrap(err, "%s", path);
+        return r;
     }
     *ret_fd = TAKE_FD(fd);
     return 0;
