@@ -87,18 +87,28 @@ static int copy_link(int fromfd, const char *name, int tofd, const char *to_name
     return symlinkat(target, tofd, to_name) < 0 ? err_sys(err, ERR_IO, errno, "link %s", name) : 0;
 }
 
-static int copy_entries(int fromfd, int tofd, int depth, struct err *err)
+/* dirfd stays the caller's, who closes the list. NULL: the reason is in *err. */
+static DIR *open_list(int dirfd, struct err *err)
 {
-    int copy = fcntl(fromfd, F_DUPFD_CLOEXEC, 0), r = 0;
+    int copy = fcntl(dirfd, F_DUPFD_CLOEXEC, 0);
     DIR *dir = copy >= 0 ? fdopendir(copy) : NULL;
-    struct dirent *entry;
 
     if (dir == NULL) {
-        r = err_sys(err, ERR_IO, errno, "list what was cloned");
+        (void)err_sys(err, ERR_IO, errno, "list what was cloned"); /* *err has the code */
         if (copy >= 0)
             (void)close(copy); /* not taken over */
-        return r;
     }
+    return dir;
+}
+
+static int copy_entries(int fromfd, int tofd, int depth, struct err *err)
+{
+    DIR *dir = open_list(fromfd, err);
+    struct dirent *entry;
+    int r = 0;
+
+    if (dir == NULL)
+        return err->code;
     while (r == 0 && (entry = readdir(dir)) != NULL)
         if (!str_eq(entry->d_name, ".") && !str_eq(entry->d_name, ".."))
             r = copy_tree(fromfd, entry->d_name, tofd, entry->d_name, depth, err);
@@ -160,16 +170,12 @@ static int move_one(int fromfd, const char *name, int destfd, const char *dest, 
 
 int tree_move(int fromfd, int destfd, const char *dest, struct err *err)
 {
-    int copy = fcntl(fromfd, F_DUPFD_CLOEXEC, 0), r = 0;
-    DIR *dir = copy >= 0 ? fdopendir(copy) : NULL;
+    DIR *dir = open_list(fromfd, err);
     struct dirent *entry;
+    int r = 0;
 
-    if (dir == NULL) {
-        r = err_sys(err, ERR_IO, errno, "list what was cloned");
-        if (copy >= 0)
-            (void)close(copy); /* not taken over */
-        return r;
-    }
+    if (dir == NULL)
+        return err->code;
     while (r == 0 && (entry = readdir(dir)) != NULL)
         if (!str_eq(entry->d_name, ".") && !str_eq(entry->d_name, ".."))
             r = move_one(fromfd, entry->d_name, destfd, dest, err);

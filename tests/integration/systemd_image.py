@@ -55,8 +55,7 @@ def suite():
 
 def fill(root):
     # What it mounts is gone when it is, also where it was killed.
-    run("unshare", "--mount", "debootstrap", "--variant=minbase", "--include=" + ",".join(PACKAGES), suite(), root,
-        os.environ.get("SSMD_DEBIAN_MIRROR", "http://deb.debian.org/debian"))
+    run("unshare", "--mount", "debootstrap", "--variant=minbase", "--include=" + ",".join(PACKAGES), suite(), root)
     for path in ("var/cache/apt", "var/lib/apt/lists", "usr/share/doc", "usr/share/locale"):
         shutil.rmtree(os.path.join(root, path), ignore_errors=True)
     for name, text in FILES.items():
