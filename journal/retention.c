@@ -11,7 +11,6 @@
 #define MAX_LEDGER_ROWS_PER_CALL 10000
 #define FIRST_KEPT "first_kept" /* a key of meta */
 #define ROWS_PER_CUT 500        /* of rows that are too many */
-#define LOG_BYTES 1638400       /* what the log of writes ahead may take, as sqlite.c bounds it */
 
 struct victims {
     char (*ids)[FSM_ID_SIZE]; /* owned */
@@ -112,7 +111,7 @@ static int measure_excess(struct sqlite_journal *sj, int64_t max_bytes, int64_t 
     memory = n_cut * REMEMBERED_BYTES;
     if (memory > max_bytes / 2)
         in_journal -= memory - max_bytes / 2;
-    used = in_journal + LOG_BYTES + job_dirs_bytes;
+    used = in_journal + SQLITE_LOG_BYTES + job_dirs_bytes;
     ret->bytes = used > max_bytes - max_bytes / 16 ? used - (max_bytes - max_bytes / 8) : 0;
     ret->in_journal = n_jobs > 0 ? in_journal / n_jobs : 0;
     ret->in_dirs = n_jobs > 0 ? job_dirs_bytes / n_jobs : 0;

@@ -23,6 +23,8 @@
 
 /* Above this, reading the whole file at every start would be felt; SQLite then finds damage when it
  * meets it. */
+#define TEXT_OF_(x) #x
+#define TEXT_OF(x) TEXT_OF_(x) /* of what a macro stands for */
 #define QUICK_CHECK_MAX_BYTES (INT64_C(24) << 20)
 
 #ifdef SSMD_BREAK_SKIP_SYNC /* negative control: the power-loss tests must notice */
@@ -48,7 +50,7 @@ static const struct {
     {"mmap_size", "0", "0"},
     {"temp_store", "2", "2"}, /* memory */
     {"wal_autocheckpoint", "1600", "1600"},
-    {"journal_size_limit", "1638400", "1638400"},
+    {"journal_size_limit", TEXT_OF(SQLITE_LOG_BYTES), TEXT_OF(SQLITE_LOG_BYTES)},
     {"secure_delete", "1", "1"},
     {"auto_vacuum", NULL, "2"}, /* incremental; fixed when the file was made */
 };

@@ -82,7 +82,8 @@ int sqlite_counts(struct journal *j, struct journal_counts *ret_counts, struct e
 int sqlite_get_settled(struct journal *j, const char *instance_id, int64_t *ret_n, struct err *err);
 
 /* remember.c: the memory of ids whose rows in the ledger were cut before their time. */
-#define REMEMBERED_BYTES 64 /* what a job takes in it, at most about */
+#define SQLITE_LOG_BYTES 1638400 /* what the log of writes ahead keeps when it is emptied */
+#define REMEMBERED_BYTES 64      /* what a job takes in it, at most about */
 enum remember_kind { REMEMBER_INSTANCE, REMEMBER_MESSAGE };
 /* Inside a transaction; `message_id` may be "". `n` is the number that its row had. */
 int remember_ids(struct sqlite_journal *sj, const char *instance_id, const char *message_id,
