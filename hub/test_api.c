@@ -161,6 +161,31 @@ static int put_state(struct call *call, struct err *err)
     return 0;
 }
 
+/* ---- POST /_message ---- */
+
+/* {"MessageId"}: that one alone, for whoever asks often while others are at work. */
+static int put_one_message(struct call *call, struct err *err)
+{
+    struct message_row row;
+    const char *id = NULL;
+    AUTO(cursor_done) struct cursor c = {0};
+    int r = json_want_object(call->in, "request", err);
+
+    if (r == 0)
+        r = json_get_string(call->in, "request", "MessageId", 1000, &id, err);
+    if (r < 0)
+        return r;
+    if (id == NULL)
+        return err_set(err, ERR_INVALID, "request.MessageId is missing");
+    store_messages_by_id(call->hub->store, id, &c);
+    r = cursor_next_message(&c, &row, err);
+    if (r < 0)
+        return r;
+    if (r == 0)
+        return err_set(err, ERR_INVALID, "request.MessageId: there is no message %s", id);
+    return put_message(call, &row, err);
+}
+
 /* ---- POST /_inject ---- */
 
 /* A message as it is given: only the destination, which the queue needs, must be there. */
@@ -249,12 +274,15 @@ static int run(struct call *call, const char *path, struct err *err)
 {
     if (str_eq(path, "/_state") && call->in == NULL)
         return put_state(call, err);
+    if (str_eq(path, "/_message") && call->in != NULL)
+        return put_one_message(call, err);
     if (str_eq(path, "/_inject") && call->in != NULL)
         return inject(call, err);
     if (str_eq(path, "/_faults") && call->in != NULL)
         return change_faults(call, err);
-    return err_set(err, ERR_NOT_FOUND,
-                   "The test calls are GET /_state, POST /_inject and POST /_faults.");
+    return err_set(
+        err, ERR_NOT_FOUND,
+        "The test calls are GET /_state, POST /_message, POST /_inject and POST /_faults.");
 }
 
 int test_api_run(struct call *call, const char *path, struct err *err)

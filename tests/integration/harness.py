@@ -252,10 +252,7 @@ class Hub:
         self._call("POST", "/_faults", {"redeliver": message_id})
 
     def message(self, message_id):
-        for message in self.state()["Messages"]:
-            if message.get("MessageId") == message_id:
-                return message
-        raise Failure(f"ssmhub has no message {message_id}")
+        return self._call("POST", "/_message", {"MessageId": message_id})
 
     def send(self, document=None, parameters=None, instance=INSTANCE, command_id=None, name="Test",
              payload=None, created_offset=0, **more):

@@ -890,6 +890,16 @@ class Faults(Case):
         self.assertEqual(sorted(bare), ["Destination", "Payload", "PayloadDigest"])
         self.agent.mds("FailMessage", MessageId=whole["MessageId"], FailureType="InternalHandlerException")
 
+    def test_one_message_is_told_as_it_is_told_among_all(self):
+        for _ in range(2):
+            self.send()
+        for message in self.agent.poll():
+            self.agent.finish(message)
+        for told in self.hub.state()["Messages"]:
+            self.assertEqual(self.hub.post("/_message", json.dumps({"MessageId": told["MessageId"]}), {}), told)
+        for request in ({"MessageId": "nobody"}, {}, {"MessageId": 1}, []):
+            self.refused("ValidationException", self.hub.post, "/_message", json.dumps(request), {})
+
     def test_a_rule_that_makes_no_sense_is_refused(self):
         error = self.refused("ValidationException", self.hub.fault, kind="explode")
         self.assertIn("kind", error.message)
@@ -898,7 +908,7 @@ class Faults(Case):
     def test_nothing_of_this_without_the_option(self):
         hub = Hub()
         self.addCleanup(hub.stop)
-        for path in ("/_state", "/_faults", "/_inject"):
+        for path in ("/_state", "/_message", "/_faults", "/_inject"):
             self.assertEqual(self.refused("UnknownOperationException", hub.post, path, "{}", {}).status, 404)
 
 
