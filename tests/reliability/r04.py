@@ -5,7 +5,7 @@ service was told. And with the same machine: updates of ssmd, with power losses 
 
 sample: 2 resets.  row: 12 resets and the updates.  long: 50 machines with 10 resets each, and the updates. Not a part of
 scripts/test: an emulated processor takes a quarter of a minute and more for each boot. README.md tells what a reset loses."""
-# packages: qemu-system-x86 debootstrap e2fsprogs netcat-openbsd
+# packages: qemu-system-x86 debootstrap e2fsprogs lz4 netcat-openbsd
 import contextlib
 import random as random_module
 import time

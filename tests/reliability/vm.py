@@ -171,7 +171,9 @@ class Machine:
                 more = self.console.recv(65536)
             except socket.timeout:
                 continue
-            check(more, f"QEMU has gone: {self.tail('qemu.log')}")
+            except ConnectionError:
+                more = b""
+            check(more, f"QEMU has gone: {self.process.poll()} {self.tail('qemu.log')}")
             self.unread += more
             if self._note_boots():
                 raise Rebooted("the machine was booted meanwhile")

@@ -12,7 +12,8 @@ KERNEL = "linux-image-cloud-amd64"
 PACKAGES = ("systemd-sysv", "udev", "dbus", "kmod", "procps", "iproute2", "curl", "libcurl4", "libwslay1", "libuv1",
             "libsqlite3-0", "libcjson1", "libexpat1", "libpcre2-8-0", "libyaml-0-2", "libarchive13", "libssl3")
 MIB = 1200
-TOOLS = ("debootstrap", "mkfs.ext4", "debugfs", "qemu-system-x86_64", "nc")
+LZ4_MAGIC = b"\x02\x21\x4c\x18"
+TOOLS = ("debootstrap", "mkfs.ext4", "debugfs", "lz4", "qemu-system-x86_64", "nc")
 
 FILES = {
     "etc/hostname": "machine\n",
@@ -96,10 +97,29 @@ def fill(root, work):
         os.makedirs(os.path.dirname(path), exist_ok=True)
         with open(path, "w", encoding="ascii") as f:
             f.write(text)
+    generators = os.path.join(root, "etc/systemd/system-generators")
+    os.makedirs(generators)
+    for name in os.listdir(os.path.join(root, "usr/lib/systemd/system-generators")):
+        if name != "systemd-fstab-generator":
+            os.symlink("/dev/null", os.path.join(generators, name))
     run("chroot", root, "systemctl", "enable", *ENABLED)
     run("chroot", root, "systemctl", "mask", *MASKED)
     run("chroot", root, "systemctl", "set-default", "multi-user.target")
     return glob.glob(os.path.join(kernel, "boot/vmlinuz-*"))[0]
+
+
+def unpack_kernel(path, to):
+    """QEMU starts an ELF file directly. Left packed, the kernel would unpack itself over the code of the boot before, page by
+    page: an emulated processor takes a minute for that after each reset."""
+    with open(path, "rb") as f:
+        data = f.read()
+    begin = data.find(LZ4_MAGIC)
+    if begin >= 0:  # what follows the packed kernel is no part of it, and lz4 says so when it is done
+        done = subprocess.run(["lz4", "-dc"], input=data[begin:], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=False)
+        if done.stdout.startswith(b"\x7fELF"):
+            data = done.stdout
+    with open(to, "wb") as f:
+        f.write(data)
 
 
 def image():
@@ -107,16 +127,16 @@ def image():
     with open(__file__, "rb") as f:
         digest = hashlib.sha256(f.read()).hexdigest()[:16]
     place = os.path.join(row.results_directory(), "vm", digest)
-    disk, kernel = os.path.join(place, "disk.raw"), os.path.join(place, "vmlinuz")
+    disk, kernel = os.path.join(place, "disk.raw"), os.path.join(place, "vmlinux")
     if not os.path.exists(disk):
         missing = [name for name in TOOLS if not shutil.which(name, path=os.environ["PATH"] + ":/usr/sbin:/sbin")]
         if missing or os.geteuid():
-            raise Unavailable(f"an image of Debian is made by root, with debootstrap, e2fsprogs, qemu-system-x86 and "
+            raise Unavailable(f"an image of Debian is made by root, with debootstrap, e2fsprogs, lz4, qemu-system-x86 and "
                               f"netcat-openbsd{'; missing here: ' + ', '.join(missing) if missing else ''}")
         shutil.rmtree(place, ignore_errors=True)
         work, root = os.path.join(place, "work"), os.path.join(place, "work/root")
         os.makedirs(root)
-        shutil.copy(fill(root, work), kernel)
+        unpack_kernel(fill(root, work), kernel)
         run("mkfs.ext4", "-q", "-F", "-d", root, disk + ".new", f"{MIB}M")
         shutil.rmtree(work)
         os.rename(disk + ".new", disk)

@@ -39,6 +39,8 @@ class Node:
             self.hub = harness.Hub(os.path.join(self.dir, "hub"), "--log", "error", "--updates", self.site, control=control)
             self.machine = vm.Machine(os.path.join(self.dir, "machine"), self.hub.port)
             self.machine.power_on().wait_boot()
+            self.machine.wait_for("the boot to end", "systemctl is-system-running | grep -qE 'running|degraded'")
+            self.machine.wait_for("the hub to be reached", f"curl -s -o /dev/null {vm.HUB_URL}")
             self.machine.must(f"mkdir -p {TRUTH} && sync")
         except BaseException:
             self.end()
