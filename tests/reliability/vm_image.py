@@ -82,8 +82,7 @@ def kernel_package():
 
 
 def fill(root, work):
-    run("debootstrap", "--variant=minbase", "--include=" + ",".join(PACKAGES), suite(), root,
-        os.environ.get("SSMD_DEBIAN_MIRROR", "http://deb.debian.org/debian"))
+    run("debootstrap", "--variant=minbase", "--include=" + ",".join(PACKAGES), suite(), root)
     run("apt-get", "download", "-o", "APT::Sandbox::User=root", kernel_package(), cwd=work)
     kernel = os.path.join(work, "kernel")
     run("dpkg-deb", "-x", *glob.glob(os.path.join(work, "linux-image-*.deb")), kernel)
