@@ -11,10 +11,11 @@ import random as random_module
 import time
 import uuid
 
+from row import NO_CRIMES, Row
+
 import harness
 import vm_node
 import vm_update
-from row import NO_CRIMES, Row
 
 RESETS = {"sample": [2], "row": [12], "long": [10] * 50}
 AT_ONCE = 4         # commands that are under way
