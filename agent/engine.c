@@ -1,5 +1,6 @@
 /* The interpreter's turn: gather, decide, commit, perform. */
 #define LOG_MODULE "engine"
+#define FILES_PER_ATTEMPT 6 /* directory, script, record, two outputs, an order to stop */
 #include "agent/engine_internal.h"
 
 #include <inttypes.h>
@@ -338,11 +339,57 @@ static size_t count_busy(const struct engine *e)
     return n;
 }
 
+/* What a command leaves at most: its directory, and that of each attempt with all that may be in it
+ * (docs/internals/runner.md). */
+static int64_t most_files(const struct job *j)
+{
+    int64_t n = 1;
+    size_t i;
+
+    if (!job_is_command(j))
+        return 0;
+    for (i = 0; i < j->inst.n_children; i++) {
+        const struct command_unit *u = command_unit_at(&j->inst, i);
+
+        if (u->kind == COMMAND_UNIT_PROCESS)
+            n += FILES_PER_ATTEMPT * (u->attempt > 1 ? u->attempt : 1);
+    }
+    return n;
+}
+
+static int64_t most_open_files(const struct engine *e)
+{
+    int64_t n = 0;
+    const struct job *j;
+
+    for (j = e->first; j != NULL; j = j->next)
+        if (job_is_command(j) && j->inst.state != COMMAND_QUEUED)
+            n += most_files(j);
+    return n;
+}
+
+/* Is there a place for the files that it will leave? *n_open: -1 before it was asked first. */
+static bool may_begin(const struct engine *e, const struct job *j, int64_t *n_open)
+{
+    int64_t n_more = most_files(j);
+
+    if (e->may_begin == NULL)
+        return true;
+    if (*n_open < 0)
+        *n_open = most_open_files(e);
+    if (!e->may_begin(e->ctx, *n_open, n_more))
+        return false;
+    *n_open += n_more;
+    return true;
+}
+
 /* Within the transaction: waiting commands take the places that are free, oldest first. A nested
  * document has its parent's place. */
 static int start_waiting(struct engine *e, struct err *err)
 {
     size_t n_busy = count_busy(e);
+    int64_t n_open = -1;
+    bool is_held = e->is_short;
     struct job *j;
     int r = 0;
 
@@ -352,10 +399,14 @@ static int start_waiting(struct engine *e, struct err *err)
         bool is_nested = job_is_command(j) && command_is_nested(&j->inst);
         struct fsm_event ev;
 
-        if (!job_is_command(j) || j->inst.state != COMMAND_QUEUED || (!is_nested && e->is_short) ||
+        if (!job_is_command(j) || j->inst.state != COMMAND_QUEUED || (!is_nested && is_held) ||
             (!is_nested && n_busy >= (size_t)e->config->command_workers) ||
             jobs_is_set_aside(e, j->inst.id))
             continue;
+        if (!is_nested && !may_begin(e, j, &n_open)) {
+            is_held = true; /* and so are all after it: the oldest first */
+            continue;
+        }
         ev = engine_event(e, COMMAND_EV_START, 0, NULL);
         r = engine_deliver(e, j, &ev, err);
         n_busy += !is_nested && j->inst.state == COMMAND_RUNNING;
@@ -377,10 +428,12 @@ static void free_ended(struct engine *e)
 {
     struct job *j, *next;
     bool has_ended = false;
+    int64_t n_files = 0;
 
     for (j = e->first; j != NULL; j = next) {
         next = j->next;
         has_ended = has_ended || j->is_ended;
+        n_files += j->is_ended ? most_files(j) : 0;
         if (j->has_moved)
             uploads_moved(e, j);
         j->has_moved = false;
@@ -393,7 +446,7 @@ static void free_ended(struct engine *e)
         }
     }
     if (has_ended && e->ended != NULL)
-        e->ended(e->ended_ctx);
+        e->ended(e->ctx, n_files);
 }
 
 /* A turn that failed, though not for want of a journal, failed for one job: its stored payload
@@ -464,6 +517,11 @@ void engine_turn(struct engine *e)
         r = e->journal->ops->commit(e->journal, &err);
     }
     engine_end_turn(e, done, r, &err);
+}
+
+void engine_look_again(struct engine *e)
+{
+    e->is_flush_due = true;
 }
 
 void engine_ask_suspend(struct engine *e, const struct err *why)

@@ -30,9 +30,12 @@ struct engine_options {
     const struct paths *paths;
     const struct platform *platform;
     const char *boot_id;
-    /* Called after a turn in which a job ended, so that the ledger's head is published soon. May be
-     * NULL. */
-    void (*ended)(void *ctx);
+    /* Called after a turn in which jobs ended, so that the ledger's head is published soon: they
+     * have left so many files at most. May be NULL. */
+    void (*ended)(void *ctx, int64_t n_files);
+    /* Within a turn: what has begun and is not over may leave `n_open` files, may a command begin
+     * that may leave `n_more`? False: it waits for engine_look_again(). May be NULL. */
+    bool (*may_begin)(void *ctx, int64_t n_open, int64_t n_more);
     void *ctx;
 };
 
@@ -50,6 +53,8 @@ void engine_set_shared_credentials(struct engine *e, const char *file, const cha
 /* For who journals effects of another machine than the engine's, on the same thread. */
 int64_t engine_next_effect_id(struct engine *e);
 int engine_start(struct engine *e, struct err *err) MUST_CHECK;
+/* A turn, in which what waits asks again whether it may begin. */
+void engine_look_again(struct engine *e);
 /* A channel was opened: what waits to be sent need not wait any longer. */
 void engine_way_opened(struct engine *e);
 /* Commits what may wait, then lets go. Runners go on. Handles close with the loop's next turns. */

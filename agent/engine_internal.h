@@ -112,8 +112,9 @@ struct engine {
     const struct paths *paths;
     const struct platform *platform;
     char boot_id[BOOT_ID_SIZE];
-    void (*ended)(void *ctx);
-    void *ended_ctx;
+    void (*ended)(void *ctx, int64_t n_files);
+    bool (*may_begin)(void *ctx, int64_t n_open, int64_t n_more);
+    void *ctx;               /* of these two */
     struct cleanup *cleanup; /* owned; NULL until something is to be removed */
     struct courier *courier; /* borrowed; NULL: there is no service */
     struct lookup *lookup;   /* borrowed; NULL: there is no service */

@@ -350,7 +350,8 @@ int engine_new(const struct engine_options *o, struct engine **ret_engine, struc
     e->paths = o->paths;
     e->platform = o->platform;
     e->ended = o->ended;
-    e->ended_ctx = o->ctx;
+    e->may_begin = o->may_begin;
+    e->ctx = o->ctx;
     (void)str_copy(e->boot_id, sizeof(e->boot_id), o->boot_id);
     e->tail = &e->head;
     story_init(e);

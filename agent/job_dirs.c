@@ -139,6 +139,19 @@ int job_dirs_measure(struct job_dirs *d, const char *path, struct err *err)
     return 0;
 }
 
+int64_t job_dirs_there(const char *path)
+{
+    DIR *dir = opendir(path);
+    struct dirent *entry;
+    int64_t n = 0;
+
+    while (dir != NULL && (entry = readdir(dir)) != NULL)
+        n += entry->d_name[0] != '.';
+    if (dir != NULL)
+        (void)closedir(dir);
+    return n;
+}
+
 int job_dirs_remove(struct job_dirs *d, const char *path, struct err *err)
 {
     AUTO(close_fd) int fd = -1;
@@ -219,10 +232,10 @@ static int by_age(const void *a, const void *b)
     return x->settled < y->settled ? -1 : x->settled > y->settled;
 }
 
-void job_dirs_thin(struct job_dirs *d, int64_t max_files)
+void job_dirs_thin(struct job_dirs *d, int64_t max_files, int64_t n_reserved)
 {
     AUTO(free) struct job_dir **settled = malloc((d->n + 1) * sizeof(*settled));
-    int64_t n_files = 0;
+    int64_t n_files = n_reserved < max_files / 2 ? n_reserved : max_files / 2;
     size_t i, n = 0;
 
     if (max_files == 0)
@@ -242,6 +255,16 @@ void job_dirs_thin(struct job_dirs *d, int64_t max_files)
     }
 }
 
+void job_dirs_files(const struct job_dirs *d, int64_t *ret_settled, int64_t *ret_others)
+{
+    size_t i;
+
+    *ret_settled = *ret_others = 0;
+    for (i = 0; i < d->n; i++)
+        *(d->items[i].settled > 0 || d->items[i].is_doomed ? ret_settled : ret_others) +=
+            d->items[i].n_files;
+}
+
 int64_t job_dirs_bytes(const struct job_dirs *d)
 {
     int64_t sum = 0;
@@ -258,6 +281,16 @@ int64_t job_dirs_bytes_of(const struct job_dirs *d, const char *job_id)
     const struct job_dir *dir = find(d, job_id);
 
     return dir != NULL && !dir->is_doomed ? dir->bytes + dir->parts_bytes : 0;
+}
+
+int64_t job_dirs_doomed_files(const struct job_dirs *d)
+{
+    int64_t n = 0;
+    size_t i;
+
+    for (i = 0; i < d->n; i++)
+        n += d->items[i].is_doomed ? d->items[i].n_files : 0;
+    return n;
 }
 
 bool job_dirs_has_doomed(const struct job_dirs *d)

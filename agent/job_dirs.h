@@ -27,6 +27,8 @@ struct job_dirs {
 /* Thread pool. What is there; of settled ones the old figures. One that cannot be read is not
  * there. ERR_NOMEM. */
 int job_dirs_measure(struct job_dirs *d, const char *path, struct err *err) MUST_CHECK;
+/* How many there are, by their names alone: quick enough for the loop's thread at a start. */
+int64_t job_dirs_there(const char *path);
 /* Thread pool. Removes the doomed ones; the last failure. */
 int job_dirs_remove(struct job_dirs *d, const char *path, struct err *err) MUST_CHECK;
 void job_dirs_done(struct job_dirs *d);
@@ -36,13 +38,16 @@ void job_dirs_done(struct job_dirs *d);
 void job_dirs_judge(struct job_dirs *d, struct journal *journal);
 /* The journal has just removed this job. */
 void job_dirs_doom(struct job_dirs *d, const char *job_id);
-/* Of settled jobs more than three quarters of `max_files` (0: no limit): doom the oldest down to a
- * half. */
-void job_dirs_thin(struct job_dirs *d, int64_t max_files);
+/* Settled jobs have, with `n_reserved` that others may leave (more than a half is none's), more
+ * than three quarters of `max_files` (0: no limit): doom the oldest down to a half. */
+void job_dirs_thin(struct job_dirs *d, int64_t max_files, int64_t n_reserved);
+/* Of settled jobs and doomed ones, and of others. */
+void job_dirs_files(const struct job_dirs *d, int64_t *ret_settled, int64_t *ret_others);
 /* Of those that are not doomed. */
 int64_t job_dirs_bytes(const struct job_dirs *d);
 /* What would go with this job; doomed ones are gone already. */
 int64_t job_dirs_bytes_of(const struct job_dirs *d, const char *job_id);
 bool job_dirs_has_doomed(const struct job_dirs *d);
+int64_t job_dirs_doomed_files(const struct job_dirs *d);
 
 #endif

@@ -228,12 +228,27 @@ static void on_signal(uv_signal_t *handle, int number)
     stop(handle->data);
 }
 
-static void on_job_ended(void *ctx)
+/* These two: upkeep is not there yet while the engine takes up what it finds. */
+static void on_jobs_ended(void *ctx, int64_t n_files)
 {
     struct agent *a = ctx;
 
-    if (a->upkeep != NULL) /* not there yet while the engine takes up what it finds */
-        upkeep_note_end(a->upkeep);
+    if (a->upkeep != NULL)
+        upkeep_note_end(a->upkeep, n_files);
+}
+
+static bool may_begin(void *ctx, int64_t n_open, int64_t n_more)
+{
+    struct agent *a = ctx;
+
+    return a->upkeep == NULL || upkeep_may_begin(a->upkeep, n_open, n_more);
+}
+
+static void on_room(void *ctx)
+{
+    struct agent *a = ctx;
+
+    engine_look_again(a->engine);
 }
 
 /* First of all: a SIGTERM in the middle of the start is answered like any other, once the loop
@@ -377,7 +392,8 @@ static int start(struct agent *a, struct err *err)
                                 .paths = &a->paths,
                                 .platform = &a->platform,
                                 .boot_id = a->boot_id,
-                                .ended = on_job_ended,
+                                .ended = on_jobs_ended,
+                                .may_begin = may_begin,
                                 .ctx = a};
     struct registrar_options ro = {.loop = &a->loop,
                                    .config = &a->config,
@@ -429,6 +445,7 @@ static int start(struct agent *a, struct err *err)
         (r = upkeep_new(&a->loop, a->journal, &a->config, &a->paths, a->boot_id, &a->upkeep, err)) <
             0)
         return r;
+    upkeep_tell_room(a->upkeep, on_room, a);
     settings_watch(a->settings, &a->loop);
     a->is_started = true;
     return 0;

@@ -4,7 +4,9 @@
  * short by a crash is found by the next round like any other without a job.
  *
  * A round follows the ends of jobs, so that what is kept stays below its limits also where a
- * hundred of them end in a second; ages are looked at every quarter of an hour. */
+ * hundred of them end in a second; ages are looked at every quarter of an hour. For the number of
+ * files that holds at all times: a command begins only where there is a place for all that it, and
+ * those that run, may leave beside what is kept; else a round makes one first. */
 #define LOG_MODULE "upkeep"
 #include "agent/upkeep.h"
 
@@ -26,6 +28,9 @@
 #define FIRST_PRUNE_MS (UINT64_C(60) * 1000)
 #define TIDY_MS UINT64_C(1000) /* after a job ended ... */
 #define ENDS_PER_ROUND 16      /* ... or when so many did */
+#define FILES_PER_JOB 7        /* of what was kept before the first look: one step, all there is */
+#define ROUNDS_PER_END 3       /* that a command waits for without a job that ended meanwhile */
+#define ROOM_MS 10000          /* so long at the most */
 #define HOUR_MS (INT64_C(3600) * 1000)
 #define KEEP_AGE_MS (6 * HOUR_MS) /* what a reboot may cost of it */
 #define AGE_FACT "age"
@@ -36,7 +41,7 @@ struct upkeep {
     const struct config *config;
     const struct paths *paths;
     char boot_id[BOOT_ID_SIZE];
-    uv_timer_t head_timer, prune_timer, tidy_timer;
+    uv_timer_t head_timer, prune_timer, tidy_timer, room_timer;
     uv_work_t work;
     bool is_working, is_stopping, was_loss_told;
     struct age age;
@@ -45,8 +50,17 @@ struct upkeep {
     struct job_dirs dirs;  /* the pool's while is_working, but between measure and removal */
     struct err failure;    /* of what the pool did; code 0: none */
     int64_t n_ended;       /* jobs since the last round began */
-    bool is_by_age;        /* the round looks at ages too */
-    bool is_round_short;   /* the round could not see or do everything: another one follows */
+    int64_t n_kept;        /* files of settled jobs, as the last round left them; ... */
+    int64_t n_others;      /* ... and of those that are not settled */
+    int64_t n_left;        /* what jobs may have left since then; ... */
+    int64_t n_left_before; /* ... of it, what the round will have seen */
+    int64_t n_wanted;    /* files that wait for a place, and those of what runs; 0: nobody waits */
+    int n_rounds_waited; /* since a job ended */
+    bool is_stuck;       /* directories cannot be removed, or it takes too long: nobody waits */
+    void (*has_room)(void *ctx);
+    void *ctx;
+    bool is_by_age;      /* the round looks at ages too */
+    bool is_round_short; /* the round could not see or do everything: another one follows */
 };
 
 static void begin_round(struct upkeep *u);
@@ -74,9 +88,23 @@ static void remove_directories(uv_work_t *work)
 /* One more, at once, where this one could not see or do everything. */
 static void end_round(struct upkeep *u, bool is_done)
 {
+    bool is_awaited = u->n_wanted > 0;
+
     u->is_working = false;
+    u->n_wanted = 0; /* who still waits says so again */
+    (void)uv_timer_stop(&u->room_timer);
     if (!is_done || u->n_ended >= ENDS_PER_ROUND)
         begin_round(u);
+    if (is_awaited && u->has_room != NULL)
+        u->has_room(u->ctx);
+}
+
+/* Doomed directories count until they are gone. */
+static void count_kept(struct upkeep *u)
+{
+    job_dirs_files(&u->dirs, &u->n_kept, &u->n_others);
+    u->n_left -= u->n_left_before;
+    u->n_left_before = 0;
 }
 
 static void removed(uv_work_t *work, int status)
@@ -86,6 +114,11 @@ static void removed(uv_work_t *work, int status)
 
     if (status == 0 && has_failed)
         log_warning("job directories that may go: %s; it is tried again", u->failure.text);
+    u->is_stuck = has_failed;
+    if (!has_failed) {
+        job_dirs_files(&u->dirs, &u->n_kept, &u->n_others);
+        u->n_kept -= job_dirs_doomed_files(&u->dirs);
+    }
     end_round(u, has_failed || !u->is_round_short);
 }
 
@@ -204,6 +237,12 @@ static int prune(struct upkeep *u, struct err *err)
                                   note_removed, u, err);
 }
 
+/* Files of those that are not settled, and of who waits to begin. */
+static int64_t reserved(const struct upkeep *u, int64_t n_wanted)
+{
+    return n_wanted > u->n_others ? n_wanted : u->n_others;
+}
+
 static void measured(uv_work_t *work, int status)
 {
     struct upkeep *u = container_of(work, struct upkeep, work);
@@ -217,8 +256,10 @@ static void measured(uv_work_t *work, int status)
         log_warning("retention: %s", u->failure.text);
     u->is_round_short = false;
     job_dirs_judge(&u->dirs, u->journal);
+    if (u->failure.code == 0)
+        count_kept(u);
     tidy(u);
-    job_dirs_thin(&u->dirs, u->config->retention_files);
+    job_dirs_thin(&u->dirs, u->config->retention_files, reserved(u, u->n_wanted));
     if (prune(u, &err) < 0) {
         log_warning("retention: %s", err.text);
         u->is_round_short = false; /* no sense in another one at once */
@@ -237,6 +278,7 @@ static void begin_round(struct upkeep *u)
     if (u->is_working || u->is_stopping)
         return;
     u->n_ended = 0;
+    u->n_left_before = u->n_left;
     u->is_working = uv_queue_work(u->loop, &u->work, measure, measured) == 0;
 }
 
@@ -311,8 +353,44 @@ static void on_head(uv_timer_t *timer)
     upkeep_publish(timer->data);
 }
 
-void upkeep_note_end(struct upkeep *u)
+static void on_late_room(uv_timer_t *timer)
 {
+    struct upkeep *u = timer->data;
+
+    u->is_stuck = true; /* until a round has removed something */
+    log_warning("what finished jobs have left could not be removed within %d s; commands begin "
+                "without waiting for it",
+                ROOM_MS / 1000);
+    if (u->has_room != NULL)
+        u->has_room(u->ctx);
+}
+
+bool upkeep_may_begin(struct upkeep *u, int64_t n_open, int64_t n_more)
+{
+    int64_t max = u->config->retention_files, n_kept = u->n_kept + u->n_left;
+
+    if (max == 0 || n_kept == 0 || n_kept + reserved(u, n_open + n_more) <= max || u->is_stuck ||
+        u->n_rounds_waited >= ROUNDS_PER_END)
+        return true;
+    if (u->n_wanted == 0)
+        u->n_rounds_waited++;
+    u->n_wanted = n_open + n_more;
+    begin_round(u);
+    if (u->is_working && !uv_is_active((uv_handle_t *)&u->room_timer))
+        (void)uv_timer_start(&u->room_timer, on_late_room, ROOM_MS, 0);
+    return !u->is_working;
+}
+
+void upkeep_tell_room(struct upkeep *u, void (*has_room)(void *ctx), void *ctx)
+{
+    u->has_room = has_room;
+    u->ctx = ctx;
+}
+
+void upkeep_note_end(struct upkeep *u, int64_t n_files)
+{
+    u->n_left += n_files;
+    u->n_rounds_waited = 0;
     if (!u->is_stopping && !uv_is_active((uv_handle_t *)&u->head_timer))
         (void)uv_timer_start(&u->head_timer, on_head, HEAD_MS, 0);
     if (!u->is_stopping && !uv_is_active((uv_handle_t *)&u->tidy_timer))
@@ -331,10 +409,12 @@ int upkeep_new(uv_loop_t *loop, struct journal *journal, const struct config *co
         return err_set(err, ERR_NOMEM, "upkeep: out of memory");
     *u = (struct upkeep){.loop = loop, .journal = journal, .config = config, .paths = paths};
     (void)str_copy(u->boot_id, sizeof(u->boot_id), boot_id);
-    (void)uv_timer_init(loop, &u->head_timer); /* cannot fail */
+    u->n_kept = FILES_PER_JOB * job_dirs_there(paths->jobs_dir); /* until the first round */
+    (void)uv_timer_init(loop, &u->head_timer);                   /* cannot fail */
     (void)uv_timer_init(loop, &u->prune_timer);
     (void)uv_timer_init(loop, &u->tidy_timer);
-    u->head_timer.data = u->prune_timer.data = u->tidy_timer.data = u;
+    (void)uv_timer_init(loop, &u->room_timer);
+    u->head_timer.data = u->prune_timer.data = u->tidy_timer.data = u->room_timer.data = u;
     (void)uv_timer_start(&u->head_timer, on_head, HEAD_MS, 0); /* what ended just before a crash */
     (void)uv_timer_start(&u->prune_timer, on_prune, FIRST_PRUNE_MS, PRUNE_MS);
     *ret_upkeep = u;
@@ -349,6 +429,7 @@ void upkeep_stop(struct upkeep *u)
     uv_close((uv_handle_t *)&u->head_timer, NULL);
     uv_close((uv_handle_t *)&u->prune_timer, NULL);
     uv_close((uv_handle_t *)&u->tidy_timer, NULL);
+    uv_close((uv_handle_t *)&u->room_timer, NULL);
 }
 
 void upkeep_free(struct upkeep *u)

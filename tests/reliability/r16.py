@@ -10,6 +10,7 @@ of a ssmd at work, and one whose write-ahead log ends in the middle of a commit.
 
 Whoever can write the journal *and* what stands beside it can forge a whole history; that is not a row's change, and
 `ssmctl audit verify` says so itself."""
+import collections
 import contextlib
 import json
 import os
@@ -126,14 +127,30 @@ class Copy:
         return done.returncode, [(f["table"], f["row"], f["text"]) for f in json.loads(done.stdout)["findings"]]
 
 
-def snapshot(db, tables):
-    """Table -> key -> row as it is stored, without row numbers."""
-    found = {}
-    for table in tables:
-        db.row_factory = sqlite3.Row
-        found[table] = [{c: row[c] for c in row.keys() if c not in NOT_HISTORY.get(table, ())}
-                        for row in db.execute(f'SELECT * FROM "{table}" ORDER BY rowid')]
-    return found
+class Snapshot:
+    """What a journal holds, without row numbers. Compared as it is stored; `of` has it by whom it belongs to."""
+
+    def __init__(self, db, tables):
+        self.rows = {}
+        for table in tables:
+            columns = [row[1] for row in db.execute(f'PRAGMA table_info("{table}")')
+                       if row[1] not in NOT_HISTORY.get(table, ())]
+            names = ", ".join(f'"{name}"' for name in columns)
+            self.rows[table] = [dict(zip(columns, row))
+                                for row in db.execute(f'SELECT {names} FROM "{table}" ORDER BY rowid')]
+        self.owned = {}
+
+    def of(self, table, name):
+        """The rows of this instance, in the order of their numbers where they have one."""
+        if table not in self.owned:
+            key = "id" if table == "instance" else "instance_id"
+            self.owned[table] = collections.defaultdict(list)
+            for row in self.rows[table]:
+                self.owned[table][row[key]].append(row)
+        rows = self.owned[table].get(name, [])
+        if len(rows) > 1 and "n" in rows[0]:
+            rows = sorted(rows, key=lambda row: str(type(row["n"])) + str(row["n"]).zfill(20))
+        return rows
 
 
 # ---- which row is the first bad one ----
@@ -146,41 +163,32 @@ def first_difference(before, after):
     return None if len(before) == len(after) else min(len(before), len(after))
 
 
-def of_instance(rows, key, order="n"):
-    mine = [row for row in rows if row[key[0]] == key[1]]
-    return sorted(mine, key=lambda row: str(type(row[order])) + str(row[order]).zfill(20)) if order else mine
-
-
 def first_bad(before, after, machines):
     """What may be named: a set of (table, row). The order is the audit's: ledger, then the instances as they were
     made, and of each its transitions before the row that they made; then what belongs to nobody."""
-    numbered = {row["n"]: row for row in after["ledger"]}
-    numbers = sorted({row["n"] for row in before["ledger"]} | set(numbered))
-    old = {row["n"]: row for row in before["ledger"]}
-    for n in numbers:
+    numbered = {row["n"]: row for row in after.rows["ledger"]}
+    old = {row["n"]: row for row in before.rows["ledger"]}
+    for n in sorted(set(old) | set(numbered)):
         if old.get(n) != numbered.get(n):
             return {("ledger", f"n={n}")}
-    ids = [row["id"] for row in after["instance"]]
+    ids = {row["id"]: None for row in after.rows["instance"]}
     for name in ids:
-        was = of_instance(before["transition"], ("instance_id", name))
-        now = of_instance(after["transition"], ("instance_id", name))
+        was, now = before.of("transition", name), after.of("transition", name)
         at = first_difference(was, now)
         if at is not None:
             if not now:
                 return {("instance", name), ("transition", f"{name} n=0")}
             return {("transition", f"{name} n={at}")}
-        if of_instance(before["instance"], ("id", name), None) != of_instance(after["instance"], ("id", name), None):
+        if before.of("instance", name) != after.of("instance", name):
             return {("instance", name)}
-        for machine, child in machines:
-            for table, order in ((machine, None), (child, "n")):
-                if table and of_instance(before[table], ("instance_id", name), order) != \
-                        of_instance(after[table], ("instance_id", name), order):
-                    return {("instance", name), (table, name)}
-    gone = [row["id"] for row in before["instance"] if row["id"] not in ids]
-    strangers = [("transition", f"{row['instance_id']} n={row['n']}") for row in after["transition"]
+        for table in (table for pair in machines for table in pair if table):
+            if before.of(table, name) != after.of(table, name):
+                return {("instance", name), (table, name)}
+    gone = [row["id"] for row in before.rows["instance"] if row["id"] not in ids]
+    strangers = [("transition", f"{row['instance_id']} n={row['n']}") for row in after.rows["transition"]
                  if row["instance_id"] not in ids]
     strangers += [(table, row["instance_id"]) for pair in machines for table in pair if table
-                  for row in after[table] if row["instance_id"] not in ids]
+                  for row in after.rows[table] if row["instance_id"] not in ids]
     return {("instance", name) for name in gone} | set(strangers[:1])
 
 
@@ -289,8 +297,8 @@ def change_at_random(row, random, copy, original, n_changes):
     with contextlib.closing(sqlite3.connect(original.path)) as db:
         machines = [tuple(r) for r in db.execute("SELECT name, child FROM machine")]
         tables = [*HISTORY, *[t for pair in machines for t in pair if t]]
-        before = snapshot(db, tables)
-    row.figure("rows", sum(map(len, before.values())))
+        before = Snapshot(db, tables)
+    row.figure("rows", sum(map(len, before.rows.values())))
     n = 0
     while n < n_changes:
         copy.take(original.state)
@@ -302,8 +310,8 @@ def change_at_random(row, random, copy, original, n_changes):
                 db.execute("COMMIT")
             except sqlite3.Error:
                 continue  # a key that is taken, a type that the column does not take
-            after = snapshot(db, tables)
-        if after == before:
+            after = Snapshot(db, tables)
+        if after.rows == before.rows:
             continue
         n += 1
         row.count("changes")

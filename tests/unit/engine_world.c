@@ -91,6 +91,21 @@ static void on_open(struct link *l, bool is_open)
     container_of(l, struct engine_world, link)->is_open = is_open;
 }
 
+static void on_ended(void *ctx, int64_t n_files)
+{
+    struct engine_world *w = ctx;
+
+    if (w->ended != NULL)
+        w->ended(w, n_files);
+}
+
+static bool may_begin(void *ctx, int64_t n_open, int64_t n_more)
+{
+    struct engine_world *w = ctx;
+
+    return w->may_begin == NULL || w->may_begin(w, n_open, n_more);
+}
+
 static void open_all(struct engine_world *w, const char *boot_id)
 {
     const struct journal_options jo = {.path = w->paths.journal,
@@ -101,7 +116,10 @@ static void open_all(struct engine_world *w, const char *boot_id)
                                         .config = &w->config,
                                         .paths = &w->paths,
                                         .platform = &w->platform,
-                                        .boot_id = boot_id};
+                                        .boot_id = boot_id,
+                                        .ended = on_ended,
+                                        .may_begin = may_begin,
+                                        .ctx = w};
     struct engine_options eo = base;
     struct err err = {0};
 

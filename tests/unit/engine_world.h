@@ -41,6 +41,9 @@ struct engine_world {
     struct lookup *lookup;         /* or NULL; taken at the next start */
     struct parameter_source *parameters; /* likewise */
     struct journal_fault *fault;
+    /* As of struct engine_options, where they are set; ctx is the world. */
+    void (*ended)(void *ctx, int64_t n_files);
+    bool (*may_begin)(void *ctx, int64_t n_open, int64_t n_more);
 };
 
 void engine_world_init(struct engine_world *w, const char *vfs, struct journal_fault *fault);

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "agent/age.h"
 #include "agent/job_dirs.h"
@@ -365,6 +366,91 @@ START_TEST(a_job_with_much_output_takes_no_younger_one_with_it)
 }
 END_TEST
 
+static void note_ends(void *ctx, int64_t n_files)
+{
+    (void)ctx;
+    upkeep_note_end(upkeep, n_files);
+}
+
+static bool ask_upkeep(void *ctx, int64_t n_open, int64_t n_more)
+{
+    (void)ctx;
+    return upkeep_may_begin(upkeep, n_open, n_more);
+}
+
+static void look_again(void *ctx)
+{
+    engine_look_again(((struct engine_world *)ctx)->engine);
+}
+
+static int64_t most_kept;
+
+/* Asked in each turn of the loop: how many files finished and reported jobs have just now. */
+static bool has_ended_and_was_counted(struct engine_world *world)
+{
+    struct job_dirs dirs = {0};
+    int64_t n_settled, n_others;
+    struct err err;
+
+    ck_assert_int_eq(job_dirs_measure(&dirs, world->paths.jobs_dir, &err), 0);
+    job_dirs_judge(&dirs, world->journal);
+    job_dirs_files(&dirs, &n_settled, &n_others);
+    job_dirs_done(&dirs);
+    most_kept = n_settled > most_kept ? n_settled : most_kept;
+    return engine_world_is_idle(world);
+}
+
+#define N_BURST 60
+
+static const char *const bursts[] = {"exit 0", "echo out; echo err >&2"};
+
+START_TEST(a_burst_of_ends_never_passes_the_limit_of_files)
+{
+    int i;
+
+    w.config.retention_files = 100;
+    w.config.command_workers = 5;
+    w.ended = note_ends;
+    w.may_begin = ask_upkeep;
+    upkeep_tell_room(upkeep, look_again, &w);
+    most_kept = 0;
+    for (i = 1; i <= N_BURST; i++)
+        (void)engine_world_send(&w, i, 1, bursts[_i]);
+    engine_world_until(&w, has_ended_and_was_counted);
+    ck_assert_int_eq(counts().n_ended, N_BURST);
+    ck_assert_int_gt(most_kept, 20);
+    ck_assert_int_le(most_kept, 100);
+}
+END_TEST
+
+/* The directories are there, and cannot be removed: through a link nothing is. */
+START_TEST(what_cannot_be_removed_holds_up_nobody)
+{
+    char aside[PATH_MAX + 8];
+    int i;
+
+    w.config.retention_files = 100;
+    for (i = 1; i <= 10; i++)
+        run_job(i);
+    (void)snprintf(aside, sizeof(aside), "%s.aside", w.paths.jobs_dir);
+    ck_assert_int_eq(rename(w.paths.jobs_dir, aside), 0);
+    ck_assert_int_eq(symlink(aside, w.paths.jobs_dir), 0);
+    upkeep_note_end(upkeep, 70);
+    for (i = 0; !upkeep_may_begin(upkeep, 70, 7); i++) {
+        ck_assert_int_lt(i, 10);
+        ck_assert(upkeep_is_working(upkeep)); /* whose end makes it ask again */
+        engine_world_until(&w, is_at_rest);
+    }
+    ck_assert_uint_eq(n_directories(), 10);
+    ck_assert_int_eq(unlink(w.paths.jobs_dir), 0);
+    ck_assert_int_eq(rename(aside, w.paths.jobs_dir), 0);
+    upkeep_note_end(upkeep, 7);
+    engine_world_until(&w, is_at_rest);
+    round_of_retention();
+    ck_assert_int_eq(upkeep_may_begin(upkeep, 70, 7), true);
+}
+END_TEST
+
 static size_t n_wanted;
 
 static bool are_so_many_left(struct engine_world *world)
@@ -378,7 +464,7 @@ START_TEST(the_end_of_a_job_is_enough_to_tidy)
     (void)str_copy(w.config.orchestration_cleanup, sizeof(w.config.orchestration_cleanup),
                    "clean-success");
     run_job(1);
-    upkeep_note_end(upkeep);
+    upkeep_note_end(upkeep, 5);
     n_wanted = 0;
     engine_world_until(&w, are_so_many_left);
 }
@@ -451,6 +537,9 @@ int main(void)
     suite_add_tcase(s, marks);
     tcase_add_checked_fixture(rounds, begin, end);
     tcase_add_test(rounds, of_many_files_the_oldest_jobs_go);
+    tcase_add_loop_test(rounds, a_burst_of_ends_never_passes_the_limit_of_files, 0,
+                        ARRAY_LEN(bursts));
+    tcase_add_test(rounds, what_cannot_be_removed_holds_up_nobody);
     tcase_add_test(rounds, a_job_with_much_output_takes_no_younger_one_with_it);
     tcase_add_loop_test(rounds, a_clock_that_jumps_lets_nothing_be_cut, 0, ARRAY_LEN(jumps));
     tcase_add_loop_test(rounds, what_is_really_old_is_cut_whatever_its_stamp, 0, ARRAY_LEN(jumps));
