@@ -67,22 +67,27 @@ static void answer_status(struct client *c)
     ctl_client_send(c);
 }
 
+/* What it waited for is there. True: it is still there itself, and there is an answer to write.
+ * Without one it is told the error; a client that has gone is freed. */
+static bool wants_answer(struct client *c, const struct err *err)
+{
+    c->is_waiting = false;
+    if (c->is_closed)
+        ctl_client_free(c);
+    else if (err != NULL && !uv_is_closing((uv_handle_t *)&c->pipe))
+        ctl_client_send_error(c, err);
+    else
+        return err == NULL && !uv_is_closing((uv_handle_t *)&c->pipe);
+    return false;
+}
+
 /* What was asked for is committed, or could not be. */
 static void on_accepted(void *ctx, const char *job_id, const struct err *err)
 {
     struct client *c = ctx;
 
-    c->is_waiting = false;
-    if (c->is_closed) {
-        ctl_client_free(c);
+    if (!wants_answer(c, err))
         return;
-    }
-    if (uv_is_closing((uv_handle_t *)&c->pipe))
-        return;
-    if (err != NULL) {
-        ctl_client_send_error(c, err);
-        return;
-    }
     (void)buf_printf(&c->answer, "{\"ok\":true,\"job\":\"%s\",\"text\":\"%s\"}", job_id,
                      c->accepted_text);
     ctl_client_send(c);
@@ -101,14 +106,7 @@ static void answer_text(struct client *c, const char *name, const char *text, si
 static void on_looked_up(struct client *c, const char *name, const char *text, size_t n,
                          const struct err *err)
 {
-    c->is_waiting = false;
-    if (c->is_closed)
-        ctl_client_free(c);
-    else if (uv_is_closing((uv_handle_t *)&c->pipe))
-        return;
-    else if (err != NULL)
-        ctl_client_send_error(c, err);
-    else
+    if (wants_answer(c, err))
         answer_text(c, name, text, n);
 }
 
@@ -275,14 +273,7 @@ static void on_checked(void *ctx, const struct engine_checked *checked, const st
 {
     struct client *c = ctx;
 
-    c->is_waiting = false;
-    if (c->is_closed)
-        ctl_client_free(c);
-    else if (uv_is_closing((uv_handle_t *)&c->pipe))
-        return;
-    else if (err != NULL)
-        ctl_client_send_error(c, err);
-    else
+    if (wants_answer(c, err))
         answer_checked(c, checked);
 }
 
@@ -313,15 +304,8 @@ static void on_registered(void *ctx, const char *node_id, const struct err *err)
     struct client *c = ctx;
     struct ctl_server *s = c->server;
 
-    c->is_waiting = false;
-    if (c->is_closed) {
-        ctl_client_free(c);
-    } else if (!uv_is_closing((uv_handle_t *)&c->pipe)) {
-        if (err != NULL)
-            ctl_client_send_error(c, err);
-        else
-            answer_node(c, node_id);
-    }
+    if (wants_answer(c, err))
+        answer_node(c, node_id);
     if (err == NULL && s->registered != NULL)
         s->registered(s->ctx);
 }

@@ -45,6 +45,23 @@ static int put_message(struct engine *e, const struct message_item *it, struct e
     return e->journal->ops->put_message(e->journal, &m, err);
 }
 
+/* The message and the job that it makes, in one transaction. What `inst` holds is the job's, or
+ * gone. */
+static int put_job(struct engine *e, const struct message_item *it, struct fsm_instance *inst,
+                   struct job **ret_job, struct err *err)
+{
+    int r = put_message(e, it, err);
+
+    *ret_job = NULL;
+    if (r == 0)
+        r = engine_add_job(e, inst, it->m.message_id, ret_job, err);
+    if (r < 0)
+        fsm_instance_done(inst);
+    else
+        assert(*ret_job != NULL);
+    return r;
+}
+
 /* Nothing is journaled or acknowledged: the service offers it again. */
 static int refuse_for_now(struct message_item *it, const char *why)
 {
@@ -209,22 +226,17 @@ static int reject(struct engine *e, struct message_item *it, const char *why, st
     char beginning[sizeof(((struct command *)0)->text)] = "";
     struct fsm_instance inst;
     struct fsm_event ev = engine_event(e, COMMAND_EV_REJECT, 0, beginning);
-    struct job *job = NULL;
+    struct job *job;
     int r = make_command(e, it, NULL, &inst, err);
 
     if (r == 0)
-        r = put_message(e, it, err);
-    if (r == 0)
-        r = engine_add_job(e, &inst, it->m.message_id, &job, err);
-    if (r < 0) {
-        fsm_instance_done(&inst);
+        r = put_job(e, it, &inst, &job, err);
+    if (r < 0)
         return r;
-    }
     if (!str_copy(beginning, sizeof(beginning), why))
         (void)snprintf(beginning, sizeof(beginning),
                        "%.300s ... (%zu bytes; all of it is in the reply)", why, strlen(why));
     story_add(e, LOG_WARNING, "command %s is refused: %s", it->job_id, beginning);
-    assert(job != NULL); /* engine_add_job returned 0 */
     job->refusal = why;
     r = engine_deliver(e, job, &ev, err);
     job->refusal = NULL;
@@ -236,7 +248,7 @@ static int apply_send(struct engine *e, struct message_item *it, struct err *err
     AUTO(task_free) struct task *task = NULL;
     AUTO(buf_done) struct buf trace = {0};
     struct fsm_instance inst;
-    struct job *job = NULL;
+    struct job *job;
     struct err why = {0};
     int r;
 
@@ -262,14 +274,9 @@ static int apply_send(struct engine *e, struct message_item *it, struct err *err
         return reject(e, it, why.text, err);
     }
     if (r == 0)
-        r = put_message(e, it, err);
-    if (r == 0)
-        r = engine_add_job(e, &inst, it->m.message_id, &job, err);
-    if (r < 0) {
-        fsm_instance_done(&inst);
+        r = put_job(e, it, &inst, &job, err);
+    if (r < 0)
         return r;
-    }
-    assert(job != NULL); /* engine_add_job returned 0 */
     job->task = TAKE(task);
     return accept_command(e, job, it->values, err);
 }
@@ -301,7 +308,7 @@ int intake_add_nested(struct engine *e, const struct nested_command *n, const ch
                                     .payload = payload}};
     AUTO(task_free) struct task *owned = task;
     struct fsm_instance inst;
-    struct job *job = NULL;
+    struct job *job;
     struct command *c;
     int r;
 
@@ -320,14 +327,9 @@ int intake_add_nested(struct engine *e, const struct nested_command *n, const ch
     c->parent_unit = n->unit;
     c->parent_attempt = n->attempt;
     c->depth = command_of(&n->parent->inst)->depth + 1;
-    r = put_message(e, &it, err);
-    if (r == 0)
-        r = engine_add_job(e, &inst, message_id, &job, err);
-    if (r < 0) {
-        fsm_instance_done(&inst);
+    r = put_job(e, &it, &inst, &job, err);
+    if (r < 0)
         return r;
-    }
-    assert(job != NULL); /* engine_add_job returned 0 */
     job->task = TAKE(owned);
     return accept_command(e, job, n->values, err);
 }
@@ -340,7 +342,7 @@ static int apply_delivery(struct engine *e, struct message_item *it, const char 
     struct fsm_instance inst;
     struct fsm_event ev = engine_event(e, event, 0, text);
     struct delivery *d;
-    struct job *job = NULL;
+    struct job *job;
     int r = fsm_instance_init(&inst, &delivery_machine, it->job_id, 0, clock_wall_ms(), err);
 
     if (r < 0)
@@ -349,14 +351,8 @@ static int apply_delivery(struct engine *e, struct message_item *it, const char 
     (void)str_copy(d->channel, sizeof(d->channel), it->m.channel);
     (void)str_copy(d->kind, sizeof(d->kind), kind);
     (void)str_copy(d->target, sizeof(d->target), target);
-    r = put_message(e, it, err);
-    if (r == 0)
-        r = engine_add_job(e, &inst, it->m.message_id, &job, err);
-    if (r < 0) {
-        fsm_instance_done(&inst);
-        return r;
-    }
-    return engine_deliver(e, job, &ev, err);
+    r = put_job(e, it, &inst, &job, err);
+    return r < 0 ? r : engine_deliver(e, job, &ev, err);
 }
 
 /* A channel whose acknowledgements carry a verdict rejects what cannot be handled, as it does a
