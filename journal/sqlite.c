@@ -177,9 +177,11 @@ static int connect_db(struct sqlite_journal *sj, struct err *err)
     r = storage_remember(&sj->storage, err);
     if (r == 0)
         r = storage_renew_log(&sj->storage, err);
-    if (r == 0)
+    if (r == 0) {
+        storage_prepare_shared(&sj->storage);
         r = db_open(&sj->db, sj->path, SQLITE_OPEN_READWRITE, sj->vfs.name, journal_sql, SQL_N,
                     err);
+    }
     if (r == 0)
         r = make_ready(sj, &sj->db, err);
     if (r == 0)

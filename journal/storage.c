@@ -4,11 +4,15 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/fs.h>
+#include <linux/magic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "base/fs.h"
@@ -191,6 +195,23 @@ int storage_is_same(const struct storage *s, struct err *err)
         "%s was removed or replaced under the running ssmd. Put it back, with its -wal, or "
         "restart ssmd to start with what is there",
         s->name);
+}
+
+void storage_prepare_shared(const struct storage *s)
+{
+    AUTO(close_fd) int fd = -1;
+    char name[sizeof(s->name) + 8];
+    struct statfs fs;
+    int flags = 0;
+
+    if (fstatfs(s->dir_fd, &fs) < 0 || fs.f_type != BTRFS_SUPER_MAGIC)
+        return;
+    (void)snprintf(name, sizeof(name), "%s-shm", s->name); /* fits */
+    fd = openat(s->dir_fd, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (fd < 0 || ioctl(fd, FS_IOC_GETFLAGS, &flags) < 0)
+        return;
+    flags |= FS_NOCOW_FL;
+    (void)ioctl(fd, FS_IOC_SETFLAGS, &flags); /* as good as it gets */
 }
 
 int storage_renew_log(const struct storage *s, struct err *err)
