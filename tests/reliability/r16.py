@@ -11,6 +11,7 @@ of a ssmd at work, and one whose write-ahead log ends in the middle of a commit.
 Whoever can write the journal *and* what stands beside it can forge a whole history; that is not a row's change, and
 `ssmctl audit verify` says so itself."""
 import collections
+import concurrent.futures
 import contextlib
 import json
 import os
@@ -30,6 +31,7 @@ LOOKS = {"sample": 3, "row": 100, "long": 1000}   # at the journal of a ssmd at 
 HISTORY = ("transition", "ledger", "instance")    # and the tables of each machine
 NOT_HISTORY = {"transition": {"seq"}, "instance": {"seq"}}  # row numbers
 MIB = 1 << 20
+JOBS, PART = 4, 50  # changes at a time; of one worker
 
 
 # ---- a journal with everything in it ----
@@ -293,37 +295,70 @@ def shown(key):
     return key.split("\0")[0] if isinstance(key, str) else key
 
 
-def change_at_random(row, random, copy, original, n_changes):
-    with contextlib.closing(sqlite3.connect(original.path)) as db:
-        machines = [tuple(r) for r in db.execute("SELECT name, child FROM machine")]
-        tables = [*HISTORY, *[t for pair in machines for t in pair if t]]
-        before = Snapshot(db, tables)
-    row.figure("rows", sum(map(len, before.rows.values())))
-    n = 0
-    while n < n_changes:
-        copy.take(original.state)
+class Changer:
+    """Copies of one journal that are changed, each by a worker of its own."""
+
+    def __init__(self, world, original):
+        self.world, self.original = world, original
+        with contextlib.closing(sqlite3.connect(original.path)) as db:
+            self.machines = [tuple(r) for r in db.execute("SELECT name, child FROM machine")]
+            self.tables = [*HISTORY, *[t for pair in self.machines for t in pair if t]]
+            self.before = Snapshot(db, self.tables)
+        for table in self.tables:
+            if table != "ledger":
+                self.before.of(table, None)  # by their owners, before the workers share it
+
+    def change(self, copy, random):
+        """(what was changed, how the journal is now); None: nothing was."""
+        copy.take(self.original.state)
         with contextlib.closing(sqlite3.connect(copy.path, isolation_level=None)) as db:
             db.execute("PRAGMA foreign_keys = 0")
+            db.execute("PRAGMA synchronous = 0")
             db.execute("BEGIN")
             try:
-                what = Tamperer(db, random, machines).change()
+                what = Tamperer(db, random, self.machines).change()
                 db.execute("COMMIT")
             except sqlite3.Error:
-                continue  # a key that is taken, a type that the column does not take
-            after = Snapshot(db, tables)
-        if after.rows == before.rows:
-            continue
-        n += 1
-        row.count("changes")
-        row.count(f"changes_{what[0]}")
-        wanted = first_bad(before, after, machines)
-        status, found = copy.verify()
-        if status != 1 or not found:
-            row.count("unnoticed")
-            row.fail(f"change {n}: {what}: status {status}, {found[:1]}")
-        elif found[0][:2] not in {(table, shown(key)) for table, key in wanted}:
-            row.count("named_wrongly")
-            row.fail(f"change {n}: {what}: named {found[0]}, wanted {sorted(wanted)}")
+                return None  # a key that is taken, a type that the column does not take
+            after = Snapshot(db, self.tables)
+        return None if after.rows == self.before.rows else (what, after)
+
+    def play(self, part):
+        """So many changes: for each what was changed, what is wrong with the answer ("": nothing), and the answer."""
+        number, n_changes, random = part
+        copy = Copy(self.world.path(f"copy.{number}"))
+        told = []
+        while len(told) < n_changes:
+            changed = self.change(copy, random)
+            if changed is None:
+                continue
+            what, after = changed
+            wanted = first_bad(self.before, after, self.machines)
+            status, found = copy.verify()
+            if status != 1 or not found:
+                told.append((what, "unnoticed", f"status {status}, {found[:1]}"))
+            elif found[0][:2] not in {(table, shown(key)) for table, key in wanted}:
+                told.append((what, "named_wrongly", f"named {found[0]}, wanted {sorted(wanted)}"))
+            else:
+                told.append((what, "", ""))
+        shutil.rmtree(copy.root)
+        return told
+
+
+def change_at_random(row, random, world, original, n_changes):
+    changer = Changer(world, original)
+    row.figure("rows", sum(map(len, changer.before.rows.values())))
+    parts = [(i, min(PART, n_changes - i), type(random)(random.getrandbits(64))) for i in range(0, n_changes, PART)]
+    with concurrent.futures.ThreadPoolExecutor(JOBS) as pool:
+        for part, told in zip(parts, pool.map(changer.play, parts)):
+            for i, (what, wrong, text) in enumerate(told):
+                row.count("changes")
+                row.count(f"changes_{what[0]}")
+                if wrong:
+                    row.count(wrong)
+                    row.fail(f"change {part[0] + i}: {what}: {text}")
+            if row.figures["changes"] % (10 * PART) == 0:
+                row.say(f"{row.figures['changes']} changes")
 
 
 # ---- what nobody changed ----
@@ -406,7 +441,7 @@ def run(row, scale, random):
         for i in range(LOOKS[scale]):
             copy.take(original.state)
             claim_intact(row, copy, f"unchanged copy {i}")
-        change_at_random(row, random, copy, original, CHANGES[scale])
+        change_at_random(row, random, world, original, CHANGES[scale])
         world.touch("go")
     finally:
         world.end()
