@@ -144,6 +144,14 @@ static int check_slots(const struct work *w, struct err *err)
     return r;
 }
 
+/* A write that failed may have given the name all the same, and then somebody may take it up. */
+static bool is_ordered(int dirfd, const char *id)
+{
+    struct handover_order there;
+
+    return handover_read_order(dirfd, &there, NULL) == 0 && str_eq(there.id, id);
+}
+
 static int give_order(struct work *w, int dirfd, struct err *err)
 {
     int r = check_slots(w, err);
@@ -153,7 +161,7 @@ static int give_order(struct work *w, int dirfd, struct err *err)
     crashpoint("order.before");
     r = handover_write_order(dirfd, &w->order, err);
     crashpoint("order.after");
-    w->is_ordered = r == 0;
+    w->is_ordered = r == 0 || is_ordered(dirfd, w->order.id);
     return r < 0 ? r : start_updater(w, err);
 }
 

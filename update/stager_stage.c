@@ -254,6 +254,9 @@ int stager_stage(struct stager *s, struct err *err)
         stager_say("version %s is here already, as it was sealed", s->q->target);
         s->code = CODE_PRECONDITION;
         r = try_again(&slots, s->q->target, err);
+        s->code = r == 0 ? CODE_FOLDER : s->code;
+        if (r == 0 && fsync(slots.versions_fd) < 0) /* who put it there may not have lived to */
+            r = err_sys(err, ERR_IO, errno, "version %s: sync the directory", s->q->target);
     } else if (r == 0) {
         r = make(s, &slots, err);
     }

@@ -199,6 +199,19 @@ static void rearm(struct updater *u)
         arm(u, u->inst.deadline.after_ms);
 }
 
+/* Who wrote it may have died because, or while, its sync failed. Then it is what programs read, and
+ * no later sync says that the disk has it: only writing it again does. Before anything is done that
+ * it announces. */
+static void renew(struct updater *u)
+{
+#ifndef SSMD_BREAK_PROGRESS_BELIEVED /* negative control: row R6 must notice */
+    if (u->inst.state != HANDOVER_ORDERED)
+        persist(u);
+#else
+    (void)u;
+#endif
+}
+
 static int load_without_order(struct updater *u, const struct err *why, struct err *err)
 {
     int r = handover_read_progress(u->update_fd, &u->inst, err);
@@ -207,6 +220,7 @@ static int load_without_order(struct updater *u, const struct err *why, struct e
     if (r == 0 && handover_is_open(&u->inst)) {
         stand_in_order(u);
         rearm(u);
+        renew(u);
         (void)snprintf(text, sizeof(text), "the order cannot be read any more: %.200s", why->text);
         handover_turn_back(u, text);
         return 0;
@@ -242,6 +256,7 @@ int handover_load(struct updater *u, struct err *err)
     }
     if (r == 0 && (handover_is_open(&u->inst) || str_eq(u->inst.id, u->order.id))) {
         rearm(u);
+        renew(u);
         return 0; /* an older one that is open still is ended first */
     }
     fsm_instance_done(&u->inst);

@@ -79,6 +79,10 @@ class Power:
         """The chosen sync does not come any more."""
         struct.pack_into("<I", self.memory, 8, 0)
 
+    def repair(self, die_after):
+        """No sync fails any more; so many later the power does."""
+        struct.pack_into("<3I", self.memory, 8, self.n_syncs + die_after, 0, 0)
+
     def follow(self):
         """The disk with everything that was recorded. Everybody is dead."""
         self.entries = read_log(self.log)
@@ -314,9 +318,9 @@ def play(pool, scenario, every, rng, n_images, has_second=False):
     return found
 
 
-def controls(row, suite):
-    """Builds of tests/crash/kill/negative.py in which something is left out, which `suite` must find guilty."""
-    done = subprocess.run([sys.executable, os.path.join(HERE, "../crash/kill/negative.py"), suite],
+def controls(row, *suites):
+    """Builds of tests/crash/kill/negative.py in which something is left out, which one of `suites` must find guilty."""
+    done = subprocess.run([sys.executable, os.path.join(HERE, "../crash/kill/negative.py"), *suites],
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
     row.say(done.stdout)
     row.figure("controls_missed", done.stdout.count("\nnot ok ") if "passed" in done.stdout else 1)

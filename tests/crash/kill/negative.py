@@ -21,10 +21,10 @@ WORLD = ("ssmd", "ssmd-runner", "ssmd-download", "ssmctl", "ssmhub")
 LAYER = ("powerloss", "ssmd-runner-dynamic")
 IN_MEMORY = "test_crash_command"  # a program of the build, not of processes
 TARGETS = {"kill.py": WORLD, "updates.py": ("ssmd-updater",), "power.py": (*WORLD, *LAYER), "syncs.py": (*WORLD, *LAYER),
-           IN_MEMORY: (IN_MEMORY,)}
+           "update_syncs.py": ("ssmd-updater",), IN_MEMORY: (IN_MEMORY,)}
 RELIABILITY = os.path.join(SOURCE, "tests/reliability")
-SUITES = {"kill.py": HERE, "updates.py": HERE, "power.py": RELIABILITY, "syncs.py": RELIABILITY}
-WORDS = {"kill.py": [], "updates.py": ["--long"], "power.py": ["--every", "2"], "syncs.py": ["--way", "once"]}
+SUITES = {"kill.py": HERE, "updates.py": HERE, "power.py": RELIABILITY, "syncs.py": RELIABILITY, "update_syncs.py": RELIABILITY}
+WORDS = {"update_syncs.py": ["--way", "until the updater is killed, then the power"], "kill.py": [], "updates.py": ["--long"], "power.py": ["--every", "2"], "syncs.py": ["--way", "once"]}
 
 # SSMD_BREAK -> the suite and its scenario that shows it, and the crimes of which one at least must be found.
 CONTROLS = {
@@ -43,6 +43,7 @@ CONTROLS = {
     "path-sync-skipped": ("power.py", "one step", {"early"}),
     "log-not-renewed": ("syncs.py", "one step", {"early", "audit"}),
     "journal-not-reopened": ("syncs.py", "one step", {"early"}),
+    "progress-believed": ("update_syncs.py", "bad", {"early"}),
     "spawn-is-redo": (IN_MEMORY, "", {"twice"}),
 }
 
@@ -86,7 +87,7 @@ def control(broken, suite, scenario, crimes):
     """None when the suite was red for the right reason, else what happened instead."""
     directory = build(broken, TARGETS[suite])
     # Of an update only the updater is broken; the rest is this build's.
-    settings = {"SSMD_UPDATER_BUILD_DIR" if suite == "updates.py" else "SSMD_BUILD_DIR": directory}
+    settings = {"SSMD_UPDATER_BUILD_DIR" if TARGETS[suite] == ("ssmd-updater",) else "SSMD_BUILD_DIR": directory}
     if suite == IN_MEMORY:
         status, text = run(os.path.join(directory, "tests/crash", suite))
         found = {crime for crime in crimes if crime in text}
