@@ -97,9 +97,13 @@ def marked_processes(mark):
 
 
 def kill_marked(mark):
-    """As a loss of power would: until none is left."""
+    """As a loss of power would: until none is left. Twice: a process shows no environment while it becomes
+    another program."""
     end = time.monotonic() + DEADLINE_S
-    while pids := list(marked_processes(mark)):
+    n_empty = 0
+    while n_empty < 2:
+        pids = list(marked_processes(mark))
+        n_empty = 0 if pids else n_empty + 1
         for pid in pids:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
@@ -175,7 +179,7 @@ class Hub:
         if self.process is not None and self.process.poll() is None:
             self.process.send_signal(how)
             try:
-                self.process.wait(20)
+                self.process.wait(DEADLINE_S)
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()
@@ -200,7 +204,7 @@ class Hub:
         return self._clients[service]
 
     def _call(self, method, path, body=None):
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=DEADLINE_S)
         try:
             data = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
             connection.request(method, path, data, {"Content-Type": "application/json"})
@@ -413,7 +417,7 @@ class Agent:
     def ask(self, **request):
         """One request to ctl.sock, or None when nobody listens."""
         with socket.socket(socket.AF_UNIX) as s:
-            s.settimeout(20)
+            s.settimeout(DEADLINE_S)
             try:
                 s.connect(self.socket_path)
             except (ConnectionRefusedError, FileNotFoundError):
@@ -450,27 +454,33 @@ class Agent:
     def query(self, sql, *arguments):
         """Rows of the journal. While ssmd is up: beside it, read-only. Else from a copy with its log of writes
         ahead, so that looking changes nothing."""
+        return wait_for("a journal that can be read", lambda: self._query(sql, arguments))[0]
+
+    def _query(self, sql, arguments):
+        """A list of the rows, or None while there is no telling: ssmd has not read its log of writes ahead yet,
+        or ended just now."""
         if not os.path.exists(self.journal_path):
-            return []
+            return [[]]
+        is_up = self.is_up
         with contextlib.ExitStack() as stack:
             path = self.journal_path
-            if not self.is_up:
+            if not is_up:
                 directory = stack.enter_context(tempfile.TemporaryDirectory(prefix="journal-"))
                 for name in ("journal.db", "journal.db-wal"):
                     with contextlib.suppress(FileNotFoundError):
                         shutil.copy(os.path.join(self.state_dir, name), directory)
                 path = os.path.join(directory, "journal.db")
-            mode = "ro" if self.is_up else "rw"
+            mode = "ro" if is_up else "rw"
             connection = stack.enter_context(contextlib.closing(
-                sqlite3.connect(f"file:{path}?mode={mode}", uri=True, timeout=20)))
+                sqlite3.connect(f"file:{path}?mode={mode}", uri=True, timeout=DEADLINE_S)))
             connection.row_factory = sqlite3.Row
             try:
-                return connection.execute(sql, arguments).fetchall()
+                return [connection.execute(sql, arguments).fetchall()]
             except sqlite3.OperationalError as error:
                 if "no such table" in str(error):  # killed before its first commit
-                    return []
-                if self.is_up and "readonly" in str(error):  # it has not read its log of writes ahead yet
-                    return []
+                    return [[]]
+                if is_up and error.sqlite_errorname.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN")):
+                    return None
                 error.args = (f"{error} ({error.sqlite_errorname})",)
                 raise
 
@@ -548,7 +558,7 @@ class World:
         for agent in self.agents:
             if agent.is_up:
                 agent.wait_until_serving()
-                equal("the exit status of ssmd after SIGTERM", agent.terminate(20), 0)
+                equal("the exit status of ssmd after SIGTERM", agent.terminate(), 0)
         for agent in self.agents:
             for sign in ("Sanitizer", "runtime error:"):
                 check(sign not in agent.log(), "a sanitizer has found something")

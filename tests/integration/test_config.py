@@ -163,7 +163,8 @@ def node_tells_what_the_service_was_told(world):
     told = {}
 
     def full():
-        told.update(hub.ssm.describe_instance_information()["InstanceInformationList"][0])
+        for node in hub.ssm.describe_instance_information()["InstanceInformationList"]:
+            told.update(node)
         return "PlatformName" in told
     wait_for("the hub to know the platform", full)
     node = json.loads(ssmctl("--root", agent.root, "--json", "node").stdout)

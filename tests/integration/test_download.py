@@ -2,6 +2,7 @@
 """aws:downloadContent from local servers: HTTP with Basic and Digest, git over http and ssh, GitHub's API, documents,
 S3; what it leaves behind, what it refuses, and that no secret lies about."""
 import base64
+import contextlib
 import hashlib
 import json
 import os
@@ -64,7 +65,8 @@ def no_secret_below(agent, *secrets):
             path = os.path.join(folder, name)
             if not os.path.isfile(path) or os.path.islink(path):
                 continue
-            with open(path, "rb") as f:
+            data = b""
+            with contextlib.suppress(FileNotFoundError), open(path, "rb") as f:  # a temporary file, which is gone
                 data = f.read()
             for word in secrets:
                 check(word.encode() not in data, f"{path} holds the secret {word!r}")
