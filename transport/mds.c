@@ -20,7 +20,7 @@
 #define DEFAULT_BACKOFF_FIRST_MS 1000
 #define DEFAULT_BACKOFF_CAP_MS (INT64_C(5) * 60 * 1000)
 #define DEFAULT_EMPTY_PAUSE_MS 2000
-#define QUICK_ROUND_MS 1000
+#define DEFAULT_QUICK_ROUND_MS 1000
 #define MAX_QUICK_ROUNDS                                                                           \
     200 /* with messages, one after another; then each is followed by a pause */
 #define EXPECTED_END_MS 10000 /* a poll cut off later than this ended as long polls do */
@@ -157,12 +157,12 @@ static void on_round(void *ctx, const struct aws_result *result)
     }
     note_success(m);
     n_valid = hand_over(m, &messages);
-    m->n_quick_rounds = n_valid > 0 && elapsed_ms < QUICK_ROUND_MS ? m->n_quick_rounds + 1 : 0;
+    m->n_quick_rounds = n_valid > 0 && elapsed_ms < m->quick_round_ms ? m->n_quick_rounds + 1 : 0;
     if (m->is_closing || m->state.pause_reasons != 0 || m->call != NULL ||
         uv_is_active((uv_handle_t *)&m->timer)) /* paused and resumed by a message's handler */
         return;
     /* A service that hands out the same again and again must not keep us and itself busy. */
-    if (elapsed_ms < QUICK_ROUND_MS && (n_valid == 0 || m->n_quick_rounds > MAX_QUICK_ROUNDS))
+    if (elapsed_ms < m->quick_round_ms && (n_valid == 0 || m->n_quick_rounds > MAX_QUICK_ROUNDS))
         poll_in(m,
                 backoff_spread_ms(m->empty_pause_ms, m->empty_pause_ms + m->empty_pause_ms / 4 - 1,
                                   ids_random32()));
@@ -218,6 +218,8 @@ int mds_new(uv_loop_t *loop, const struct mds_options *options, struct mds **ret
     m->aws = options->aws;
     m->stop_timeout_ms =
         options->stop_timeout_ms > 0 ? options->stop_timeout_ms : DEFAULT_STOP_TIMEOUT_MS;
+    m->quick_round_ms =
+        options->quick_round_ms > 0 ? options->quick_round_ms : DEFAULT_QUICK_ROUND_MS;
     m->empty_pause_ms =
         options->empty_pause_ms > 0 ? options->empty_pause_ms : DEFAULT_EMPTY_PAUSE_MS;
     m->backoff.first_ms =

@@ -22,6 +22,7 @@ struct mds_options {
     int64_t stop_timeout_ms;  /* client limit of one poll: Mds.StopTimeoutMillis; 0: 20 s */
     int64_t backoff_first_ms; /* after the first failure; 0: 1 s */
     int64_t backoff_cap_ms;   /* 0: 5 min */
+    int64_t quick_round_ms;   /* a round is quick that took less; 0: 1 s */
     int64_t empty_pause_ms;   /* least pause after a quick empty round; 0: 2 s. The most is a
                                  quarter more */
     unsigned n_reply_retries; /* of the three calls */

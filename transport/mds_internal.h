@@ -17,7 +17,7 @@ struct mds {
     struct backoff backoff;
     struct mds_state state;
     char instance_id[256];
-    int64_t stop_timeout_ms, empty_pause_ms;
+    int64_t stop_timeout_ms, empty_pause_ms, quick_round_ms;
     unsigned n_quick_rounds; /* with messages, one after another */
     unsigned n_reply_retries;
     struct {

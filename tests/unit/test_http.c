@@ -212,7 +212,7 @@ static const struct {
     {TRUNCATED, {0}, ERR_NETWORK, 200, 5, true, true, "127.0.0.1"},
     {RESET_AT_ONCE, {0}, ERR_NETWORK, 0, 0, true, true, "reset"},
     {CLOSE_AT_ONCE, {0}, ERR_NETWORK, 0, 0, true, true, "GET http://127.0.0.1:"},
-    {NEVER, {.timeout_ms = 50}, ERR_TIMEOUT, 0, 0, true, false, "timed out"},
+    {NEVER, {.timeout_ms = 1000}, ERR_TIMEOUT, 0, 0, true, false, "timed out"},
     {NOT_HTTP, {0}, ERR_PROTOCOL, 0, 0, true, false, "HTTP/0.9"},
     {REDIRECT, {0}, 0, 302, 0, true, false, ""},
     {REDIRECT, {.max_redirects = 1}, 0, 200, 5, true, false, ""},

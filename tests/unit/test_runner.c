@@ -217,7 +217,7 @@ START_TEST(leaves_a_detached_child_alive_at_a_normal_end)
 
     world_run(&world, &step);
     ck_assert_int_eq(world.outcome.end, STEP_END_EXITED);
-    ck_assert_uint_eq(world_count_processes(marker), 1);
+    world_wait_processes(&world, marker, 1); /* without a name while it becomes another program */
     text = world_file(&world, &step, STEP_FILE_STDOUT);
     ck_assert_int_eq(kill((pid_t)atol(text), SIGKILL), 0);
     world_wait_processes(&world, marker, 0);
@@ -340,20 +340,29 @@ static const char *const trees[] = {
     "sh -c 'kill -STOP $$; @' & echo ready; @",
 };
 
+/* The tree has to stand when the time is over: on a busy machine that takes a longer limit. */
 START_TEST(the_time_limit_ends_the_whole_tree)
 {
     struct world_step step = {.script = with_marker(trees[_i]), .limit_ms = 300, .grace_ms = 50};
+    AUTO(free) char *out = NULL;
+    char job[32];
 
-    world_run(&world, &step);
-    ck_assert_int_eq(world.answer, STEP_ENDED);
-    ck_assert_int_eq(world.outcome.end, STEP_END_TIMED_OUT);
-    ck_assert_int_eq(world.outcome.code, -1);
-    ck_assert_int_eq(world.outcome.unkilled, 0);
-    ck_assert_int_ge(world.outcome.ended_boottime_ms - world.outcome.started_boottime_ms, 300);
-    ck_assert_int_lt(world.outcome.ended_boottime_ms - world.outcome.started_boottime_ms, 4000);
-    ck_assert_uint_eq(world_count_processes(marker), 0);
-    assert_file(&step, STEP_FILE_STDOUT, "ready\n");
-    assert_file(&step, STEP_FILE_STDERR, "");
+    step.job = job;
+    for (; out == NULL || str_eq(out, ""); step.limit_ms *= 2) {
+        free(TAKE(out));
+        (void)snprintf(job, sizeof(job), "limit-%lld", (long long)step.limit_ms);
+        world_run(&world, &step);
+        ck_assert_int_eq(world.answer, STEP_ENDED);
+        ck_assert_int_eq(world.outcome.end, STEP_END_TIMED_OUT);
+        ck_assert_int_eq(world.outcome.code, -1);
+        ck_assert_int_eq(world.outcome.unkilled, 0);
+        ck_assert_int_ge(world.outcome.ended_boottime_ms - world.outcome.started_boottime_ms,
+                         step.limit_ms);
+        ck_assert_uint_eq(world_count_processes(marker), 0);
+        assert_file(&step, STEP_FILE_STDERR, "");
+        out = world_file(&world, &step, STEP_FILE_STDOUT);
+    }
+    ck_assert_str_eq(out, "ready\n");
 }
 END_TEST
 
@@ -394,7 +403,7 @@ START_TEST(marks_where_the_output_was_when_the_stop_began)
     struct world_step step = {
         .script = with_marker("trap 'echo goodbye; exit 0' TERM; @ & "
                               "until grep -q sleep /proc/$!/comm; do :; done; echo ready; wait"),
-        .grace_ms = 5000};
+        .grace_ms = 60000};
 
     world_start(&world, &step);
     world_wait_output(&world, &step, "ready\n");
@@ -448,13 +457,17 @@ END_TEST
 START_TEST(ordinary_signals_do_not_end_the_runner)
 {
     static const int signals[] = {SIGTERM, SIGINT, SIGHUP, SIGPIPE, SIGQUIT, SIGUSR1, SIGUSR2};
-    struct world_step step = {.script = "echo ready; sleep 0.2; echo end"};
+    struct world_step step = {
+        .script = "echo ready; while [ ! -e go ]; do sleep 0.02; done; echo end", .cwd = world.dir};
+    char go[80];
     size_t i;
 
     world_start(&world, &step);
     world_wait_output(&world, &step, "ready\n");
     for (i = 0; i < ARRAY_LEN(signals); i++)
         ck_assert_int_eq(kill(world_runner_pid(&world, &step), signals[i]), 0);
+    (void)snprintf(go, sizeof(go), "%s/go", world.dir);
+    ck_assert_int_ge(creat(go, 0600), 0);
     world_wait(&world, 1);
     ck_assert_int_eq(world.outcome.code, 0);
     assert_file(&step, STEP_FILE_STDOUT, "ready\nend\n");
