@@ -28,7 +28,7 @@
 #define FIRST_PRUNE_MS (UINT64_C(60) * 1000)
 #define TIDY_MS UINT64_C(1000) /* after a job ended ... */
 #define ENDS_PER_ROUND 16      /* ... or when so many did */
-#define FILES_PER_JOB 7        /* of what was kept before the first look: one step, all there is */
+#define FILES_PER_JOB 7        /* of one step, all that may be there */
 #define ROUNDS_PER_END 3       /* that a command waits for without a job that ended meanwhile */
 #define ROOM_MS 10000          /* so long at the most */
 #define HOUR_MS (INT64_C(3600) * 1000)
@@ -237,10 +237,20 @@ static int prune(struct upkeep *u, struct err *err)
                                   note_removed, u, err);
 }
 
-/* Files of those that are not settled, and of who waits to begin. */
+/* Can the limit of files be held? Not where what may run at once has more than half of it for
+ * itself: that many are wanted, and neither they nor what is kept of others has to make way. */
+static bool is_held(const struct upkeep *u)
+{
+    return u->config->command_workers <= u->config->retention_files / 2 / FILES_PER_JOB;
+}
+
+/* Files of those that are not settled, and of who waits to begin. Of so many that the limit cannot
+ * hold: none. */
 static int64_t reserved(const struct upkeep *u, int64_t n_wanted)
 {
-    return n_wanted > u->n_others ? n_wanted : u->n_others;
+    int64_t n = n_wanted > u->n_others ? n_wanted : u->n_others;
+
+    return is_held(u) && n <= u->config->retention_files ? n : 0;
 }
 
 static void measured(uv_work_t *work, int status)
@@ -369,7 +379,8 @@ bool upkeep_may_begin(struct upkeep *u, int64_t n_open, int64_t n_more)
 {
     int64_t max = u->config->retention_files, n_kept = u->n_kept + u->n_left;
 
-    if (max == 0 || n_kept == 0 || n_kept + reserved(u, n_open + n_more) <= max || u->is_stuck ||
+    if (max == 0 || n_kept == 0 || !is_held(u) || n_open + n_more > max ||
+        n_kept + reserved(u, n_open + n_more) <= max || u->is_stuck ||
         u->n_rounds_waited >= ROUNDS_PER_END)
         return true;
     if (u->n_wanted == 0)

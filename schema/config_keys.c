@@ -188,8 +188,9 @@ const struct config_key config_keys[] = {
     NUMBER(
         "Ssmd", "RetentionFiles", retention_files, CONFIG_LIVE, 100, 1 << 30, 1000,
         "files and directories of finished jobs, at all times; towards it the oldest ones' output "
-        "goes, until there are half as many (their history stays), and a command waits for that; "
-        "what runs at once and leaves more by itself may pass it for a moment"),
+        "goes, until there are half as many (their history stays), and a command waits for that. "
+        "Where more than a fourteenth as many commands may run at once, or one leaves more by "
+        "itself, it may be passed for a moment"),
     NUMBER("Ssmd", "LedgerRetentionDays", ledger_retention_days, CONFIG_LIVE, 31, 36500, 3650,
            "the memory of command ids, by which repetitions are recognised; counted like "
            "Ssm.RunCommandLogsRetentionDurationHours"),

@@ -423,6 +423,23 @@ START_TEST(a_burst_of_ends_never_passes_the_limit_of_files)
 }
 END_TEST
 
+/* What is wanted at once is not hindered by a limit that it cannot keep. */
+START_TEST(a_limit_that_cannot_be_held_holds_up_nobody)
+{
+    w.config.retention_files = 100;
+    w.config.command_workers = 5;
+    run_job(1);
+    round_of_retention();
+    upkeep_note_end(upkeep, 90);
+    ck_assert(!upkeep_may_begin(upkeep, 30, 7));
+    ck_assert(upkeep_may_begin(upkeep, 95, 7));
+    w.config.command_workers = 8;
+    ck_assert(upkeep_may_begin(upkeep, 30, 7));
+    engine_world_until(&w, is_at_rest);
+    ck_assert_uint_eq(n_directories(), 1);
+}
+END_TEST
+
 /* The directories are there, and cannot be removed: through a link nothing is. */
 START_TEST(what_cannot_be_removed_holds_up_nobody)
 {
@@ -539,6 +556,7 @@ int main(void)
     tcase_add_test(rounds, of_many_files_the_oldest_jobs_go);
     tcase_add_loop_test(rounds, a_burst_of_ends_never_passes_the_limit_of_files, 0,
                         ARRAY_LEN(bursts));
+    tcase_add_test(rounds, a_limit_that_cannot_be_held_holds_up_nobody);
     tcase_add_test(rounds, what_cannot_be_removed_holds_up_nobody);
     tcase_add_test(rounds, a_job_with_much_output_takes_no_younger_one_with_it);
     tcase_add_loop_test(rounds, a_clock_that_jumps_lets_nothing_be_cut, 0, ARRAY_LEN(jumps));
