@@ -23,6 +23,7 @@ NEXT_S = 3.0        # from the moment that a reset waits for, at most so long
 BOOTING_S = 20.0    # ... when it hits a boot
 ANCHOR_S = 60       # a moment that does not come is not waited for longer
 UNKNOWN = 1000
+CUT = (UNKNOWN, 143, 137)  # nobody saw the end, or the runner saw what a shutdown did to the script
 
 
 def body(name, n, text):
@@ -190,7 +191,7 @@ class Batch:
                     self.row.count("reboots", len(set(begins)) == 2)
             elif not command.is_disturbed and not self.was_rebooted(begins):
                 self.accuse("unrun" if not begins else "result", told)
-            elif got.get("status") == "Success":
+            elif got.get("status") == "Success" or got.get("code") not in CUT:
                 self.accuse("result", told)
             else:
                 is_cut = True

@@ -97,7 +97,7 @@ class Updates:
         record = harness.wait_for("the end of the script", lambda: node.record(running).terminal and node.record(running),
                                   vm_node.SETTLE_S, every=0.3)
         code = record.results["step1"]["code"]
-        if code != (5 if what in (None, "kill") else code):
+        if code not in ((5,) if what in (None, "kill") else (5, 1000)):
             self.wrong("untrue_reports", f"{version}, {told}: the script that ran through it ended with {code}")
         node.machine.ask("rm -f /run/go")
         self.row.count("updates")
