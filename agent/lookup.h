@@ -10,6 +10,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "schema/json.h"
 #include "transport/credentials.h"
@@ -41,6 +42,9 @@ struct lookup {
                              struct err *err);
     /* The service answered this process, and a channel to it works now. */
     bool (*is_in_reach)(struct lookup *l);
+    /* The service's time, as its answers tell it, less this machine's; 0: they agree, or no answer
+     * has come. */
+    int64_t (*clock_offset_ms)(struct lookup *l);
     /* ssm:UpdateInstanceInformation with this AgentStatus in place of "Active", once. `done` is not
      * called when the service ends first. */
     int (*tell_status)(struct lookup *l, const char *agent_version, const char *agent_status,

@@ -372,10 +372,10 @@ static void look_at_self(void *ctx, struct handover_health *ret)
     engine_get_status(a->engine, &status);
     ret->has_steps = !status.is_suspended;
     ret->has_service = service_lookup(a->service)->is_in_reach(service_lookup(a->service));
-    (void)snprintf(ret->lacking, sizeof(ret->lacking), "%.190s",
-                   status.is_suspended ? status.journal_text
-                   : ret->has_service  ? ""
-                                       : service_trouble(a->service));
+    if (status.is_suspended)
+        (void)str_copy(ret->lacking, sizeof(ret->lacking), status.journal_text); /* may be cut */
+    else if (!ret->has_service)
+        service_describe_trouble(a->service, ret->lacking, sizeof(ret->lacking));
 }
 
 static int64_t next_effect_id(void *ctx)

@@ -385,6 +385,11 @@ static bool lookup_is_in_reach(struct lookup *l)
             link_state_of(channels_link(s->channels)) == LINK_UP);
 }
 
+static int64_t lookup_clock_offset_ms(struct lookup *l)
+{
+    return aws_clock_offset_ms(container_of(l, struct service, lookup)->aws);
+}
+
 static int lookup_get_credentials(struct lookup *l, const struct credentials **ret, struct err *err)
 {
     return credentials_get(container_of(l, struct service, lookup)->credentials, ret, err);
@@ -499,6 +504,7 @@ int service_new(const struct service_options *o, struct service **ret_service, s
                                 .get_credentials = lookup_get_credentials,
                                 .list_associations = lookup_list_associations,
                                 .is_in_reach = lookup_is_in_reach,
+                                .clock_offset_ms = lookup_clock_offset_ms,
                                 .tell_status = lookup_tell_status};
     r = set_up(s, err);
     if (r < 0) { /* what was made holds on to the loop and to `s` until the process ends */
@@ -542,9 +548,16 @@ void service_wake(struct service *s)
     health_report_now(s->health);
 }
 
-const char *service_trouble(const struct service *s)
+void service_describe_trouble(const struct service *s, char *ret_text, size_t size)
 {
-    return health_trouble(s->health);
+    const char *text = health_trouble(s->health);
+    struct mds_state m;
+
+    /* A report is given up late, a channel says earlier what is in the way. */
+    mds_get_state(s->mds, &m);
+    if (text[0] == '\0' && m.n_failures > 0)
+        text = m.last_error.text;
+    (void)str_copy(ret_text, size, text); /* may be cut */
 }
 
 void service_report_health(struct service *s)

@@ -30,8 +30,8 @@ void service_report_health(struct service *s); /* now, whenever the next is due 
 /* Ends polls and calls; handles close with the loop's next turns. */
 void service_stop(struct service *s);
 void service_free(struct service *s); /* after the loop has run out */
-/* Why the service is out of reach, as far as it is known, or "". Borrowed until the next turn. */
-const char *service_trouble(const struct service *s);
+/* Why the service is out of reach, as far as it is known, or "". */
+void service_describe_trouble(const struct service *s, char *ret_text, size_t size);
 /* Members of ctl's "status" answer, each as `"name":value,`. */
 void service_add_status(struct service *s, struct buf *b);
 

@@ -3,6 +3,7 @@
 #define LOG_MODULE "update"
 #include "agent/update.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -60,6 +61,27 @@ const char *updates_overdue_text(const struct job *job)
 bool update_is_in_reach(const struct engine *e)
 {
     return e->lookup != NULL && e->lookup->is_in_reach != NULL && e->lookup->is_in_reach(e->lookup);
+}
+
+#define DAY_S (INT64_C(24) * 60 * 60)
+
+void update_blame_clock(const struct engine *e, struct stager_answer *answer)
+{
+    char text[sizeof(answer->text) + 128];
+    int64_t off_s, much;
+
+    if (answer->verdict != STAGER_FAIL || !str_eq(answer->code, "ErrorDownloadManifest_d6") ||
+        e->lookup == NULL || e->lookup->clock_offset_ms == NULL)
+        return;
+    off_s = e->lookup->clock_offset_ms(e->lookup) / 1000;
+    if (off_s == 0)
+        return;
+    much = off_s < 0 ? -off_s : off_s;
+    (void)snprintf(
+        text, sizeof(text), "this machine's clock is %" PRId64 " %s %s the service's, set it; %s",
+        much < 2 * DAY_S ? much : (much + DAY_S / 2) / DAY_S, much < 2 * DAY_S ? "seconds" : "days",
+        off_s < 0 ? "ahead of" : "behind", answer->text);
+    (void)str_copy(answer->text, sizeof(answer->text), text); /* may be cut */
 }
 
 /* ---- events with what they bring ---- */
@@ -177,6 +199,7 @@ static void on_answer(void *ctx, const struct stager_answer *answer, const struc
 {
     struct update_watch *w = ctx;
     const struct fsm_effect *fx = fsm_find_effect(&w->job->inst, w->effect_id);
+    struct stager_answer told;
 
     w->stager = NULL;
     if (fx == NULL) /* cancelled; its end was on its way */
@@ -189,6 +212,9 @@ static void on_answer(void *ctx, const struct stager_answer *answer, const struc
                                 err->text);
         return;
     }
+    told = *answer;
+    update_blame_clock(w->e, &told);
+    answer = &told;
     switch (answer->verdict) {
     case STAGER_OK:
         queue_news(w->e, w->job, event_of(fx), fx->id, answer);

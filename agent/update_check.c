@@ -44,6 +44,14 @@ static void finish(struct update_check *c, const struct stager_answer *answer,
 
 static void on_answer(void *ctx, const struct stager_answer *answer, const struct err *err)
 {
+    const struct update_check *c = ctx;
+    struct stager_answer told;
+
+    if (answer != NULL) {
+        told = *answer;
+        update_blame_clock(c->e, &told);
+        answer = &told;
+    }
     finish(ctx, answer, err);
 }
 

@@ -92,6 +92,10 @@ struct update_clock {
 };
 bool update_is_due(const struct update_clock *c);
 
+/* Metadata that is not believed may be right, and this machine's clock wrong: where the service's
+ * answers tell, the text says so. */
+void update_blame_clock(const struct engine *e, struct stager_answer *answer);
+
 /* What the stager is asked; the caller adds what the phase needs. */
 void update_fill_request(const struct engine *e, struct stager_request *q);
 

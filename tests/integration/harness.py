@@ -188,6 +188,8 @@ class Hub:
     def ssm(self):
         return self.client("ssm")
 
+    ca = None  # the file of who signed its certificate, where it has one
+
     def client(self, service):
         """A stock botocore client with the keys of this hub."""
         if service not in self._clients:
@@ -198,7 +200,7 @@ class Hub:
                 keys = dict((word.strip() for word in line.split("=", 1)) for line in f if "=" in line)
             session = botocore.session.Session()
             self._clients[service] = session.create_client(
-                service, region_name=REGION, endpoint_url=self.url,
+                service, region_name=REGION, endpoint_url=self.url, verify=self.ca,
                 aws_access_key_id=keys["aws_access_key_id"], aws_secret_access_key=keys["aws_secret_access_key"],
                 config=botocore.config.Config(retries={"total_max_attempts": 1}))
         return self._clients[service]

@@ -13,7 +13,8 @@ import ssl
 import subprocess
 import threading
 
-from harness import Hub, Suite, check, document, equal, wait_for
+from harness import Suite, check, document, equal, wait_for
+from tls_hub import TlsHub
 
 suite = Suite("TLS", jobs=3)
 NGINX = shutil.which("nginx", path=os.environ.get("PATH", "") + ":/usr/sbin")
@@ -28,25 +29,6 @@ def expect_done(agent, message, code):
 
 
 # ---- ssmhub --tls ----
-
-
-class TlsHub(Hub):
-    def start(self):
-        super().start()
-        self.url = f"https://localhost:{self.port}"
-        self.ca = os.path.join(self.dir, "cert.pem")
-
-    def _call(self, method, path, body=None):
-        connection = http.client.HTTPSConnection("localhost", self.port, timeout=30,
-                                                 context=ssl.create_default_context(cafile=self.ca))
-        with contextlib.closing(connection):
-            connection.request(method, path, body if body is None else json.dumps(body).encode(),
-                               {"Content-Type": "application/json"})
-            response = connection.getresponse()
-            text = response.read().decode()
-            equal(f"{method} {path}", response.status, 200)
-            return json.loads(text)
-
 
 @suite.case
 def ssmd_and_ssmhub_speak_tls(world):

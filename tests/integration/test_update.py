@@ -10,6 +10,7 @@ import time
 import tempfile
 
 from harness import CODES, Record, Suite, check, document, equal, wait_for, web
+from tls_hub import TlsHub
 from update_source import FILE_NAME
 from whole_update import BAD, LOWER, NEW, OLD, STEP, Shared, SlotAgent, built, crash
 
@@ -181,7 +182,8 @@ def it_comes_over_the_control_channel_as_well(world):
 SAID = {
     "crash": ("was started 4 times and did not stay: it exited with status 3", False),
     "hang": ("did not prove itself within 4 s: it has said nothing of itself", False),
-    "unreachable": ("it has not reached the service", False),
+    "unreachable": ("it has not reached the service: @Failed to connect to 127.0.0.1 port 9", False),
+    "mistrusting": ("it has not reached the service: @certificate", False),
     "unreadable": ("did not stay: it exited with status 111: registration: @journal.db: prepare", False),
     "wrong_machine": ("bin/ssmd --version of the new version: it cannot be executed here: Exec format error", True),
     "without_library": ("libsqlit", True),
@@ -190,11 +192,55 @@ SAID = {
 }
 
 
+MEMORY = "/sys/fs/cgroup/memory"  # of the first kind of control groups
+MEMORY_LIMIT = 200 << 20
+
+
+def make_group(name):
+    group = os.path.join(MEMORY, name)
+    os.mkdir(group)
+    with open(os.path.join(group, "memory.limit_in_bytes"), "w", encoding="ascii") as f:
+        f.write(str(MEMORY_LIMIT))
+    return group
+
+
+def may_limit_memory():
+    try:
+        os.rmdir(make_group(f"ssmd-test-{os.getpid()}"))
+        return True
+    except OSError:
+        return False
+
+
+def memory_is_limited(world, pid):
+    """For everything that this process starts from now on: as MemoryMax= of a unit."""
+    group = make_group(os.path.basename(world.dir))
+    with open(os.path.join(group, "cgroup.procs"), "w", encoding="ascii") as f:
+        f.write(str(pid))
+
+    def is_removed():
+        try:
+            os.rmdir(group)
+            return True
+        except OSError:  # what was in it is about to be reaped
+            return False
+    world.at_end.append(lambda: wait_for("the control group to be empty", is_removed))
+
+
 def is_not_kept(world, version, said, is_refused):
-    settings = {"UpdateDeadlineSeconds": 4} if "within 4 s" in said or version == "0.1.3" else {}
+    settings = {"UpdateDeadlineSeconds": 4} if "within 4 s" in said or "not reached" in said else {}
+    environment = {}
     if "64 MiB" in said:
-        settings["UpdateMaxMemoryMiB"] = 64
-    agent = of_the_hub(world, **settings)
+        settings["UpdateMaxMemoryMiB"], settings["UpdateProvingSeconds"] = 64, 10
+    elif "signal 9" in said:
+        settings["UpdateMaxMemoryMiB"], settings["UpdateProvingSeconds"] = 0, 10
+    if "certificate" in said:
+        hub = TlsHub(world.path("hub"), "--tls", "--updates", RELEASE.get().dir)
+        world.hubs.append(hub)
+        settings["hub"], environment["AWS_CA_BUNDLE"] = hub, hub.ca
+    agent = SlotAgent(world, release=RELEASE.get(), **settings).start(**environment).wait_until_serving()
+    if "signal 9" in said:
+        memory_is_limited(world, agent.process.pid)
     agent.wait_known(OLD)
     pid = agent.pid
     running = agent.hub.send(document(f"touch {world.dir}/runs; while [ ! -e {world.dir}/go ]; do sleep 0.05; done; exit 5"))
@@ -214,6 +260,10 @@ def is_not_kept(world, version, said, is_refused):
 for number, spoil in BAD.items():
     suite.add(f"a version is not kept: {spoil.__name__.replace('_', ' ')}", is_not_kept, number, *SAID[spoil.__name__],
               skip=None if spoil.__name__ in ("crash", "unreadable") else SLOW)
+if "0.1.8" in BAD:
+    suite.add("a version is not kept: glutton, until the kernel ends it", is_not_kept, "0.1.8",
+              "was started 4 times and did not stay: it was ended by signal 9", False,
+              skip=None if may_limit_memory() else "no control group of memory can be made here")
 
 
 # ---- when the world is against it ----
