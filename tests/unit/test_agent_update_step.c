@@ -275,7 +275,7 @@ static const struct {
     {{"mi-1", "", 7, 13 * HOUR, NOON, NOON - HOUR * 24 * 7 + 1}, false},
     {{"mi-1", "", 7, 13 * HOUR, NOON, NOON - HOUR * 24 * 7}, true},
     {{"mi-1", "", 1, 13 * HOUR, NOON, NOON - HOUR * 24}, true},
-    {{"mi-1", "", 7, 13 * HOUR, NOON, NOON + HOUR}, true}, /* the clock was wrong */
+    {{"mi-1", "", 7, 13 * HOUR, NOON, NOON + HOUR}, true},         /* the clock was wrong */
     {{"mi-1", "", 7, 13 * HOUR, NOON, NOON + 87600 * HOUR}, true}, /* ... by ten years */
     {{"mi-1", "", 7, 13 * HOUR, NOON - 87600 * HOUR, NOON}, true}, /* it is now */
     {{"mi-1", "22:00-04:00", 7, 13 * HOUR, NOON - 87600 * HOUR, NOON}, false},
