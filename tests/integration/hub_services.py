@@ -131,7 +131,7 @@ class Services(unittest.TestCase):
         context = ssl.create_default_context(cafile=os.environ["AWS_CA_BUNDLE"]) \
             if self.hub.url.startswith("https:") else None
         try:
-            with urllib.request.urlopen(raw, timeout=20, context=context) as answer:
+            with urllib.request.urlopen(raw, timeout=60, context=context) as answer:
                 return answer.status, ""
         except urllib.error.HTTPError as e:
             return e.code, e.read().decode()

@@ -86,7 +86,8 @@ write_config() { # seven ports
 }
 
 is_up() { # until the last of its ports answers
-    for _ in $(seq 100); do
+    give_up=$(($(date +%s) + 60))
+    while [ "$(date +%s)" -lt "$give_up" ]; do
         kill -0 "$pid" 2>/dev/null || return 1
         [ "$("$probe" "http://127.0.0.1:$1/")" = "200 plain" ] && return 0
     done

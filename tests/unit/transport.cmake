@@ -29,8 +29,8 @@ add_executable(sigv4_sign ${CMAKE_CURRENT_SOURCE_DIR}/../integration/sigv4_sign.
 target_link_libraries(sigv4_sign PRIVATE transport base project_options)
 add_test(NAME sigv4_oracle COMMAND
   /usr/bin/python3 ${CMAKE_CURRENT_SOURCE_DIR}/../integration/sigv4_oracle.py $<TARGET_FILE:sigv4_sign>)
-set_tests_properties(sigv4_oracle PROPERTIES LABELS integration TIMEOUT 120)
+set_tests_properties(sigv4_oracle PROPERTIES LABELS integration TIMEOUT 420)
 add_executable(https_probe ${CMAKE_CURRENT_SOURCE_DIR}/../integration/https_probe.c)
 target_link_libraries(https_probe PRIVATE transport base project_options)
 add_test(NAME tls COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/../integration/tls.sh $<TARGET_FILE:https_probe>)
-set_tests_properties(tls PROPERTIES LABELS integration TIMEOUT 120)
+set_tests_properties(tls PROPERTIES LABELS integration TIMEOUT 420)
