@@ -30,7 +30,8 @@
 #define ENDS_PER_ROUND 16      /* ... or when so many did */
 #define FILES_PER_JOB 7        /* of one step, all that may be there */
 #define ROUNDS_PER_END 3       /* that a command waits for without a job that ended meanwhile */
-#define ROOM_MS 10000          /* so long at the most */
+#define ROOM_TICKS 10          /* so long at the most */
+#define ROOM_TICK_MS 1000
 #define HOUR_MS (INT64_C(3600) * 1000)
 #define KEEP_AGE_MS (6 * HOUR_MS) /* what a reboot may cost of it */
 #define AGE_FACT "age"
@@ -56,6 +57,7 @@ struct upkeep {
     int64_t n_left_before; /* ... of it, what the round will have seen */
     int64_t n_wanted;    /* files that wait for a place, and those of what runs; 0: nobody waits */
     int n_rounds_waited; /* since a job ended */
+    int n_room_ticks;    /* that a round has been waited for; a machine that stood still is one */
     bool is_stuck;       /* directories cannot be removed, or it takes too long: nobody waits */
     void (*has_room)(void *ctx);
     void *ctx;
@@ -367,10 +369,13 @@ static void on_late_room(uv_timer_t *timer)
 {
     struct upkeep *u = timer->data;
 
+    if (++u->n_room_ticks < ROOM_TICKS)
+        return;
+    (void)uv_timer_stop(timer);
     u->is_stuck = true; /* until a round has removed something */
     log_warning("what finished jobs have left could not be removed within %d s; commands begin "
                 "without waiting for it",
-                ROOM_MS / 1000);
+                ROOM_TICKS * ROOM_TICK_MS / 1000);
     if (u->has_room != NULL)
         u->has_room(u->ctx);
 }
@@ -387,8 +392,10 @@ bool upkeep_may_begin(struct upkeep *u, int64_t n_open, int64_t n_more)
         u->n_rounds_waited++;
     u->n_wanted = n_open + n_more;
     begin_round(u);
-    if (u->is_working && !uv_is_active((uv_handle_t *)&u->room_timer))
-        (void)uv_timer_start(&u->room_timer, on_late_room, ROOM_MS, 0);
+    if (u->is_working && !uv_is_active((uv_handle_t *)&u->room_timer)) {
+        u->n_room_ticks = 0;
+        (void)uv_timer_start(&u->room_timer, on_late_room, ROOM_TICK_MS, ROOM_TICK_MS);
+    }
     return !u->is_working;
 }
 
