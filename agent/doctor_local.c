@@ -7,6 +7,7 @@
 
 #include "agent/doctor_internal.h"
 #include "agent/setup.h"
+#include "agent/update_package.h"
 #include "base/clock.h"
 #include "base/str.h"
 #include "ctl/client.h"
@@ -31,6 +32,21 @@ static void on_line(void *ctx, enum config_severity severity, const char *line)
         doctor_say(l->doctor, "configuration", FINDING_WARNING, NULL, "%s", line);
 }
 
+/* What who configured it may not think of, until a version does not come up. */
+static void tell_of_updates(struct doctor *d)
+{
+    struct package_owner owner;
+
+    if (!str_eq(d->config.update_package_manager, "drive"))
+        return;
+    package_owner_find(d->paths.root, &owner);
+    if (owner.manager[0] != '\0')
+        doctor_say(d, "updates", FINDING_OK, NULL,
+                   "by %s: there is no way back by itself if a new version does not come up, as "
+                   "version slots have one",
+                   owner.manager);
+}
+
 void doctor_check_configuration(struct doctor *d)
 {
     const char *path = d->config_path != NULL ? d->config_path : paths_choose_config(&d->paths);
@@ -50,6 +66,7 @@ void doctor_check_configuration(struct doctor *d)
         doctor_say(d, "configuration", FINDING_OK, NULL, "no file: defaults");
     else
         doctor_say(d, "configuration", FINDING_OK, NULL, "%s", path);
+    tell_of_updates(d);
 }
 
 static void check_owner(struct doctor *d, const char *what, const char *path)

@@ -19,6 +19,7 @@
 #include "agent/doctor.h"
 #include "agent/engine.h"
 #include "agent/libraries.h"
+#include "agent/manager.h"
 #include "agent/node.h"
 #include "agent/probation.h"
 #include "agent/register_cli.h"
@@ -71,6 +72,7 @@ struct agent {
     struct err service_err;  /* why there is none though it is known */
     struct ctl_server *ctl;
     struct upkeep *upkeep;
+    struct manager *manager;     /* NULL: nobody listens */
     struct probation *probation; /* NULL: no update is open */
     uv_signal_t term, interrupt, hangup;
 };
@@ -215,6 +217,7 @@ static void stop(struct agent *a)
     clock_watch_close(a->clock_watch);
     upkeep_stop(a->upkeep);
     probation_close(a->probation);
+    manager_close(a->manager);
     uv_close((uv_handle_t *)&a->term, NULL);
     uv_close((uv_handle_t *)&a->interrupt, NULL);
     uv_close((uv_handle_t *)&a->hangup, NULL);
@@ -233,6 +236,7 @@ static void on_jobs_ended(void *ctx, int64_t n_files)
 {
     struct agent *a = ctx;
 
+    manager_note(a->manager);
     if (a->upkeep != NULL)
         upkeep_note_end(a->upkeep, n_files);
 }
@@ -241,6 +245,7 @@ static bool may_begin(void *ctx, int64_t n_open, int64_t n_more)
 {
     struct agent *a = ctx;
 
+    manager_note(a->manager);
     return a->upkeep == NULL || upkeep_may_begin(a->upkeep, n_open, n_more);
 }
 
@@ -378,6 +383,56 @@ static void look_at_self(void *ctx, struct handover_health *ret)
         service_describe_trouble(a->service, ret->lacking, sizeof(ret->lacking));
 }
 
+/* ---- what the service manager is told ---- */
+
+static bool is_in_reach(void *ctx)
+{
+    const struct agent *a = ctx;
+
+    return a->service != NULL &&
+           service_lookup(a->service)->is_in_reach(service_lookup(a->service));
+}
+
+static size_t add_count(char *text, size_t n, size_t size, size_t count, const char *one,
+                        const char *many)
+{
+    if (count == 0 || n >= size)
+        return n;
+    return n + (size_t)snprintf(text + n, size - n, ", %zu %s", count, count == 1 ? one : many);
+}
+
+static void describe_self(void *ctx, char *ret_text, size_t size)
+{
+    const struct agent *a = ctx;
+    struct engine_status s;
+    char trouble[200];
+    size_t n, before;
+
+    engine_get_status(a->engine, &s);
+    if (a->service == NULL) {
+        (void)snprintf(ret_text, size,
+                       "%s; it is not known yet which node this is; see: ssmctl status",
+                       ssmd_version);
+        return;
+    }
+    n = (size_t)snprintf(ret_text, size, "%s serves %s in %s", ssmd_version, a->config.instance_id,
+                         config_signing_region(&a->config));
+    before = n;
+    n = add_count(ret_text, n, size, s.n_running, "command runs", "commands run");
+    n = add_count(ret_text, n, size, s.n_queued, "waits", "wait");
+    n = add_count(ret_text, n, size, s.n_reporting, "result is to be reported",
+                  "results are to be reported");
+    if (n == before && n < size)
+        n += (size_t)snprintf(ret_text + n, size - n, ", nothing runs");
+    if ((s.is_suspended || s.is_short) && n < size)
+        n += (size_t)snprintf(ret_text + n, size - n, "; %.150s", s.journal_text);
+    if (!is_in_reach(ctx) && n < size) {
+        service_describe_trouble(a->service, trouble, sizeof(trouble));
+        (void)snprintf(ret_text + n, size - n, "; the service is out of reach%s%s",
+                       trouble[0] != '\0' ? ": " : "", trouble);
+    }
+}
+
 static int64_t next_effect_id(void *ctx)
 {
     struct agent *a = ctx;
@@ -417,8 +472,12 @@ static int start(struct agent *a, struct err *err)
                                    .boot_id = a->boot_id,
                                    .look = look_at_self,
                                    .ctx = a};
+    const struct manager_options mo = {
+        .loop = &a->loop, .describe = describe_self, .is_well = is_in_reach, .ctx = a};
     int r;
 
+    if (manager_new(&mo, &a->manager, err) < 0)
+        log_warning("the service manager is not told how ssmd is: %s", err->text);
     a->started_unix_ms = clock_wall_ms();
     probation_check_program(&a->paths);
     if ((r = clock_read_boot_id(a->config.boot_id_file, a->boot_id, err)) < 0 ||
@@ -448,6 +507,7 @@ static int start(struct agent *a, struct err *err)
     upkeep_tell_room(a->upkeep, on_room, a);
     settings_watch(a->settings, &a->loop);
     a->is_started = true;
+    manager_ready(a->manager);
     return 0;
 }
 

@@ -66,7 +66,7 @@ static void print_plan(FILE *f, const cJSON *check)
         text_put(f, text_of(check, "target"));
         (void)fputs(" with it, as its repositories have it\n  look which version is there then, "
                     "and see that "
-                    "it runs\n",
+                    "it runs\n  there is no way back by itself if it does not come up\n",
                     f);
         return;
     }
@@ -108,8 +108,12 @@ static int check_only(struct ctl *c, struct err *err)
     text_put_fact(c->out, "current", text_of(check, "current"));
     text_put_fact(c->out, ctl_has(c, "to") ? "asked for" : "latest", text_of(check, "target"));
     text_put_fact(c->out, "result", is_wanted ? "it can be installed" : text_of(check, "text"));
-    if (is_wanted)
+    if (is_wanted && text_of(check, "manager")[0] != '\0') {
         text_put_fact(c->out, "by", text_of(check, "manager"));
+        text_put_fact(c->out, "way back",
+                      "none by itself, if the new version does not come up (with version slots "
+                      "there is one)");
+    }
     text_put_fact(c->out, "code", text_of(check, "code"));
     text_put_fact(c->out, "now", text_of(check, "obstacle"));
     if (is_wanted && ctl_has(c, "dry-run"))

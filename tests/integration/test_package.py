@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import signal
+import subprocess
 
 from harness import Suite, check, document, equal, wait_for
 from packaged import RESTART, PackagedAgent
@@ -186,6 +187,15 @@ def without_being_told_to_drive_it_defers_and_names_the_command(world):
     for words in ("apt-get install --only-upgrade ssmd", "Ssmd.UpdatePackageManager"):
         check(words in result["standardOutput"], result["standardOutput"])
     equal("what dpkg says", agent.manager.installed(), ("installed", f"{OLD}-1"))
+
+
+@suite.case
+def who_looks_is_told_that_there_is_no_way_back(world):
+    agent = PackagedAgent(world).offer_manifest(NEW).start().wait_until_serving()
+    looked = agent.ssmctl("update", "--check")
+    check("none by itself, if the new version does not come up" in looked.stdout, f"{looked.stdout}{looked.stderr}")
+    doctor = subprocess.run([agent.path(), "doctor", "--root", agent.root], capture_output=True, text=True, check=False, timeout=60)
+    check("by apt-get: there is no way back by itself" in doctor.stdout, f"{doctor.stdout}{doctor.stderr}")
 
 
 @suite.case

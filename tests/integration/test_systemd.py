@@ -27,6 +27,8 @@ def kill(unit):
 def a_service_runs_commands_over_restarts_and_kills(world):
     node = Node(world).install_slots()
     script = node.running_script(7)
+    node.machine.wait_until("systemctl status to tell what ssmd does",
+                            f"systemctl show -P StatusText ssmd | grep -qx '{OLD} serves {node.instance} in [^ ]*, 1 command runs'")
     before = node.agents()
     node.machine.must("systemctl restart ssmd")
     node.wait_working()
