@@ -13,7 +13,7 @@ EVERYTHING = (*METADATA, FILE_NAME)
 ASK = {"phase": "fetch", "update_id": "update-1", "package": "amazon-ssm-agent", "asked": "latest", "from": "1.0.0",
        "allow_downgrade": "0", "without_package": "0", "region": "us-east-1", "node_id": "mi-0123456789abcdef0",
        "ca_file": "",
-       "user_agent": "ssmd/1.0.0", "limit_ms": "20000", "stall_ms": "1500", "target": "", "sha256": "",
+       "user_agent": "ssmd/1.0.0", "limit_ms": "120000", "stall_ms": "30000", "target": "", "sha256": "",
        "length_bytes": "0", "manifest_version": "0"}
 
 

@@ -32,7 +32,7 @@ def node(world, manager, *versions):
 
 
 def update(agent, **parameters):
-    return agent.wait_done(agent.hub.send(update_document(**parameters)), timeout=120).results[STEP]
+    return agent.wait_done(agent.hub.send(update_document(**parameters)), timeout=180).results[STEP]
 
 
 @case(Dnf, Yum, Zypper)
@@ -98,7 +98,7 @@ def a_package_whose_last_script_fails_is_installed_and_is_a_success_once_it_runs
     equal("what rpm says", agent.manager.installed(), [f"{NEW}-1"])
     equal("what runs", agent.version, OLD)
     os.kill(agent.status()["pid"], signal.SIGTERM)
-    equal("the end", agent.wait_done(command, timeout=120).results[STEP]["status"], "Success")
+    equal("the end", agent.wait_done(command, timeout=180).results[STEP]["status"], "Success")
     agent.wait_version(NEW)
 
 
@@ -111,7 +111,7 @@ def who_installs_something_else_is_waited_for(world, manager):
         command = agent.hub.send(update_document())
         wait_for("it to have met the other, and to have tried again", lambda: agent.n_runs(word) > 1)
         equal("what rpm says", agent.manager.installed(), [f"{OLD}-1"])
-    equal("the end without the other", agent.wait_done(command, timeout=120).results[STEP]["status"], "Success")
+    equal("the end without the other", agent.wait_done(command, timeout=180).results[STEP]["status"], "Success")
     agent.wait_version(NEW)
 
 
@@ -134,7 +134,7 @@ def who_loads_lists_is_waited_for_and_a_cancel_meanwhile_ends_it(world, manager)
         command = agent.hub.send(update_document())
         wait_for("dnf to have met the lock, and to have tried again", lambda: agent.n_runs("makecache") > 1)
         agent.hub.cancel(command)
-        equal("the end", agent.wait_done(command).results[STEP]["status"], "Cancelled")
+        equal("the end", agent.wait_done(command, timeout=180).results[STEP]["status"], "Cancelled")
     equal("what rpm says", (agent.manager.installed(), agent.n_runs()), ([f"{OLD}-1"], 0))
     equal("a second one", update(agent)["status"], "Success")
 
@@ -144,10 +144,10 @@ def power_that_goes_while_rpm_works_is_told_as_what_rpm_says_then_and_the_next_u
     agent = node(world, manager)
     agent.manager.offer(NEW, programs(NEW), postinst=f"touch {world.dir}/configuring; sleep 600")
     command = agent.hub.send(update_document())
-    world.wait_file("configuring", timeout=120)
+    world.wait_file("configuring", timeout=180)
     agent.lose_power()
     agent.start().wait_until_serving()
-    result = agent.wait_done(command, timeout=120).results[STEP]
+    result = agent.wait_done(command, timeout=180).results[STEP]
     equal("the result", result["status"], "Failed")
     for words in (f"ssmd {OLD}-1 {NEW}-1 is twice", f"rpm -V ssmd, then dnf reinstall ssmd-{NEW}"):
         check(words in result["standardOutput"], result["standardOutput"])
@@ -208,4 +208,4 @@ for number, (manager_name, said, word_asked) in enumerate(LISTS, 1):
 
 
 if __name__ == "__main__":
-    suite.main()
+    raise SystemExit(suite.main())

@@ -136,7 +136,7 @@ def a_message_that_comes_again_meanwhile_starts_no_second_wait(world):
 def a_kill_during_the_wait_loses_nothing(world):
     hub, agent = world_with(world)
     put(hub, "x", "there")
-    hub.fault(kind="delay", operation="GetParameters", delay_ms=60000, times=1)
+    hub.fault(kind="delay", operation="GetParameters", delay_ms=60000, times=100)
     message = hub.send(document("echo {{ ssm:x }}; echo ran >> " + world.path("count")))
     wait_for("the wait", lambda: "waits for" in agent.log())
     agent.kill()
@@ -153,7 +153,7 @@ def a_kill_during_the_wait_loses_nothing(world):
 def a_stop_during_the_wait_is_quick_and_loses_nothing(world):
     hub, agent = world_with(world)
     put(hub, "x", "there")
-    hub.fault(kind="delay", operation="GetParameters", delay_ms=60000, times=1)
+    hub.fault(kind="delay", operation="GetParameters", delay_ms=60000, times=100)
     message = hub.send(document("echo {{ ssm:x }}"))
     wait_for("the wait", lambda: "waits for" in agent.log())
     equal("exit status", agent.terminate(timeout=5), 0)

@@ -172,7 +172,7 @@ def nothing_starts_while_a_reboot_is_awaited(world):
 @suite.case
 def a_script_under_which_the_machine_went_down_is_reported_as_unknown(world):
     agent = world.agent().start()
-    message = agent.hub.send(document(f"echo run >> {world.dir}/ran; echo begun; while :; do sleep 0.05; done",
+    message = agent.hub.send(document(f"echo begun; echo run >> {world.dir}/ran; while :; do sleep 0.05; done",
                                       f"echo run >> {world.dir}/second"))
     world.wait_file("ran")
     boot = agent.boot_id

@@ -11,7 +11,7 @@ suite = Suite("stop, start, attach", jobs=4)
 
 
 def waiting_script(world, name="go"):
-    return (f"echo run >> {world.dir}/ran; echo begun; while [ ! -e {world.dir}/{name} ]; do sleep 0.02; done;"
+    return (f"echo begun; echo run >> {world.dir}/ran; while [ ! -e {world.dir}/{name} ]; do sleep 0.02; done;"
             " echo ended; exit 5")
 
 

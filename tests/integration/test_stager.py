@@ -289,8 +289,7 @@ def it_ends_with_who_started_it(world):
         f.write(record("stage-ask", n.fields))
     parent = subprocess.Popen(["sh", "-c", f"{program('update', 'ssmd-stager')} <{request} >/dev/null & echo $! >{world.path('pid')}; wait"])
     wait_for("the package to be asked for", lambda: any(path.endswith(FILE_NAME) for path in n.mirror.asked))
-    with open(world.path("pid"), encoding="ascii") as f:
-        pid = int(f.read())
+    pid = int(wait_for("the shell to say whom it started", lambda: world.lines("pid"))[0])
     check(not is_zombie(pid), "it did not start")
     ended(parent)
     wait_for("it to end", lambda: is_zombie(pid))

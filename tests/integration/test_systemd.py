@@ -126,7 +126,9 @@ def at_random(n, chance):
 
 def is_updated(world, target, disturb, version, cause, code):
     """`version` None: one of both. `code` None: the script does not survive it."""
-    node = Node(world, RELEASE.get()).install_slots()
+    # What is to happen while a version is proven has to find the machine still proving it, however slow that is.
+    proving_s = 2 if disturb is nothing or version is None else 12
+    node = Node(world, RELEASE.get(), UpdateProvingSeconds=proving_s).install_slots()
     script = node.running_script(7)
     update = node.send_update(target)
     disturb(node)

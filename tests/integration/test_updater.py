@@ -8,7 +8,7 @@ import signal
 import subprocess
 import tempfile
 
-from harness import Suite, check, equal, kill_marked, wait_for
+from harness import DEADLINE_S, Suite, check, equal, kill_marked, wait_for
 from updating import NEW, OLD, Machine, updater_program
 
 SUITE = Suite("the updater and the versions that it switches between", jobs=4)
@@ -30,18 +30,19 @@ def without_library(path):
         f.write(b"libq.so.6\0")
 
 
-# What the new version does, and what is said of it afterwards.
+# What the new version does, and what is said of it afterwards. Where that is what it has said of itself, its deadline
+# leaves it the time to start and to sync its first word on a machine that has much else to do.
 BAD = {
     "crashes at start": ("crash", "version 0.2.0 was started 4 times and did not stay: it exited with status 3", {}),
     "is killed at start": ("abort", "did not stay: it was ended by signal 6", {}),
     "hangs before it says anything": ("hang", "did not prove itself within 2 s: it has said nothing of itself", {"deadline_ms": 2000}),
-    "cannot open its journal": ("no-journal", "within 2 s: it has not opened its journal", {"deadline_ms": 2000}),
-    "does not find its steps": ("no-steps", "it has not found all running steps", {"deadline_ms": 2000}),
+    "cannot open its journal": ("no-journal", "within 6 s: it has not opened its journal", {"deadline_ms": 6000}),
+    "does not find its steps": ("no-steps", "it has not found all running steps", {"deadline_ms": 6000}),
     "never reaches the service": ("no-service", "it has not reached the service: connect: no route to host",
-                                  {"deadline_ms": 2000}),
+                                  {"deadline_ms": 6000}),
     "is another version than it should be": ("lie", "version 9.9.9 runs where version 0.2.0 was to run", {}),
-    "eats memory": ("eat", "of memory; its limit is 64 MiB", {"proving_ms": 5000, "max_rss_bytes": 64 << 20}),
-    "ignores the request to stop": ("deaf no-service", "it has not reached the service", {"deadline_ms": 1000}),
+    "eats memory": ("eat", "of memory; its limit is 64 MiB", {"proving_ms": 60000, "max_rss_bytes": 64 << 20}),
+    "ignores the request to stop": ("deaf no-service", "it has not reached the service", {"deadline_ms": 6000}),
 }
 
 
@@ -124,7 +125,7 @@ def a_version_that_was_changed_after_it_was_sealed_is_never_started(world):
 
 @SUITE.case
 def an_outage_that_was_there_before_lengthens_the_proving(world):
-    machine = Machine(world, "no-service", deadline_ms=500, is_service_away=1)
+    machine = Machine(world, "no-service", deadline_ms=3000, is_service_away=1)
     machine.supervise()
     machine.wait_agent()
     machine.write_order()
@@ -136,17 +137,17 @@ def an_outage_that_was_there_before_lengthens_the_proving(world):
 
 @SUITE.case
 def an_outage_that_never_ends_is_not_waited_for_without_end(world):
-    machine = Machine(world, "no-service", deadline_ms=500, is_service_away=1, outage_ms=1600)
+    machine = Machine(world, "no-service", deadline_ms=3000, is_service_away=1, outage_ms=9600)
     machine.supervise()
     machine.wait_agent()
     machine.write_order()
     machine.expect("reverted", "it has not reached the service")
-    equal("what was waited for", machine.read_record("progress")["field.waited_ms"], "1500")
+    equal("what was waited for", machine.read_record("progress")["field.waited_ms"], "9000")
 
 
 @SUITE.case
 def an_outage_excuses_no_journal(world):
-    machine = Machine(world, "no-journal no-service", deadline_ms=500, is_service_away=1)
+    machine = Machine(world, "no-journal no-service", deadline_ms=3000, is_service_away=1)
     machine.supervise()
     machine.wait_agent()
     machine.write_order()
@@ -194,7 +195,7 @@ def as_process_1(world):
     os.kill(children_of(first)[0][1], signal.SIGKILL)
     wait_for("another agent", lambda: [entry[1] for entry in machine.story].count("begins") == 2)
     os.kill(first, signal.SIGTERM)
-    machine.supervisor.wait(40)
+    machine.supervisor.wait(DEADLINE_S)
     equal("how the last one ended", machine.story[-1][:2], (OLD, "ends"))
 
 
@@ -213,19 +214,17 @@ class ServiceManager:
         self.machine = machine
 
     def start_once(self):
-        """One start, until its agent ended or has run for a while. True: it runs."""
+        """One start, until its agent ended or is the old version, which stays. True: it runs."""
         machine = self.machine
         equal("the status of the guard", machine.run("guard").returncode, 0)
         program = os.path.join(machine.slots, "current/bin/ssmd")
-        before = len(machine.story)
         agent = subprocess.Popen([program, "--root", machine.root], env=machine.environment())
-        wait_for("the agent to begin or to end", lambda: agent.poll() is not None or len(machine.story) > before)
-        try:
-            status = agent.wait(0.3)
-        except subprocess.TimeoutExpired:
+        wait_for("the agent to end, or the old version to begin",
+                 lambda: agent.poll() is not None or (OLD, "begins", str(agent.pid)) in machine.story)
+        if agent.poll() is None:
             self.agent = agent
             return True
-        machine.run("note-end", EXIT_CODE="exited", EXIT_STATUS=str(status))
+        machine.run("note-end", EXIT_CODE="exited", EXIT_STATUS=str(agent.returncode))
         return False
 
     def stop(self):
@@ -291,6 +290,7 @@ def a_supervisor_that_died_is_followed_by_one_that_doubles_nothing(world):
     equal("agents", [a[0] for a in machine.agents()], [pid])
     os.kill(pid, signal.SIGKILL)
     wait_for("another agent", lambda: machine.status()["agent_pid"] not in (0, pid))
+    machine.wait_agent()
     equal("starts", len(machine.story), 2)
     machine.stop()
     equal("agents", list(machine.agents()), [])
@@ -406,7 +406,7 @@ def a_disk_that_can_only_be_read_leaves_the_old_version_running(world):
 
 @SUITE.case
 def a_full_disk_keeps_nobody_on_a_version_that_is_bad(world):
-    machine = Machine(world, "no-service", deadline_ms=3000)
+    machine = Machine(world, "no-service", deadline_ms=10000)
     if not mounted(world, machine.state, "64k"):
         return  # not permitted here
     machine.supervise()
@@ -459,14 +459,14 @@ def an_order_that_is_gone_leads_back(world):
 
 @SUITE.case
 def without_its_boot_id_a_new_version_is_not_kept_and_the_way_back_is_open(world):
-    machine = Machine(world, proving_ms=60000, deadline_ms=3000)
+    machine = Machine(world, proving_ms=60000)
     machine.supervise()
     machine.wait_agent()
     machine.write_order()
     wait_for("proving", lambda: machine.state_name == "proving")
     kill_marked(machine.mark)
     machine.supervisor.wait()
-    machine.write_order(boot_id_file="/nonexistent", proving_ms=100)
+    machine.write_order(boot_id_file="/nonexistent", proving_ms=100, deadline_ms=3000)
     machine.supervise()
     wait_for(lambda: f"the way back {machine.tell()}", lambda: machine.link("current") == OLD)
 
@@ -610,9 +610,9 @@ def ssmd_tells_of_its_health_while_an_order_is_open(world):
     write_record(update, "order", id="u-1", **{"from": OLD}, to=NEW, proving_ms=1, deadline_ms=1, pid_file="/x")
     agent.start()
     health = wait_for(lambda: f"ssmd to have reached everything: {read_health(update)}",
-                      lambda: (h := read_health(update)) and h["has_service"] == "1" and h)
-    equal("journal, steps, what is lacking", (health["has_journal"], health["has_steps"], health["lacking"]),
-          ("1", "1", ""))
+                      lambda: (h := read_health(update)) and not h["lacking"] and h["has_service"] == "1" and
+                      h["has_steps"] == "1" and h)
+    equal("journal", health["has_journal"], "1")
     equal("pid", int(health["pid"]), agent.process.pid)
     wait_for("the record to be renewed",
              lambda: int(read_health(update)["at_boottime_ms"]) > int(health["at_boottime_ms"]))
@@ -629,9 +629,8 @@ def ssmd_says_what_it_lacks_while_the_service_is_away(world):
     write_record(update, "order", id="u-1", **{"from": OLD}, to=NEW, proving_ms=1, deadline_ms=1, pid_file="/x")
     agent.start()
     health = wait_for(lambda: f"ssmd to say what is lacking: {read_health(update)}",
-                      lambda: (h := read_health(update)) and h["has_steps"] == "1" and h["lacking"] and h)
+                      lambda: (h := read_health(update)) and h["has_steps"] == "1" and "onnect" in h["lacking"] and h)
     equal("has_service", health["has_service"], "0")
-    check("onnect" in health["lacking"], f"lacking: {health['lacking']}")
 
 
 @SUITE.case
@@ -641,8 +640,8 @@ def ssmd_says_when_it_is_not_the_version_that_is_current(world):
     os.symlink(os.path.join(machine.root, "opt"), os.path.join(agent.root, "opt"))
     agent.start()
     agent.wait_until_serving()
-    check("this program is not the one in" in agent.log() and "which is version 0.1.0" in agent.log(),
-          "it says nothing of it")
+    wait_for("it to say so", lambda: "this program is not the one in" in agent.log() and
+             "which is version 0.1.0" in agent.log())
 
 
 @SUITE.case

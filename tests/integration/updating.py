@@ -22,7 +22,7 @@ def updater_program():
 class Machine:
     """Version 0.1.0 is installed and proven, 0.2.0 staged; `new` says how it behaves."""
 
-    def __init__(self, world, new="", name="machine", proving_ms=300, deadline_ms=5000, **order):
+    def __init__(self, world, new="", name="machine", proving_ms=300, deadline_ms=60000, **order):
         self.root = world.path(name)
         self.mark = str(uuid.uuid4())
         self.boot_id_file = os.path.join(self.root, "boot-id")
@@ -136,7 +136,7 @@ class Machine:
             return pid and (version, "begins", str(pid)) in self.story
         wait_for(lambda: f"version {version} to run: {self.status()} {self.tell()}", runs)
 
-    def wait_end(self, timeout=30):
+    def wait_end(self, timeout=90):
         return wait_for(lambda: f"the end of the update: {self.tell()}",
                         lambda: self.state_name if self.state_name in ("committed", "reverted") else None, timeout)
 
