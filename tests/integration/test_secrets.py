@@ -91,9 +91,11 @@ class Watch:
                 words = f.read()
             with open(f"/proc/{pid}/environ", "rb") as f:
                 environment = f.read()
+            with open(f"/proc/{pid}/cmdline", "rb") as f:
+                is_same = f.read() == words
         except OSError:
             return
-        if self.mark not in environment:
+        if self.mark not in environment or not is_same:  # it became another program between the looks
             return
         program = os.path.basename(words.split(b"\0")[0].decode())
         self.seen[program] = self.seen.get(program, 0) + 1
@@ -112,6 +114,10 @@ class Watch:
                     self.look(int(entry))
             time.sleep(0.01)
 
+    def wait_program(self, name):
+        """Until it has looked at one."""
+        wait_for(lambda: f"{name} to be looked at, these were: {self.seen}", lambda: self.seen.get(name))
+
     def stop(self):
         self.end.set()
         self.thread.join(20)
@@ -128,15 +134,16 @@ def files_with(root, secret):
 
 
 def expect_nowhere(agent, watch):
+    watch.wait_program("ssmd")
     watch.stop()
-    check(watch.seen.get("ssmd-runner") and watch.seen.get("ssmd"), f"only these were seen: {watch.seen}")
+    check(watch.seen.get("ssmd-runner"), f"only these were seen: {watch.seen}")
     equal("secrets that other programs got", sorted(set(watch.found)), [])
     for name, (secret, _) in watch.secrets.items():
         equal(f"files with {name}", sorted(files_with(agent.root, secret)), [])
         check(secret not in json.dumps(agent.status()), f"{name} in the status")
 
 
-def work(world, agent):
+def work(world, agent, watch):
     """Success, failure, a cancel, a kill of ssmd under a script, a message that is refused."""
     hub = agent.hub
     wait = f"while [ ! -e {world.dir}/go ]; do sleep 0.02; done"
@@ -145,6 +152,7 @@ def work(world, agent):
     gone = hub.send(document(f"echo run >> {world.dir}/slow; sleep 600"))
     world.wait_file("ran")
     world.wait_file("slow")
+    watch.wait_program("ssmd-runner")
     agent.kill()
     agent.start().wait_until_serving()
     hub.cancel(gone)
@@ -170,7 +178,7 @@ def keys_of_the_environment_stay_there(world):
     agent.start().wait_until_serving()
     watch = Watch(world, agent, {"the secret key": (keys["aws_secret_access_key"], False),
                                  "the session token": (token, False)})
-    work(world, agent)
+    work(world, agent, watch)
     expect_nowhere(agent, watch)
 
 
@@ -186,7 +194,7 @@ def keys_of_a_file_stay_there(world):
     agent = world.agent(hub, environment={"AWS_SHARED_CREDENTIALS_FILE": path}).start().wait_until_serving()
     watch = Watch(world, agent, {"the secret key": (keys["aws_secret_access_key"], False),
                                  "the session token": (token, False)})
-    work(world, agent)
+    work(world, agent, watch)
     expect_nowhere(agent, watch)
 
 
@@ -202,7 +210,7 @@ def the_password_of_a_proxy_reaches_scripts_and_nothing_else(world):
     agent.write_config()
     agent.start().wait_until_serving()
     watch = Watch(world, agent, {"the proxy's password": (password, True)})
-    work(world, agent)
+    work(world, agent, watch)
     proxy.wanted = "operator:another"  # and when it is refused, it is not told either
     message = hub.send(document("exit 0"))
     wait_for("the proxy to refuse", lambda: proxy.n_refused >= 3)
@@ -222,8 +230,10 @@ def a_secure_string_is_refused_and_never_seen(world):
     agent = world.agent(hub).start().wait_until_serving()
     watch = Watch(world, agent, {"the parameter": (secret, False)})
     refused = hub.send(document("echo {{ ssm:/keep }}"))
-    literal = hub.send(document("echo '{{ ssm-secure:/keep }}'; sleep 1"))
+    literal = hub.send(document(f"echo '{{{{ ssm-secure:/keep }}}}'; while [ ! -e {world.dir}/go ]; do sleep 0.02; done"))
     equal("its status", agent.wait_done(refused).terminal[0]["Status"], "Failed")
+    watch.wait_program("ssmd-runner")
+    world.touch("go")
     equal("what a script has of it", agent.wait_done(literal).results["step1"]["standardOutput"],
           "{{ ssm-secure:/keep }}\n")
     expect_nowhere(agent, watch)
@@ -235,10 +245,13 @@ def the_search_finds_what_is_there(world):
     agent = world.agent().start().wait_until_serving()
     secret = "planted-" + uuid.uuid4().hex
     watch = Watch(world, agent, {"it": (secret, False)})
-    agent.wait_done(agent.hub.send(document(f"env PLANTED={secret} sh -c 'sleep 1; exit 0' {secret}")))
+    message = agent.hub.send(document(f"env PLANTED={secret} sh -c 'while [ ! -e {world.dir}/go ]; do sleep 0.02; done' {secret}"))
+    for where in ("command line", "environment"):
+        wait_for(lambda where=where: f"it to be found in the {where} of sh, found: {set(watch.found)}",
+                 lambda where=where: f"it in the {where} of sh" in watch.found)
+    world.touch("go")
+    agent.wait_done(message)
     watch.stop()
-    check("it in the command line of sh" in watch.found, f"found: {watch.found}")
-    check("it in the environment of sh" in watch.found, f"found: {watch.found}")
     check([path for path in files_with(agent.root, secret) if "journal.db" in path], "it is not in the journal")
 
 

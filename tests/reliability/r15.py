@@ -13,7 +13,8 @@ from harness import World, check, document
 SIZES = {"sample": (6, 6), "row": (400, 10), "long": (10000, 10)}
 LIMIT_S = 5       # the least time limit that counts
 GRACE_MS = 500
-LEFT_S = 5        # after SIGKILL was due
+# After SIGKILL was due. In a sample, beside which the machine has much else to do, it says only that they end.
+LEFT_S = {"sample": 60, "row": 5, "long": 5}
 LOST_S = 120
 SCAN_S = 0.05
 # Whatever happens to the test, nothing here lives on without its world's directory, and no process has more children than
@@ -123,7 +124,7 @@ class Forest:
             self.ask_to_stop(tree)
             if tree.kill_at is None:
                 tree.kill_at = self.kill_time(tree)
-            elif pids and begin > tree.kill_at + LEFT_S:
+            elif pids and begin > tree.kill_at + LEFT_S[self.row.scale]:
                 self.end(tree, f"{len(pids)} processes are left {begin - tree.kill_at:.1f} s after SIGKILL was due: "
                          f"{[self.tell(pid) for pid in pids[:5]]}")
                 continue
@@ -207,6 +208,8 @@ class Forest:
 def run(row, scale, random):
     trees, at_once = SIZES[scale]
     row.figure("gone_after_kill_and_a_restart_s", 0.0)  # a sample may have none
+    for name in ("gone_after_kill_s", "gone_after_kill_and_a_restart_s"):
+        row.targets[name] = ("<=", LEFT_S[scale])
     for name in ("left_after_5_s", "left_at_the_end", "lost", "result"):
         row.count(name, 0)
     part = 400  # a world each, so that a long run can be broken off
@@ -224,4 +227,4 @@ if __name__ == "__main__":
     raise SystemExit(Row("R15", "cancel and time-out of random trees of processes that fork, call setsid, ignore signals, become "
                          "daemons, stop themselves, start each other again, flee; ssmd dies meanwhile",
                          {"left_after_5_s": ("==", 0), "left_at_the_end": ("==", 0), "lost": ("==", 0), "result": ("==", 0),
-                          "gone_after_kill_s": ("<=", LEFT_S), "gone_after_kill_and_a_restart_s": ("<=", LEFT_S), "cancelled": (">=", 2), "timed_out": (">=", 1)}).main(run))
+                          "gone_after_kill_s": ("<=", LEFT_S["row"]), "gone_after_kill_and_a_restart_s": ("<=", LEFT_S["row"]), "cancelled": (">=", 2), "timed_out": (">=", 1)}).main(run))
