@@ -98,7 +98,7 @@ def stops_at_once_when_the_service_does_not_answer(world):
 @suite.case
 def a_second_ssmd_on_the_same_root_is_refused(world):
     agent = world.agent().start().wait_until_serving()
-    done = subprocess.run([program("agent", "ssmd"), "--root", agent.root], capture_output=True, text=True, timeout=20,
+    done = subprocess.run([program("agent", "ssmd"), "--root", agent.root], capture_output=True, text=True, timeout=DEADLINE_S,
                           check=False)
     equal("the exit status of the second", done.returncode, 1)
     check("another ssmd runs" in done.stderr, f"it says only: {done.stderr}")
@@ -174,7 +174,8 @@ def a_script_that_kills_its_own_runner_ends_as_unknown_and_leaves_nothing(world)
     equal("status", record.terminal[0]["Status"], "Failed")
     equal("code", record.results["step1"]["code"], 1000)
     equal("how often they ran", (len(world.lines("ran")), len(world.lines("second"))), (1, 0))
-    equal("processes left besides ssmd", [pid for pid in marked_processes(agent.mark) if pid != agent.process.pid], [])
+    wait_for(lambda: f"ssmd to be alone, there are {list(marked_processes(agent.mark))}",
+             lambda: list(marked_processes(agent.mark)) == [agent.process.pid])
 
 
 @suite.case

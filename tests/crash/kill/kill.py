@@ -13,6 +13,7 @@ usage: kill.py [--long] [--more] [--json FILE] [-j N] [scenario ...]
 import argparse
 import collections
 import concurrent.futures
+import contextlib
 import json
 import os
 import signal
@@ -22,11 +23,11 @@ import time
 import uuid
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../integration"))
-from harness import Failure, World, check, document, marked_processes, program  # noqa: E402
+from harness import Failure, World, check, document, marked_processes, program, wait_for  # noqa: E402
 from more_scenarios import MORE  # noqa: E402
 from scenarios import RUNNER_SCENARIO, SCENARIOS  # noqa: E402
 
-DEADLINE_S = 30
+DEADLINE_S = 60
 TICK_S = 0.01
 MORE_POINTS = 2  # tried beyond those of the life without a death: lives differ a little
 
@@ -199,7 +200,7 @@ class Run:
         while True:
             self.live_until("all jobs to be done", lambda: self.agent.status() and self.are_jobs_done())
             self.agent.process.terminate()
-            if self.agent.wait_end(20) == 0:
+            if self.agent.wait_end() == 0:
                 break
 
     def go(self):
@@ -252,6 +253,8 @@ class Run:
         self.expect("open", "jobs not in the ledger", [row["id"] for row in jobs], [])
         self.audit()
         self.scenario.judge(self)
+        with contextlib.suppress(Failure):  # a runner may have written its last word, and not have ended yet
+            wait_for("all processes to end", lambda: not list(marked_processes(self.agent.mark)), self.deadline_s)
         left = [open_text(f"/proc/{pid}/cmdline") for pid in marked_processes(self.agent.mark)]
         self.expect("open", "processes left behind", left, [])
 

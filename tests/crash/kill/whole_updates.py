@@ -22,7 +22,7 @@ from whole_update import NEW, OLD, STEP, Shared, SlotAgent, programs, script  # 
 
 BAD = "0.1.1"
 EVERY = 16       # of the points one is tried, unless --long
-DEADLINE_S = 60
+DEADLINE_S = 180
 UNKNOWN = 1000   # the code of a step whose end nobody saw
 
 
