@@ -405,7 +405,7 @@ def decoys(a):
     wait_for("the script to be gone", lambda: bury(script) or state_of(script) == "X", DEADLINE_S)
     reused = None
     with contextlib.suppress(Failure):  # where numbers cannot be asked for, the rest is tried without
-        reused = wait_for("the number to be free", lambda: bury(script) or take_pid(script), timeout=20, every=0.1)
+        reused = wait_for("the number to be free", lambda: bury(script) or take_pid(script), DEADLINE_S, every=0.1)
     # What is left of a step whose directory is gone is looked for as "<runner> <directory>".
     shutil.rmtree(gone_directory)
     decoy = subprocess.Popen([runner, gone_directory], executable=sleeper(a), user=UID, group=UID, extra_groups=[],
