@@ -29,7 +29,7 @@ target_include_directories(make_journal_fixture PRIVATE ${PROJECT_SOURCE_DIR})
 target_link_libraries(make_journal_fixture PRIVATE journal fsm base project_options)
 add_test(NAME make_journal_fixture
   COMMAND make_journal_fixture ${CMAKE_CURRENT_BINARY_DIR}/journal_fixture)
-set_tests_properties(make_journal_fixture PROPERTIES LABELS unit TIMEOUT 60)
+set_tests_properties(make_journal_fixture PROPERTIES LABELS unit TIMEOUT 300)
 ssmd_test(NAME test_journal_memory_faults LABEL unit
   SOURCES ${CMAKE_CURRENT_SOURCE_DIR}/test_journal_memory_faults.c ${CMAKE_CURRENT_SOURCE_DIR}/journal_lib.c
   LIBS journal fsm base SQLite::SQLite3)

@@ -77,7 +77,7 @@ class Run:
 
     def live(self, world):
         whose, version, is_back = GROUPS[self.group]
-        agent = SlotAgent(world, release=RELEASE.get(), UpdateDeadlineSeconds=15)
+        agent = SlotAgent(world, release=RELEASE.get(), UpdateDeadlineSeconds=60)
         self.start(agent, whose, is_back)
         self.ask(world, agent, version)
 
