@@ -189,7 +189,7 @@ static enum MHD_Result run_operation(struct request *request)
     buf_init(&out, API_MAX_ANSWER_BYTES);
     if (request->until_ms == 0)
         request->until_ms = call.now_ms + hub->poll_ms;
-    if (request->is_poll && is_peer_gone(request->connection))
+    if (request->entry->run == api_get_messages && is_peer_gone(request->connection))
         return MHD_NO;
     call.is_last_look = server->is_stopping || call.now_ms >= request->until_ms;
     r = api_run(&call, request->entry, buf_str(&request->body), request->body.len, &err);

@@ -405,6 +405,28 @@ class Delivery(Case):
         self.send()
         self.assertEqual(len(self.agent.poll()), 1)
 
+    def test_a_poll_that_was_given_up_before_it_was_read_gets_nothing(self):
+        poll = {"Destination": INSTANCE, "MessagesRequestId": str(uuid.uuid4()), "VisibilityTimeoutInSeconds": 600}
+        send = {"DocumentName": "AWS-RunShellScript", "InstanceIds": [INSTANCE], "Parameters": {"commands": ["true"]}}
+        for is_first in (True, False, True, False):
+            calls = [("ec2messages", "EC2WindowsMessageDeliveryService.GetMessages", poll), ("ssm", "AmazonSSM.SendCommand", send)]
+            self.hub.process.send_signal(signal.SIGSTOP)  # a busy machine: both are there when it goes on
+            try:
+                for service, target, body in calls if is_first else calls[::-1]:
+                    connection = self.hub.connect()
+                    data, headers = self.hub.signed(service, target, body)
+                    connection.request("POST", "/", data, headers)
+                    if service == "ssm":
+                        sender = connection
+                    else:
+                        connection.close()
+            finally:
+                self.hub.process.send_signal(signal.SIGCONT)
+            self.assertEqual(sender.getresponse().status, 200)
+            sender.close()
+            message, = self.agent.poll()
+            self.agent.ack(message)
+
     def test_fail_message_makes_the_command_undeliverable(self):
         command = self.send()
         message, = self.agent.poll()
