@@ -120,7 +120,7 @@ class WholeFailing(update_power.WholeRun):
     """Agent before and after, stager, updater and runner as they are."""
 
     def __init__(self, behaviour, at, way="once", seed=1, n_images=2):
-        super().__init__({"good": whole_updates.NEW, "bad": whole_updates.BAD}[behaviour], 0, seed, n_images)
+        super().__init__({"good": whole_updates.NEW, "bad": whole_updates.BAD}[behaviour], at, seed, n_images)
         self.behaviour, self.way, self.fail_at, self.n_kills = behaviour, way, at, 0
         loss = self.loss
         n_fails, more = WAYS[way]
@@ -134,6 +134,9 @@ class WholeFailing(update_power.WholeRun):
     @property
     def crimes(self):
         return [("whole", self.crime)] if self.crime else []
+
+    def accuse(self, kind, text):
+        self.crime = f"{kind}: {text}"
 
     def judge(self, world, agent, update, version):
         terminal = agent.record(update).terminal[0]
