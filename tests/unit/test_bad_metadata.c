@@ -874,7 +874,7 @@ int main(void)
     tcase_add_loop_test(t, is_refused_and_the_text_says_why, 0, (int)ARRAY_LEN(attacks));
     suite_add_tcase(s, t);
     tcase_add_checked_fixture(bytes, set_up, tear_down);
-    tcase_set_timeout(bytes, 60);
+    tcase_set_timeout(bytes, 240);
     tcase_add_loop_test(bytes, no_byte_can_have_a_bit_flipped, 0, (int)ARRAY_LEN(files));
     tcase_add_loop_test(bytes, no_beginning_is_believed, 0, (int)ARRAY_LEN(files));
     tcase_add_test(bytes, no_bit_of_a_manifest_can_be_flipped_by_a_thief_of_the_timestamp_key);

@@ -211,7 +211,7 @@ int main(void)
     SRunner *runner;
     int n_failed;
 
-    tcase_set_timeout(tc, 90);
+    tcase_set_timeout(tc, 240);
     tcase_add_checked_fixture(tc, setup, teardown);
     tcase_add_test(tc, who_asks_first_waits_and_is_woken);
     tcase_add_test(tc, a_fetch_under_way_is_cancelled_with_its_provider);

@@ -512,7 +512,7 @@ int main(void)
     SRunner *runner = srunner_create(suite);
     int n_failed;
 
-    tcase_set_timeout(tc, 60);
+    tcase_set_timeout(tc, 240);
     tcase_add_test(tc, a_channel_is_opened_with_a_token_and_a_first_message);
     tcase_add_test(tc, messages_arrive_and_damaged_ones_do_not);
     tcase_add_loop_test(tc, a_refusal_is_told_as_what_it_is_and_tried_again, 0,

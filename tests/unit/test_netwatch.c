@@ -153,7 +153,7 @@ int main(void)
     SRunner *runner = srunner_create(suite);
     int n_failed;
 
-    tcase_set_timeout(tc, 60);
+    tcase_set_timeout(tc, 240);
     tcase_add_test(tc, links_addresses_and_routes_that_come_tell_of_a_return);
     tcase_add_test(tc, what_goes_or_is_of_this_machine_alone_tells_nothing);
     tcase_add_test(tc, a_datagram_cut_at_any_byte_is_read_within_its_bounds);

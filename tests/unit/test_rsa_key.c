@@ -242,7 +242,7 @@ int main(void)
     SRunner *runner;
     int n_failed;
 
-    tcase_set_timeout(tc, 60);
+    tcase_set_timeout(tc, 240);
     tcase_add_test(tc, verifies_the_reference_signature_of_a_hybrid_node);
     tcase_add_test(tc, what_it_signs_its_public_key_verifies);
     tcase_add_test(tc, the_second_signature_covers_the_authorization_header);

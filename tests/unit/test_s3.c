@@ -648,7 +648,7 @@ int main(void)
     SRunner *runner;
     int n_failed;
 
-    tcase_set_timeout(calls, 60); /* hashes of megabytes, under sanitizers */
+    tcase_set_timeout(calls, 240); /* hashes of megabytes, under sanitizers */
     tcase_add_checked_fixture(calls, setup, teardown);
     tcase_add_test(calls, a_buckets_region_is_asked_once_and_then_signed_for);
     tcase_add_test(calls, a_bucket_whose_region_nobody_names_is_in_the_nodes);

@@ -463,7 +463,7 @@ int main(void)
     int n_failed;
 
     tcase_add_checked_fixture(tc, setup, teardown);
-    tcase_set_timeout(tc, 60);
+    tcase_set_timeout(tc, 240);
     tcase_add_test(tc, the_upgrade_asks_for_what_was_wanted_and_no_more);
     tcase_add_loop_test(tc, messages_of_every_size_go_both_ways, 0, 2);
     tcase_add_test(tc, frames_right_behind_the_answer_are_not_lost);
