@@ -23,6 +23,7 @@ BUILT = {"ssmd": ("agent", "ssmd"), "ssmd-runner": ("executors", "ssmd-runner"),
          "ssmd-download": ("download", "ssmd-download"), "ssmd-stager": ("update", "ssmd-stager"),
          "ssmd-updater": ("update", "ssmd-updater"), "ssmctl": ("ctl", "ssmctl")}
 STEP = "awsupdateSsmAgent"
+UPDATE_S = 240  # of a whole update with sanitizers, on a busy machine
 
 
 @functools.lru_cache(None)
@@ -200,7 +201,7 @@ class SlotAgent(harness.Agent):
         source, root_file = ((hub.url + "/updates", release.root_file) if release else
                              (self.source.url, self.source.root_file))
         super().__init__(root, hub, **{"UpdateSource": source, "UpdateRootFile": root_file, "UpdateProvingSeconds": 1,
-                                       "UpdateDeadlineSeconds": 30, **settings})
+                                       "UpdateDeadlineSeconds": 90, **settings})
         for key in ("RunnerPath", "DownloadPath"):  # those of its own slot
             del self.config["Ssmd"][key]
         self.write_config()
@@ -242,7 +243,7 @@ class SlotAgent(harness.Agent):
     def ssmctl(self, *words):
         """By the programs of this build: an operator's may be older or newer than what runs."""
         return subprocess.run([program("ctl", "ssmctl"), "--root", self.root, *words], capture_output=True, text=True,
-                              check=False, timeout=120)
+                              check=False, timeout=UPDATE_S)
 
     def link(self, name):
         try:
@@ -288,7 +289,10 @@ class SlotAgent(harness.Agent):
         return self.hub.ssm.send_command(DocumentName="AWS-UpdateSSMAgent", InstanceIds=[INSTANCE], Parameters={
             name: [value] for name, value in parameters.items()})["Command"]["CommandId"]
 
-    def wait_invocation(self, command_id, timeout=120):
+    def wait_done(self, message_id, timeout=UPDATE_S, every=0.02):
+        return super().wait_done(message_id, timeout, every)
+
+    def wait_invocation(self, command_id, timeout=UPDATE_S):
         """The end of the only step of a command, as users see it."""
         def ended():
             got = self.hub.ssm.get_command_invocation(CommandId=command_id, InstanceId=INSTANCE)
