@@ -8,7 +8,7 @@ import struct
 import tempfile
 import unittest
 
-from vm_disk import (FLUSH, FUA, MAGIC, OPT_GO, OPTION_MAGIC, READ, REP_ACK, REPLY_MAGIC, REQUEST_MAGIC, SIMPLE_REPLY_MAGIC, WRITE,
+from vm_disk import (FLUSH, FUA, JOURNAL_MAGIC, MAGIC, OPT_GO, OPTION_MAGIC, READ, REP_ACK, REPLY_MAGIC, REQUEST_MAGIC, SIMPLE_REPLY_MAGIC, WRITE,
                      Disk, receive)
 
 BLOCK = 4096
@@ -102,6 +102,20 @@ class TestDisk(unittest.TestCase):
         self.lose_power()
         self.assertEqual(self.blocks()[0], NEWER)
         self.assertIn(OLD, self.blocks())
+
+    def test_what_ext4_sends_with_fua_survives_without_the_bit(self):
+        def of_journal(kind):
+            return (JOURNAL_MAGIC + struct.pack(">I", kind)).ljust(BLOCK, b"j")
+        superblock = OLD[:1024 + 56] + b"\x53\xef" + OLD[1024 + 58:]
+        fua = {0: superblock, 1: of_journal(2), 2: of_journal(4)}
+        others = {n: of_journal(1) if n % 2 else superblock for n in range(3, BLOCKS)}
+        for n, data in {**others, **fua}.items():
+            self.client.ask(WRITE, n, data)
+        self.lose_power()
+        left = self.blocks()
+        self.assertEqual({n: left[n] for n in fua}, fua)
+        for data in (of_journal(1), superblock):
+            self.assertTrue(any(left[n] == OLD for n in others if others[n] == data))
 
     def test_the_next_connection_finds_what_is_left(self):
         self.client.ask(WRITE, 5, NEW)
