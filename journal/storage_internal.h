@@ -52,8 +52,8 @@ int storage_is_same(const struct storage *s, struct err *err) MUST_CHECK;
 int storage_renew_log(const struct storage *s, struct err *err) MUST_CHECK;
 /* On btrfs, whose pages are copied when they are written: the file that SQLite shares with readers
  * through its memory is made as one that is written in place. Where a page of it can have no copy,
- * on a full disk, who writes is ended by SIGBUS. Before SQLite opens the database; one that is there
- * stays as it is, and not having it is no error. */
+ * on a full disk, who writes is ended by SIGBUS. Before SQLite opens the database; one that is
+ * there stays as it is, and not having it is no error. */
 void storage_prepare_shared(const struct storage *s);
 /* The names of the journal's files last. SQLite syncs the directory of a new log, and does not look
  * what came of it. */

@@ -8,8 +8,8 @@ import struct
 import tempfile
 import unittest
 
-from vm_disk import (FLUSH, FUA, JOURNAL_MAGIC, MAGIC, OPT_GO, OPTION_MAGIC, READ, REP_ACK, REPLY_MAGIC, REQUEST_MAGIC, SIMPLE_REPLY_MAGIC, WRITE,
-                     Disk, receive)
+from vm_disk import (FLUSH, FUA, JOURNAL_MAGIC, MAGIC, OPT_GO, OPTION_MAGIC, READ, REP_ACK, REPLY_MAGIC, REQUEST_MAGIC,
+                     SIMPLE_REPLY_MAGIC, WRITE, Disk, receive)
 
 BLOCK = 4096
 BLOCKS = 64

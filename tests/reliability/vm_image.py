@@ -36,7 +36,8 @@ FILES = {
     "etc/systemd/system/shell-for-the-test.service":
         "[Unit]\nDescription=A shell on ttyS1\nDefaultDependencies=no\nAfter=systemd-remount-fs.service\n"
         "Conflicts=shutdown.target\nBefore=shutdown.target\n[Service]\n"
-        "ExecStart=/bin/sh -c 'stty raw -echo; echo; echo READY $(cat /proc/sys/kernel/random/boot_id); exec /bin/sh'\nRestart=always\nRestartSec=0\nEnvironment=LC_ALL=C\n"
+        "ExecStart=/bin/sh -c 'stty raw -echo; echo; echo READY $(cat /proc/sys/kernel/random/boot_id); exec /bin/sh'\n"
+        "Restart=always\nRestartSec=0\nEnvironment=LC_ALL=C\n"
         "StandardInput=tty-force\nStandardOutput=tty\nStandardError=tty\nTTYPath=/dev/ttyS1\nTTYReset=no\n"
         "TimeoutStopSec=1\nSendSIGHUP=yes\n[Install]\nWantedBy=sysinit.target\n",
 }

@@ -259,7 +259,7 @@ START_TEST(a_runner_that_dies_before_it_began_when_it_is_told_to_stop_leaves_a_c
         engine_cancel(w.engine, "00000000-0000-4000-8000-000000000001", NULL, NULL, &err), 0);
     engine_world_until(&w, engine_world_is_idle);
     ck_assert_uint_eq(engine_world_count(&w, "reply", "Cancelled"), 1);
-    ck_assert_ptr_null(strstr(w.told[w.n_told - 1].payload, "137")); /* it had not begun */
+    ck_assert_ptr_null(strstr(w.told[w.n_told - 1].payload, "\"code\":137")); /* it had not begun */
 }
 END_TEST
 
