@@ -130,8 +130,8 @@ struct engine {
     uv_prepare_t prepare;
     uv_timer_t update_timer, clock_timer; /* updates: looks at open ones; Agent.SelfUpdate */
     struct update_check *check; /* a question that is being answered (update_check.c), or NULL */
-    int64_t started_boottime_ms;
-    pid_t updater_pid; /* a child to be reaped, or 0 */
+    int64_t wished_boottime_ms; /* since when Agent.SelfUpdate is on in this life */
+    pid_t updater_pid;          /* a child to be reaped, or 0 */
     uv_timer_t lazy_timer, deadline_timer, revive_timer, retry_timer, hold_timer, aside_timer;
     bool is_started, is_stopping, is_suspended;
     struct job *buckets[ENGINE_BUCKETS];

@@ -88,7 +88,8 @@ int update_add(struct engine *e, const struct update_wish *w, struct err *err) M
 /* update_clock.c: is it time for an update that nobody asks for? Pure. */
 struct update_clock {
     const char *node_id, *window;
-    int64_t days, up_ms, now_unix_ms, last_unix_ms; /* last: 0 never */
+    int64_t days, up_ms, now_unix_ms, last_unix_ms; /* up: and wishing it; last: 0 never */
+    int64_t first_unix_ms; /* when this node first wished to look; 0 not known */
 };
 bool update_is_due(const struct update_clock *c);
 

@@ -1,5 +1,6 @@
 /* Updates as steps of commands, and by the clock; and the process of the stager. */
 #include <check.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -263,28 +264,42 @@ END_TEST
 /* ---- by the clock ---- */
 
 #define HOUR INT64_C(3600000)
+#define FIRST "update.first_unix_ms"
 #define NOON (HOUR * 24 * 20000 + HOUR * 12)
 
 static const struct {
     struct update_clock c;
     bool is_due;
 } clocks[] = {
-    {{"mi-1", "", 7, 0, NOON, 0}, false},
-    {{"mi-1", "", 7, HOUR / 2 - 1, NOON, 0}, false},
-    {{"mi-1", "", 7, 13 * HOUR, NOON, 0}, true},
-    {{"mi-1", "", 7, 13 * HOUR, NOON, NOON - HOUR * 24 * 7 + 1}, false},
-    {{"mi-1", "", 7, 13 * HOUR, NOON, NOON - HOUR * 24 * 7}, true},
-    {{"mi-1", "", 1, 13 * HOUR, NOON, NOON - HOUR * 24}, true},
-    {{"mi-1", "", 7, 13 * HOUR, NOON, NOON + HOUR}, true},         /* the clock was wrong */
-    {{"mi-1", "", 7, 13 * HOUR, NOON, NOON + 87600 * HOUR}, true}, /* ... by ten years */
-    {{"mi-1", "", 7, 13 * HOUR, NOON - 87600 * HOUR, NOON}, true}, /* it is now */
-    {{"mi-1", "22:00-04:00", 7, 13 * HOUR, NOON - 87600 * HOUR, NOON}, false},
-    {{"mi-1", "11:00-12:01", 7, 13 * HOUR, NOON, 0}, true},
-    {{"mi-1", "11:00-12:00", 7, 13 * HOUR, NOON, 0}, false},
-    {{"mi-1", "12:00-13:00", 7, 13 * HOUR, NOON, 0}, true},
-    {{"mi-1", "22:00-04:00", 7, 13 * HOUR, NOON, 0}, false},
-    {{"mi-1", "22:00-13:00", 7, 13 * HOUR, NOON, 0}, true},
-    {{"mi-1", "noon", 7, 13 * HOUR, NOON, 0}, false},
+    {{"mi-1", "", 7, 0, NOON, 0, 0}, false},
+    {{"mi-1", "", 7, HOUR / 2 - 1, NOON, 0, 0}, false},
+    {{"mi-1", "", 7, 13 * HOUR, NOON, 0, 0}, true},
+    {{"mi-1", "", 7, 13 * HOUR, NOON, NOON - HOUR * 24 * 7 + 1, 0}, false},
+    {{"mi-1", "", 7, 13 * HOUR, NOON, NOON - HOUR * 24 * 7, 0}, true},
+    {{"mi-1", "", 1, 13 * HOUR, NOON, NOON - HOUR * 24, 0}, true},
+    {{"mi-1", "", 7, 13 * HOUR, NOON, NOON + HOUR, 0}, true},         /* the clock was wrong */
+    {{"mi-1", "", 7, 13 * HOUR, NOON, NOON + 87600 * HOUR, 0}, true}, /* ... by ten years */
+    {{"mi-1", "", 7, 13 * HOUR, NOON - 87600 * HOUR, NOON, 0}, true}, /* it is now */
+    {{"mi-1", "22:00-04:00", 7, 13 * HOUR, NOON - 87600 * HOUR, NOON, 0}, false},
+    /* "mi-1" has its place in the first half of every window. */
+    {{"mi-1", "11:00-12:01", 7, 13 * HOUR, NOON, 0, 0}, true},
+    {{"mi-1", "11:00-12:00", 7, 13 * HOUR, NOON, 0, 0}, false},
+    {{"mi-1", "12:00-12:05", 7, 13 * HOUR, NOON, 0, 0}, true},
+    {{"mi-1", "12:00-13:00", 7, 13 * HOUR, NOON, 0, 0}, false},
+    {{"mi-1", "12:00-13:00", 7, 13 * HOUR, NOON + HOUR / 2, 0, 0}, true},
+    {{"mi-1", "22:00-04:00", 7, 13 * HOUR, NOON, 0, 0}, false},
+    {{"mi-1", "22:00-13:00", 7, 13 * HOUR, NOON, 0, 0}, true},
+    {{"mi-1", "noon", 7, 13 * HOUR, NOON, 0, 0}, false},
+    /* A machine that is never up long enough, or not at its place: after two days it is enough. */
+    {{"mi-1", "", 7, 3 * HOUR, NOON, 0, NOON - 47 * HOUR}, false},
+    {{"mi-1", "", 7, 3 * HOUR, NOON, 0, NOON - 48 * HOUR}, true},
+    {{"mi-1", "", 7, HOUR / 2 - 1, NOON, 0, NOON - 48 * HOUR}, false},
+    {{"mi-1", "", 7, 3 * HOUR, NOON, NOON - HOUR * 24 * 9 + 1, 0}, false},
+    {{"mi-1", "", 7, 3 * HOUR, NOON, NOON - HOUR * 24 * 9, 0}, true},
+    {{"mi-1", "", 7, 3 * HOUR, NOON, NOON - HOUR * 24 * 6, NOON - HOUR * 24 * 30}, false},
+    {{"mi-1", "", 7, 3 * HOUR, NOON, 0, NOON + HOUR}, false}, /* the clock was wrong */
+    {{"mi-1", "12:00-13:00", 7, 3 * HOUR, NOON, 0, NOON - 48 * HOUR}, true},
+    {{"mi-1", "13:00-14:00", 7, 3 * HOUR, NOON, 0, NOON - 48 * HOUR}, false},
 };
 
 START_TEST(the_clock_asks_when_it_is_time)
@@ -312,6 +327,100 @@ START_TEST(a_fleet_does_not_come_together)
     }
     for (i = 0; i < 12; i++)
         ck_assert_msg(counts[i] > 60 && counts[i] < 140, "hour %d: %d of 1200", i, counts[i]);
+}
+END_TEST
+
+/* Who has been up for weeks does not come at the window's first minute, but somewhere in it. */
+START_TEST(nor_does_it_in_a_window)
+{
+    int counts[12] = {0}, i, minute; /* of ten minutes each */
+
+    for (i = 0; i < 1200; i++) {
+        char id[32];
+        struct update_clock c = {
+            .node_id = id, .window = "23:00-01:00", .days = 7, .up_ms = 1000 * HOUR};
+
+        (void)snprintf(id, sizeof(id), "mi-%017d", i);
+        for (minute = 0; minute < 120; minute++) {
+            c.now_unix_ms = NOON + 11 * HOUR + minute * HOUR / 60;
+            if (update_is_due(&c))
+                break;
+        }
+        ck_assert_int_lt(minute, 110); /* with time left for whoever looks every five minutes */
+        counts[minute / 10]++;
+    }
+    for (i = 0; i < 11; i++)
+        ck_assert_msg(counts[i] > 70 && counts[i] < 150, "part %d: %d of 1200", i, counts[i]);
+}
+END_TEST
+
+static void look_at_the_clock(void)
+{
+    uw.engine->clock_timer.timer_cb(&uw.engine->clock_timer);
+    uw_turns(5);
+}
+
+/* An operator may switch it on for a whole fleet that has been up for weeks. */
+START_TEST(where_it_is_switched_on_later_the_delay_begins_then)
+{
+    uw_clock_offset_ms += 100 * HOUR;
+    look_at_the_clock();
+    uw.config.is_self_update = true;
+    look_at_the_clock();
+    ck_assert_uint_eq(uw.engine->n_jobs, 0);
+    uw_clock_offset_ms += HOUR / 2 - 60000;
+    look_at_the_clock();
+    ck_assert_uint_eq(uw.engine->n_jobs, 0);
+    uw_clock_offset_ms += 13 * HOUR;
+    look_at_the_clock();
+    LOOP_UNTIL(&uw.loop, uw_is_ordered());
+    uw_progress(HANDOVER_COMMITTED, "", false);
+    uw_until_over();
+}
+END_TEST
+
+/* 0: it is not there. */
+static int64_t first_wish(void)
+{
+    AUTO(buf_done) struct buf text = {0};
+    int64_t unix_ms = 0;
+
+    buf_init(&text, 32);
+    if (uw.engine->journal->ops->get_fact(uw.engine->journal, FIRST, &text, NULL) == 0)
+        ck_assert(str_to_i64(buf_str(&text), 1, INT64_MAX, &unix_ms));
+    return unix_ms;
+}
+
+static void wished_first(int64_t unix_ms)
+{
+    struct journal *j = uw.engine->journal;
+    struct err err = {0};
+    char text[32];
+
+    (void)snprintf(text, sizeof(text), "%" PRId64, unix_ms);
+    ck_assert_int_eq(j->ops->begin(j, &err), 0);
+    ck_assert_int_eq(j->ops->put_fact(j, FIRST, text, &err), 0);
+    ck_assert_int_eq(j->ops->commit(j, &err), 0);
+}
+
+/* Each day it is up for three hours. */
+START_TEST(a_machine_that_is_never_up_for_long_comes_at_last)
+{
+    uw.config.is_self_update = true;
+    uw_clock_offset_ms += 3 * HOUR;
+    look_at_the_clock();
+    ck_assert_uint_eq(uw.engine->n_jobs, 0);
+    LOOP_UNTIL(&uw.loop, first_wish() != 0);
+    wished_first(first_wish() - 48 * HOUR);
+    uw_restart();
+    look_at_the_clock();
+    ck_assert_uint_eq(uw.engine->n_jobs, 0);
+    uw_clock_offset_ms += 3 * HOUR;
+    look_at_the_clock();
+    LOOP_UNTIL(&uw.loop, uw_is_ordered());
+    uw_progress(HANDOVER_COMMITTED, "", false);
+    uw_until_over();
+    ck_assert_int_eq(first_wish(), 0); /* the last one counts from now on */
 }
 END_TEST
 
@@ -350,8 +459,11 @@ static Suite *make_suite(void)
     tcase_add_loop_test(t, a_stager_that_goes_wrong_is_ended_with_all_it_has_started, 0,
                         (int)ARRAY_LEN(runs));
     tcase_add_test(t, the_clock_begins_an_update_and_remembers);
+    tcase_add_test(t, where_it_is_switched_on_later_the_delay_begins_then);
+    tcase_add_test(t, a_machine_that_is_never_up_for_long_comes_at_last);
     tcase_add_loop_test(pure, the_clock_asks_when_it_is_time, 0, (int)ARRAY_LEN(clocks));
     tcase_add_test(pure, a_fleet_does_not_come_together);
+    tcase_add_test(pure, nor_does_it_in_a_window);
     suite_add_tcase(s, t);
     suite_add_tcase(s, pure);
     return s;
