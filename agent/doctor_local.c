@@ -7,7 +7,7 @@
 
 #include "agent/doctor_internal.h"
 #include "agent/setup.h"
-#include "agent/update_package.h"
+#include "agent/update_internal.h"
 #include "base/clock.h"
 #include "base/str.h"
 #include "ctl/client.h"
@@ -32,19 +32,26 @@ static void on_line(void *ctx, enum config_severity severity, const char *line)
         doctor_say(l->doctor, "configuration", FINDING_WARNING, NULL, "%s", line);
 }
 
-/* What who configured it may not think of, until a version does not come up. */
+/* Whoever has configured updates is told before the first one is due what stands against it; and
+ * what he may not think of until a version does not come up. */
 static void tell_of_updates(struct doctor *d)
 {
-    struct package_owner owner;
+    struct update_footing footing = {.manager = ""};
+    struct err err;
 
-    if (!str_eq(d->config.update_package_manager, "drive"))
+    if (d->config.update_source[0] == '\0')
         return;
-    package_owner_find(d->paths.root, &owner);
-    if (owner.manager[0] != '\0')
+    if (update_check_place(&d->paths, &d->config, &footing, &err) < 0)
+        doctor_say(d, "updates", FINDING_WARNING, NULL, "%s", err.text);
+    else if (footing.manager[0] != '\0')
         doctor_say(d, "updates", FINDING_OK, NULL,
                    "by %s: there is no way back by itself if a new version does not come up, as "
                    "version slots have one",
-                   owner.manager);
+                   footing.manager);
+    else
+        doctor_say(d, "updates", FINDING_OK, NULL,
+                   "from version %s by %s; `ssmctl update --check` looks what is there",
+                   footing.from, d->config.update_source);
 }
 
 void doctor_check_configuration(struct doctor *d)

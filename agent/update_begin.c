@@ -21,18 +21,18 @@ static bool is_in_the_way(const struct job *j)
 }
 
 /* No slot: its owner is asked to, where that is configured. */
-static int check_package(const struct engine *e, struct update_footing *ret_footing,
-                         struct err *err)
+static int check_package(const struct paths *paths, const struct config *c,
+                         struct update_footing *ret_footing, struct err *err)
 {
     struct package_owner owner;
 
-    package_owner_find(e->paths->root, &owner);
-    if (!str_eq(e->config->update_package_manager, "drive"))
+    package_owner_find(paths->root, &owner);
+    if (!str_eq(c->update_package_manager, "drive"))
         return err_set(
             err, ERR_STATE,
             "this ssmd does not run from %.100s/current: a package manager or a person put it "
             "where it is, and only they can replace it; type: %s%s",
-            e->paths->slots_dir, package_owner_command(&owner),
+            paths->slots_dir, package_owner_command(&owner),
             owner.manager[0] != '\0' ? " (or set Ssmd.UpdatePackageManager to drive)" : "");
     if (owner.manager[0] == '\0')
         return err_set(err, ERR_STATE,
@@ -46,27 +46,27 @@ static int check_package(const struct engine *e, struct update_footing *ret_foot
 }
 
 /* Every version that can be switched to is a slot, and so is the one to come back to. */
-static int check_slots(const struct engine *e, struct update_footing *ret_footing, struct err *err)
+static int check_slots(const struct paths *paths, const struct config *c,
+                       struct update_footing *ret_footing, struct err *err)
 {
     AUTO(slots_done) struct slots slots = {.dir_fd = -1, .versions_fd = -1};
     char version[SLOTS_VERSION_SIZE];
-    int r = slots_open(e->paths->slots_dir, false, &slots, err);
+    int r = slots_open(paths->slots_dir, false, &slots, err);
 
     if (r == 0)
         r = slots_own_version(&slots, version, err);
     if (r == ERR_NOT_FOUND)
-        return check_package(e, ret_footing, err);
+        return check_package(paths, c, ret_footing, err);
     if (r == 0)
         (void)str_copy(ret_footing->from, sizeof(ret_footing->from), version); /* as large */
     return r;
 }
 
-static int check_configuration(const struct engine *e, struct err *err)
+static int check_configuration(const struct paths *paths, const struct config *c, struct err *err)
 {
-    const struct config *c = e->config;
     char path[PATH_MAX + 32];
 
-    (void)snprintf(path, sizeof(path), "%s/etc/bottlerocket-release", e->paths->root);
+    (void)snprintf(path, sizeof(path), "%s/etc/bottlerocket-release", paths->root);
     if (access(path, F_OK) == 0)
         return err_set(
             err, ERR_STATE,
@@ -84,16 +84,22 @@ static int check_configuration(const struct engine *e, struct err *err)
     return 0;
 }
 
+int update_check_place(const struct paths *paths, const struct config *c,
+                       struct update_footing *ret_footing, struct err *err)
+{
+    int r = check_configuration(paths, c, err);
+
+    return r < 0 ? r : check_slots(paths, c, ret_footing, err);
+}
+
 int update_check_begin(const struct engine *e, struct update_footing *ret_footing, struct err *err)
 {
     const struct job *j;
-    int r;
 
     for (j = e->first; j != NULL; j = j->next)
         if (is_in_the_way(j))
             return err_set(err, ERR_BUSY, UPDATE_BUSY_TEXT);
-    r = check_configuration(e, err);
-    return r < 0 ? r : check_slots(e, ret_footing, err);
+    return update_check_place(e->paths, e->config, ret_footing, err);
 }
 
 static void fill(const struct engine *e, const struct update_wish *w, struct update *u)

@@ -80,6 +80,10 @@ struct update_footing {
     char from[64];    /* the version that runs */
     char manager[16]; /* the package manager that is to be driven; "": there are slots */
 };
+/* Could one be done with this configuration, from where this program runs? ERR_STATE: why not, and
+ * what to do about it. */
+int update_check_place(const struct paths *paths, const struct config *c,
+                       struct update_footing *ret_footing, struct err *err) MUST_CHECK;
 /* May an update begin now? ERR_STATE, ERR_BUSY: why not, for whoever asked. */
 int update_check_begin(const struct engine *e, struct update_footing *ret_footing, struct err *err)
     MUST_CHECK;

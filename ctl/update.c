@@ -5,6 +5,7 @@
 #include <time.h>
 
 #include "base/str.h"
+#include "base/version.h"
 #include "ctl/client.h"
 #include "ctl/ctl.h"
 #include "ctl/follow.h"
@@ -15,6 +16,7 @@
 #include "fsm/update.h"
 #include "schema/json.h"
 
+#define CODE_ROLLED_BACK "ErrorUpdateFailRollbackSuccess"
 #define MAX_WAIT_MINUTES (INT64_C(7) * 24 * 60)
 
 /* ---- asking ---- */
@@ -25,6 +27,8 @@ static int make_question(const struct ctl *c, const char *op, struct buf *questi
     int64_t minutes = 0;
     int r = ctl_value_i64(c, "when-idle", 1, MAX_WAIT_MINUTES, 0, &minutes, err);
 
+    if (r == 0 && strlen(to) >= VERSION_SIZE)
+        r = err_set(err, ERR_USAGE, "option --to %.40s...: it is too long for a version", to);
     (void)buf_printf(question, "{\"op\":\"%s\",\"to\":", op); /* client_ask() looks */
     (void)buf_add_json_str(question, to, strlen(to));
     (void)buf_printf(question,
@@ -42,6 +46,24 @@ static int ask(const struct ctl *c, const char *op, cJSON **ret_answer, struct e
     buf_init(&question, 4096);
     r = make_question(c, op, &question, err);
     return r < 0 ? r : client_ask(&c->paths, &question, ret_answer, err);
+}
+
+/* The texts are those that the service's users know; what to type here is ours to say. */
+static const char *advice_on(const char *code)
+{
+    static const struct {
+        const char *code, *text;
+    } advice[] = {
+        {"ErrorInvalidTargetVersion", "`ssmctl update --check` for the latest version that the "
+                                      "update source has for this machine"},
+        {"ErrorAttempToDowngrade", "--allow-downgrade, if that is what you want"},
+    };
+    size_t i;
+
+    for (i = 0; i < ARRAY_LEN(advice); i++)
+        if (str_eq(code, advice[i].code))
+            return advice[i].text;
+    return "";
 }
 
 /* ---- what would be done ---- */
@@ -115,6 +137,7 @@ static int check_only(struct ctl *c, struct err *err)
                       "there is one)");
     }
     text_put_fact(c->out, "code", text_of(check, "code"));
+    text_put_fact(c->out, "try", advice_on(text_of(check, "code")));
     text_put_fact(c->out, "now", text_of(check, "obstacle"));
     if (is_wanted && ctl_has(c, "dry-run"))
         print_plan(c->out, check);
@@ -202,6 +225,10 @@ static int print_end(struct ctl *c, const struct reader_instance *i, struct err 
         (void)fprintf(c->out, "%s: ", i->status);
         text_put(c->out, u->text);
         (void)fputc('\n', c->out);
+        if (str_eq(u->code, CODE_ROLLED_BACK))
+            (void)fprintf(c->out, "%s was put back\n", u->from_version);
+        else if (advice_on(u->code)[0] != '\0')
+            (void)fprintf(c->out, "try: %s\n", advice_on(u->code));
     }
     return is_good ? CTL_OK : CTL_NO;
 }

@@ -9,10 +9,10 @@ import subprocess
 import time
 import tempfile
 
-from harness import CODES, Record, Suite, check, document, equal, wait_for, web
+from harness import CODES, Record, Suite, check, document, equal, program, wait_for, web
 from tls_hub import TlsHub
 from update_source import FILE_NAME
-from whole_update import BAD, LOWER, NEW, OLD, STEP, Shared, SlotAgent, built, crash
+from whole_update import BAD, LOWER, NEW, OLD, STEP, UPDATE_S, Shared, SlotAgent, built, crash
 
 RELEASE = Shared()
 SLOW = "too slow with sanitizers, where others do the same" if b"__asan_init" in built("ssmd") else None
@@ -176,6 +176,36 @@ def it_comes_over_the_control_channel_as_well(world):
     world.touch("go")
     result = agent.wait_done(running).results["step1"]
     equal("the script's exit code and output", (result["code"], result["standardOutput"]), (9, "begun\nended\n"))
+
+
+def an_operator_is_told_what_was_put_back(world):
+    agent = SlotAgent(world).offer(spoil=crash).start().wait_until_serving()
+    done = agent.ssmctl("update")
+    equal(f"the status of ssmctl update: {done.stderr}", done.returncode, 1)
+    equal("what it says", done.stdout, f"Failed: version {NEW} was started 4 times and did not stay: it exited with status 3\n"
+          f"{OLD} was put back\n")
+    done = agent.ssmctl("update", "--to", "9.9.9")
+    check("try: `ssmctl update --check`" in done.stdout and done.returncode == 1, f"{done.returncode}: {done.stdout}{done.stderr}")
+
+
+suite.add("an operator is told what was put back", an_operator_is_told_what_was_put_back, skip=SLOW)
+
+
+@suite.case
+def the_doctor_says_what_stands_against_updates(world):
+    agent = SlotAgent(world)
+
+    def says(ssmd, state, text):
+        done = subprocess.run([ssmd, "doctor", "--json", "--root", agent.root], capture_output=True, text=True, check=False,
+                              timeout=UPDATE_S, env=agent.clean_environment())
+        lines = [line for line in json.loads(done.stdout)["checks"] if line["check"] == "updates"]
+        check(len(lines) == 1 and lines[0]["state"] == state and text in lines[0]["text"], f"{lines}, wanted {state}: {text}")
+
+    own = os.path.join(agent.root, "opt/ssmd/current/bin/ssmd")
+    says(own, "ok", f"from version {OLD} by {agent.source.url}")
+    says(program("agent", "ssmd"), "warning", "does not run from")
+    os.unlink(agent.source.root_file)
+    says(own, "warning", f"{agent.source.root_file}, the keys that sign versions of ssmd, cannot be read")
 
 
 # What is said of each bad version, and whether it was refused before anything was switched.

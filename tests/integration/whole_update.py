@@ -49,7 +49,8 @@ def numbered(version):
         data = built(name)
         for end in (b"\0", b".0\0"):
             data, n = re.subn(rb"(?<![0-9.])" + re.escape(OLD.encode() + end), version.encode() + end, data)
-            equal(f"how often {name} holds its version", n, 1)
+            # A release holds that of four numbers only where it is used.
+            check(n == 1 or n == 0 and end != b"\0", f"{name} holds its version {n} times")
         files[f"bin/{name}"] = data
     return files
 

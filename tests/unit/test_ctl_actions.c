@@ -118,6 +118,11 @@ static const struct {
      CHECK("\"is_wanted\":true,\"text\":\"\",\"obstacle\":\"Another update in progress\""),
      1,
      {"now         Another update in progress\n", "", ""}},
+    {"--check",
+     CHECK("\"is_wanted\":false,\"text\":\"Updating 0.1.0 to an older version\","
+           "\"code\":\"ErrorAttempToDowngrade\",\"obstacle\":\"\""),
+     1,
+     {"code        ErrorAttempToDowngrade\n", "try         --allow-downgrade", ""}},
 };
 
 START_TEST(update_says_what_would_be_done)
@@ -153,6 +158,16 @@ START_TEST(update_sends_what_was_given_and_prints_its_id)
     fake_done(&f);
     ck_assert_int_eq(w.status, 0);
     ck_assert_str_eq(w.out, "update-1\n");
+}
+END_TEST
+
+START_TEST(update_to_what_cannot_be_a_version_is_not_asked_for)
+{
+    static const char version[] =
+        "1111111111.1111111111.1111111111.1111111111.1111111111.1111111111";
+
+    (void)world_run(&w, "update", "--to", version, NULL);
+    expect_error(100, "option --to 1111111111.1111111111.1111111111.1111111...: it is too long");
 }
 END_TEST
 
@@ -509,6 +524,7 @@ int main(void)
     tcase_add_test(asks, cancel_without_ssmd_is_a_failure);
     tcase_add_loop_test(asks, update_says_what_would_be_done, 0, (int)ARRAY_LEN(checks));
     tcase_add_test(asks, update_sends_what_was_given_and_prints_its_id);
+    tcase_add_test(asks, update_to_what_cannot_be_a_version_is_not_asked_for);
     tcase_add_test(asks, update_that_is_refused_is_a_no);
     tcase_add_test(asks, run_sends_the_document_as_it_is_with_its_parameters);
     tcase_add_loop_test(asks, run_prints_the_output_and_exits_by_the_result, 0, 2);
