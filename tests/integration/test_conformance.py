@@ -205,6 +205,9 @@ class Play:
         wait_for("the reboot to be asked for", lambda: self.agent.reboots_asked == 1)
         wait_for("SuccessAndReboot to be told", lambda: any(
             reply["Status"] == "SuccessAndReboot" for reply in self.agent.record(self.message).replies))
+        # What was told and is not in the journal as such yet is told again by the next start, and rightly so.
+        wait_for("all of it to be in the journal", lambda: not self.agent.query(
+            "SELECT 1 FROM outbox WHERE ended_unix_ms IS NULL"))
         self.agent.lose_power()
         self.agent.start()
 
