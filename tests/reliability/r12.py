@@ -1,14 +1,19 @@
 #!/usr/bin/python3
 """R12: ssmd is killed, stopped and replaced by another version under running commands. Each script tells its own number and
-ends with a code of its own, and writes down when it begins and when it ends by itself."""
+ends with a code of its own, and writes down when it begins and when it ends by itself. While it is replaced, the service gap is
+measured."""
 import collections
+import contextlib
 import os
 import signal
+import statistics
+import threading
 import time
+import uuid
 
 from row import Row
 
-from harness import CODES, Record, World, document, wait_for
+from harness import CODES, INSTANCE, Record, World, document, wait_for
 from whole_update import NEW, OLD, Shared, SlotAgent
 
 SIZES = {"sample": (20,), "row": (10, 100, 1000), "long": (10, 100, 1000)}
@@ -85,14 +90,38 @@ class Run:
 
     def replaced(self):
         before = self.agent.pid
-        done = self.agent.ssmctl("update", "--to", NEW)
-        if done.returncode != 0:
-            self.row.fail(f"ssmctl update: {done.stdout}{done.stderr}")
-        self.wait(f"version {NEW} to be proven", lambda: self.agent.link("proven") == NEW)
-        self.wait("it to serve", lambda: self.agent.version == NEW)
+        with self.gap_measured():
+            done = self.agent.ssmctl("update", "--to", NEW)
+            if done.returncode != 0:
+                self.row.fail(f"ssmctl update: {done.stdout}{done.stderr}")
+            self.wait(f"version {NEW} to be proven", lambda: self.agent.link("proven") == NEW)
+            self.wait("it to serve", lambda: self.agent.version == NEW)
         if self.agent.pid == before or self.agent.link("current") != NEW:
             self.row.fail(f"{OLD} was not replaced: {self.agent.tell()}")
         self.row.count("replacements")
+
+    @contextlib.contextmanager
+    def gap_measured(self):
+        """Meanwhile there is always a message for whoever polls; the longest time between two that were taken is the gap."""
+        messages, is_over = [], threading.Event()
+
+        def offer():
+            while not is_over.wait(0.02):
+                messages.append(self.agent.hub.cancel(f"aws.ssm.{uuid.uuid4()}.{INSTANCE}"))
+
+        thread = threading.Thread(target=offer)
+        thread.start()
+        try:
+            yield
+        finally:
+            is_over.set()
+            thread.join()
+        self.wait("the last message to be taken", lambda: Record(self.agent.hub.message(messages[-1])).of_kind("delivered"))
+        records = {message["MessageId"]: Record(message) for message in self.agent.hub.state()["Messages"]}
+        at = sorted(event["At"] for message in messages for event in records[message].of_kind("delivered"))
+        gap = max(after - before for before, after in zip(at, at[1:]))
+        self.row.say(f"service gap with {self.size}: {gap:.2f} s between {len(at)} messages")
+        self.row.state.setdefault("gaps", []).append([self.size, gap])
 
     def judge(self, sent):
         records = {message["MessageId"]: Record(message) for message in self.agent.hub.state()["Messages"]}
@@ -118,6 +147,11 @@ class Run:
         self.row.count("true_codes", self.size - wrong["untrue"])
 
 
+def typical_gap(row, few):
+    """The median: one of a moment in which the machine did something else says nothing of ssmd."""
+    return round(statistics.median(gap for size, gap in row.state["gaps"] if (size < 1000) == few), 2)
+
+
 def run(row, scale, random):
     done = row.state.setdefault("done", [])
     for name in ("untrue", "children_killed", "twice", "lost", "statuses", "restarts", "replacements"):
@@ -134,11 +168,15 @@ def run(row, scale, random):
                 done.append([n, size, kind])
                 row.save()
     if scale == "sample":
-        del row.targets["replacements"]
+        del row.targets["replacements"], row.targets["service_gap_s"]
+    else:
+        row.figure("service_gap_s", typical_gap(row, few=True))
+        row.figure("service_gap_with_1000_s", typical_gap(row, few=False))
     row.figure("true_codes_percent", 100 * row.figures["true_codes"] / row.figures["commands"])
 
 
 if __name__ == "__main__":
     raise SystemExit(Row("R12", "ssmd is killed, stopped and replaced by another version under 10, 100 and 1,000 running commands",
                          {"true_codes_percent": ("==", 100), "children_killed": ("==", 0), "untrue": ("==", 0), "twice": ("==", 0),
-                          "lost": ("==", 0), "statuses": ("==", 0), "restarts": (">=", 2), "replacements": (">=", 1)}).main(run))
+                          "lost": ("==", 0), "statuses": ("==", 0), "restarts": (">=", 2), "replacements": (">=", 1),
+                          "service_gap_s": ("<=", 2)}).main(run))
