@@ -164,25 +164,29 @@ int release_key_load(const char *path, struct signing_key **ret_key, struct err 
 {
     AUTO(close_fd) int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
     AUTO(buf_done) struct buf pem = {0};
+    AUTO(signing_key_free) struct signing_key *key = NULL;
     struct stat st;
     int r;
 
     if (fd < 0 || fstat(fd, &st) != 0)
         return err_sys(err, ERR_IO, errno, "key file %s: cannot be read", path);
-    if (S_ISREG(st.st_mode) && (st.st_mode & (S_IRWXG | S_IRWXO)) != 0)
-        return err_set(err, ERR_STATE,
-                       "key file %s: others than its owner have access to it (mode %04o); chmod "
-                       "0600, and think about whether the key is still a secret",
-                       path, (unsigned)(st.st_mode & 07777));
     buf_init(&pem, MAX_KEY_FILE_BYTES);
     r = fs_read_fd(fd, path, &pem, err);
     if (r == 0) {
-        r = signing_key_read(buf_str(&pem), pem.len, ret_key, err);
+        r = signing_key_read(buf_str(&pem), pem.len, &key, err);
         if (r < 0)
             (void)err_wrap(err, "key file %s", path);
     }
     if (pem.data != NULL)
         explicit_bzero(pem.data, pem.len);
+    /* Only now: a public key may be for everybody to read, and it is none to sign with. */
+    if (r == 0 && S_ISREG(st.st_mode) && (st.st_mode & (S_IRWXG | S_IRWXO)) != 0)
+        r = err_set(err, ERR_STATE,
+                    "key file %s: others than its owner have access to it (mode %04o); chmod "
+                    "0600, and think about whether the key is still a secret",
+                    path, (unsigned)(st.st_mode & 07777));
+    if (r == 0)
+        *ret_key = TAKE(key);
     return r;
 }
 

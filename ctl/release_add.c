@@ -377,13 +377,21 @@ int ctl_run_release_set(struct ctl *c, struct err *err)
     AUTO(release_dir_done) struct release_dir d = {.fd = -1};
     AUTO(release_manifest_done) struct release_manifest m = {.version = 0};
     const char *uri = ctl_value(c, "uri-format", NULL);
+    bool is_of_version = false;
     size_t i;
     int r;
 
-    for (i = 0; i < ARRAY_LEN(of_version); i++)
+    for (i = 0; i < ARRAY_LEN(of_version); i++) {
+        is_of_version = is_of_version || ctl_has(c, of_version[i]);
         if (c->n_args < 2 && ctl_has(c, of_version[i]))
             return err_set(err, ERR_USAGE, "--%s is of a version: release set DIR VERSION --%s ...",
                            of_version[i], of_version[i]);
+    }
+    if (c->n_args > 1 && !is_of_version)
+        return err_set(err, ERR_USAGE,
+                       "nothing is said of version %s: --status, --rollout, --not-before or "
+                       "--minimum-source does (the manifest alone is renewed by release set DIR)",
+                       c->args[1]);
     if (uri != NULL && (uri[0] == '\0' || strlen(uri) >= sizeof(m.uri_format)))
         return err_set(err, ERR_USAGE, "--uri-format: it must have 1 to %zu bytes",
                        sizeof(m.uri_format) - 1);

@@ -194,6 +194,8 @@ def a_key_file_is_pkcs8_and_secret(world):
     site.add("1.0.0")
     site.run("sign", site.dir, "--key", path, status=1)
     check("others than its owner" in site.said, site.said)
+    site.run("sign", site.dir, "--key", site.key("a") + ".pub", status=1)
+    check("private" in site.said and "secret" not in site.said, site.said)
 
 
 @suite.case
@@ -309,7 +311,9 @@ def a_version_can_be_changed_and_a_manifest_renewed(world):
     renewed = site.payload("manifest.json")
     check(renewed["Expires"] < manifest["Expires"] and "RollbackFloor" not in renewed, f"{renewed}")
     equal("its version", renewed["ManifestVersion"], 3)
-    site.run("set", site.dir, "9.9", status=1)
+    site.run("set", site.dir, "9.9", "--rollout", "5", status=1)
+    site.run("set", site.dir, "1.2.0", status=100)
+    check("nothing is said of version 1.2.0" in site.said, site.said)
     site.run("set", site.dir, "--rollout", "5", status=100)
     site.run("set", site.dir, "1.2.0", "--status", "Perfect", status=100)
 
