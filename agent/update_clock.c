@@ -16,6 +16,7 @@
 #define FIRST_MS (INT64_C(30) * 60 * 1000)
 #define SPREAD_MS (INT64_C(12) * 60 * 60 * 1000)
 #define LATE_SPREAD_MS (INT64_C(2) * 60 * 60 * 1000)
+#define LATE_PART 4 /* of the window: its first quarter */
 #define MINUTES_OF_DAY 1440
 #define WINDOW_END_MINUTES 10 /* nobody's place: who looks every five minutes would miss it */
 #define DAY_MS (INT64_C(24) * 60 * 60 * 1000)
@@ -60,7 +61,9 @@ static bool is_in_window(const struct update_clock *c)
     length = (to - from + MINUTES_OF_DAY) % MINUTES_OF_DAY;
     minute = (minute - from + MINUTES_OF_DAY) % MINUTES_OF_DAY;
     places = length > WINDOW_END_MINUTES ? length - WINDOW_END_MINUTES : 1;
-    return minute < length && (is_late(c) || minute >= share_of(c->node_id, places));
+    if (is_late(c))
+        places = (places + LATE_PART - 1) / LATE_PART;
+    return minute < length && minute >= share_of(c->node_id, places);
 }
 
 bool update_is_due(const struct update_clock *c)
