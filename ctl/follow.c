@@ -153,6 +153,24 @@ static int follow(struct follower *f, struct err *err)
     }
 }
 
+/* The journal knows of output on what is wanted. A step that wrote nothing leaves no file either.
+ */
+static bool has_written(const struct follower *f)
+{
+    const struct follow_options *o = f->options;
+    size_t i;
+
+    for (i = 0; i < f->job->inst.n_children; i++) {
+        const struct command_unit *u = command_unit_at(&f->job->inst, i);
+
+        if ((o->step < 0 || o->step == (int64_t)i) &&
+            ((o->is_wanted[OUTPUT_STDOUT] && u->stdout_bytes > 0) ||
+             (o->is_wanted[OUTPUT_STDERR] && u->stderr_bytes > 0)))
+            return true;
+    }
+    return false;
+}
+
 static int write_json(struct follower *f, struct err *err)
 {
     struct jsonw w;
@@ -199,7 +217,7 @@ int follow_job(struct ctl *c, struct reader *reader, struct reader_instance *job
         r = write_json(&f, err);
     if (options->is_followed)
         end_line(&f);
-    if (r == 0 && job_is_over(job) && f.n_attempts > 0 && f.n_found == 0)
+    if (r == 0 && job_is_over(job) && f.n_attempts > 0 && f.n_found == 0 && has_written(&f))
         r = err_set(err, ERR_NOT_FOUND, "output of job %s: it has been removed", job->id);
     if (f.has_at)
         output_done(&f.at);

@@ -24,6 +24,8 @@ const char *job_document(const struct reader_instance *i);
 const char *job_channel(const struct reader_instance *i);
 /* A step has its final status. */
 bool step_has_ended(const struct command_unit *u);
+/* What there is to say about how a step ended, borrowed from it: "exit status 3"; "" if nothing. */
+const char *step_reason(const struct command_unit *u);
 /* Why it was rejected or refused; "" otherwise. */
 const char *job_text(const struct reader_instance *i);
 

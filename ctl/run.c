@@ -23,8 +23,9 @@ static int read_document(const char *path, struct buf *ret_text, struct err *err
     bool is_stdin = str_eq(path, "-");
     AUTO(close_fd)
     int fd = is_stdin ? fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3) : open(path, O_RDONLY | O_CLOEXEC);
-    char chunk[8192];
+    char chunk[8192], what[200];
 
+    (void)snprintf(what, sizeof(what), "document %.150s", is_stdin ? "standard input" : path);
     if (fd < 0) {
         (void)err_sys(err, ERR_SYSTEM, errno, "document %s", path);
         return err->code = ERR_SYSTEM; /* a document that is not there is none that was refused */
@@ -39,7 +40,7 @@ static int read_document(const char *path, struct buf *ret_text, struct err *err
         if (n == 0)
             return 0;
         if (buf_add(ret_text, chunk, (size_t)n) < 0)
-            return buf_error(ret_text, "document", err);
+            return buf_error(ret_text, what, err);
     }
 }
 
@@ -126,6 +127,28 @@ static int print_job(struct ctl *c, const char *job, struct err *err)
     return jsonw_end(&w, err);
 }
 
+/* The last line of a job that failed: which step it was and why, without another command. */
+static void print_failure(const struct ctl *c, const struct reader_instance *job)
+{
+    const char *reason = job_text(job);
+    size_t i;
+
+    (void)fprintf(c->err, "ssmctl: job %s: %s", job->id, job->status);
+    if (reason[0] != '\0')
+        (void)fputs(": ", c->err);
+    for (i = 0; reason[0] == '\0' && i < job->inst.n_children; i++) {
+        const struct command_unit *u = command_unit_at(&job->inst, i);
+
+        if (str_eq(u->status, "Success") || str_eq(u->status, "Skipped"))
+            continue;
+        reason = step_reason(u);
+        if (reason[0] != '\0')
+            (void)fprintf(c->err, ": step %zu: ", i);
+    }
+    text_put(c->err, reason);
+    (void)fprintf(c->err, "; see `ssmctl show %s`\n", job->id);
+}
+
 static int wait_for(struct ctl *c, const char *id, bool *ret_has_failed, struct err *err)
 {
     static const struct follow_options options = {-1, {true, true}, true, true};
@@ -139,7 +162,7 @@ static int wait_for(struct ctl *c, const char *id, bool *ret_has_failed, struct 
     r = follow_job(c, reader, &job, &options, err);
     *ret_has_failed = job_has_failed(&job);
     if (r == 0 && *ret_has_failed)
-        (void)fprintf(c->err, "ssmctl: job %s: %s; see `ssmctl show %s`\n", id, job.status, id);
+        print_failure(c, &job);
     reader_instance_done(&job);
     return r;
 }

@@ -37,8 +37,7 @@ bool step_has_ended(const struct command_unit *u)
            !str_eq(u->status, "SuccessAndReboot");
 }
 
-/* What there is to say about how a step ended: the machine's reason, then the runner's. */
-static const char *why(const struct command_unit *u)
+const char *step_reason(const struct command_unit *u)
 {
     return u->text[0] != '\0' ? u->text : note_text(u->note);
 }
@@ -77,9 +76,9 @@ static void print_details(const struct reader_instance *job, FILE *f)
     for (i = 0; i < job->inst.n_children; i++) {
         const struct command_unit *u = command_unit_at(&job->inst, i);
 
-        if (why(u)[0] != '\0') {
+        if (step_reason(u)[0] != '\0') {
             (void)fprintf(f, "  step %zu: ", i);
-            text_put(f, why(u));
+            text_put(f, step_reason(u));
             (void)fputc('\n', f);
         }
         if (u->output_lost > 0) {

@@ -44,7 +44,7 @@ _ssmctl() {
         return
         ;;
     --format)
-        _ssmctl_words 'jsonl'
+        _ssmctl_words 'jsonl html'
         return
         ;;
     --key | -k | --root-key | --release-key | --timestamp-key | --trust)

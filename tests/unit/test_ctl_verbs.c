@@ -323,6 +323,8 @@ START_TEST(logs_that_were_removed_are_said_to_be)
 {
     (void)world_run(&w, "logs", JOB_FAILED, NULL);
     expect_error(1, "it has been removed");
+    (void)world_run(&w, "logs", JOB_FAILED, "--stderr", NULL); /* it wrote nothing there */
+    expect(0, "");
     (void)world_run(&w, "logs", JOB_QUEUED, NULL); /* nothing was written yet: no failure */
     expect(0, "");
 }
