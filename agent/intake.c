@@ -152,8 +152,10 @@ static int read_task(const struct engine *e, struct message_item *it, struct tas
 
     if (it->m.payload == NULL && it->m.problem != NULL && it->m.problem[0] != '\0')
         return err_set(why, ERR_INVALID, "%s", it->m.problem);
-    r = task_new(it->m.payload, n, task_flags(e, false), it->values, ret_task,
-                 has_asked ? NULL : &it->references, trace, why);
+    /* The service checks every value before it sends it; for ssmctl that is left to do. Only here:
+     * what was accepted once is not judged anew at a restart. */
+    r = task_new(it->m.payload, n, task_flags(e, str_eq(it->m.channel, ENGINE_LOCAL_CHANNEL)),
+                 it->values, ret_task, has_asked ? NULL : &it->references, trace, why);
     if (r < 0 && it->failure.code != 0) {
         buf_clear(trace);
         *why = it->failure;

@@ -71,7 +71,7 @@ struct document_resolver {
 struct document_input {
     const cJSON *content;    /* DocumentContent */
     const cJSON *parameters; /* an object, or NULL */
-    bool is_nested;          /* run by aws:runDocument: more checks (section 2.3) */
+    bool is_nested;          /* by aws:runDocument or ssmctl, not the service: more checks (2.3) */
     bool is_strict; /* honour timeoutSeconds, maxAttempts and onFailure beside a step's inputs */
     const char *platform;                     /* what platformType is; NULL means linux */
     const struct document_resolver *resolver; /* NULL: a document with {{ssm:...}} fails */

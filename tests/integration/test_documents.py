@@ -56,6 +56,46 @@ def yaml_is_run_from_a_file_and_from_standard_input(world):
 
 
 @suite.case
+def a_value_that_the_document_does_not_allow_is_refused_though_no_service_looked(world):
+    agent = world.agent(world.hub()).start().wait_until_serving()
+    steps = document(f"echo ran {{{{ who }}}} >> {world.path('ran')}")
+    for rule, good, bad, text in ((dict(allowedValues=["you", "me"]), "me", "them", "AllowedValueParamValidator"),
+                                  (dict(maxChars=3), "abc", "abcd", "MinMaxCharParamValidator")):
+        steps["parameters"] = {"who": {"type": "String", **rule}}
+        done = ctl(agent, "run", "-", "--param", "who=" + bad, stdin=json.dumps(steps))
+        equal("exit status of " + bad, done.returncode, 1)
+        check(text in done.stderr and "/who/" in done.stderr, done.stderr)
+        equal("exit status of " + good,
+              ctl(agent, "run", "-", "--param", "who=" + good, stdin=json.dumps(steps)).returncode, 0)
+    equal("scripts that ran", world.lines("ran"), ["ran me", "ran abc"])
+
+
+@suite.case
+def a_script_that_writes_nothing_succeeds_in_silence(world):
+    agent = world.agent(world.hub()).start().wait_until_serving()
+    done = ctl(agent, "run", "-", stdin=json.dumps(document("true", ":")))
+    equal("exit status", (done.returncode, done.stdout), (0, ""))
+    job = done.stderr.split()[2]
+    check(done.stderr.startswith("ssmctl: job ") and "removed" not in done.stderr, done.stderr)
+    for words in ((), ("-f",), ("--stdout",), ("--step", "1"), ("--json",)):
+        done = ctl(agent, "logs", job, *words)
+        equal(f"exit status of logs {' '.join(words)}", done.returncode, 0)
+
+
+@suite.case
+def a_document_that_fails_without_output_says_why(world):
+    agent = world.agent(world.hub()).start().wait_until_serving()
+    steps = document("true")
+    steps["mainSteps"][0]["inputs"]["runCommand"] = "no list"
+    done = ctl(agent, "run", "-", stdin=json.dumps(steps))
+    equal("exit status", done.returncode, 1)
+    check("Failed: step 0: Invalid format in plugin properties" in done.stderr, done.stderr)
+    check("removed" not in done.stderr, done.stderr)
+    done = ctl(agent, "run", "-", stdin=json.dumps(document("exit 3")))
+    check("Failed: step 0: exit status 3; see `ssmctl show" in done.stderr, done.stderr)
+
+
+@suite.case
 def yaml_with_a_mistake_says_where(world):
     agent = world.agent(world.hub()).start().wait_until_serving()
     done = ctl(agent, "run", "-", stdin="schemaVersion: 2.2\nmainSteps: [\n")
