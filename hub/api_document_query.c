@@ -270,6 +270,42 @@ static int check_filters(struct call *call, const cJSON *filters, struct err *er
     return 0;
 }
 
+/* The older form: one value a filter, and names in lower case. */
+static int check_older_filters(struct call *call, const cJSON *filters, struct err *err)
+{
+    static const char *const keys[] = {"Name", "Owner", "DocumentType", "PlatformTypes"};
+    const cJSON *filter;
+    size_t i;
+
+    cJSON_ArrayForEach(filter, filters)
+    {
+        const cJSON *key = json_get_exact(filter, "key"), *value = json_get_exact(filter, "value");
+        bool is_known = false;
+
+        if (!cJSON_IsString(key) || !cJSON_IsString(value))
+            return api_refuse(call, err, "SerializationException",
+                              "Each filter must have the strings key and value.");
+        for (i = 0; i < ARRAY_LEN(keys); i++)
+            is_known = is_known || str_eq(key->valuestring, keys[i]);
+        if (!is_known)
+            return api_refuse(call, err, "InvalidFilterKey",
+                              "Filter key \"%.60s\" is not one of Name, Owner, DocumentType, "
+                              "PlatformTypes.",
+                              key->valuestring);
+    }
+    return 0;
+}
+
+static bool is_wanted_by_older(const cJSON *filters, const struct document_row *row)
+{
+    const cJSON *filter;
+
+    cJSON_ArrayForEach(filter, filters) if (!is_value(json_get_exact(filter, "key")->valuestring,
+                                                      json_get_exact(filter, "value")->valuestring,
+                                                      row)) return false;
+    return true;
+}
+
 static bool is_wanted(const cJSON *filters, const struct document_row *row)
 {
     const cJSON *filter, *value;
@@ -290,7 +326,7 @@ static bool is_wanted(const cJSON *filters, const struct document_row *row)
 int api_list_documents(struct call *call, struct err *err)
 {
     AUTO(cursor_done) struct cursor c = {0};
-    const cJSON *filters = NULL;
+    const cJSON *filters = NULL, *older = NULL;
     struct document_row row = {0};
     struct page page = {0};
     char last[256] = "";
@@ -301,13 +337,17 @@ int api_list_documents(struct call *call, struct err *err)
         r = api_list(call, "Filters", 6, &filters, err);
     if (r == 0)
         r = check_filters(call, filters, err);
+    if (r == 0)
+        r = api_list(call, "DocumentFilterList", 5, &older, err);
+    if (r == 0)
+        r = check_older_filters(call, older, err);
     if (r < 0)
         return r;
     out_object(call->out, NULL);
     out_list(call->out, "DocumentIdentifiers");
     store_documents(call->hub->store, page.after, &c);
     while ((r = cursor_next_document(&c, &row, err)) > 0) {
-        if (!is_wanted(filters, &row))
+        if (!is_wanted(filters, &row) || !is_wanted_by_older(older, &row))
             continue;
         if (n == page.size)
             break; /* there is more */

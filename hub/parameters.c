@@ -37,6 +37,23 @@ static int64_t bound(const cJSON *declaration, const char *name, int64_t otherwi
     return value;
 }
 
+/* A bound that the document does not set is not spoken of. */
+static int check_count(const char *name, const cJSON *declaration, int64_t n, const char *least,
+                       const char *most, const char *of_what, struct err *err)
+{
+    int64_t min = bound(declaration, least, 0), max = bound(declaration, most, INT64_MAX);
+
+    if (n < min)
+        return err_set(err, ERR_INVALID,
+                       "Parameter \"%s\" has %" PRId64 " %s; the document wants at least %" PRId64,
+                       name, n, of_what, min);
+    if (n > max)
+        return err_set(err, ERR_INVALID,
+                       "Parameter \"%s\" has %" PRId64 " %s; the document allows at most %" PRId64,
+                       name, n, of_what, max);
+    return 0;
+}
+
 static int64_t count_characters(const char *s)
 {
     int64_t n = 0;
@@ -70,13 +87,7 @@ static int check_text(const char *name, const cJSON *declaration, const char *va
         return err_set(err, ERR_INVALID,
                        "Parameter \"%s\": \"%.100s\" does not match the allowedPattern %.200s",
                        name, value, pattern->valuestring);
-    if (n < bound(declaration, "minChars", 0) || n > bound(declaration, "maxChars", INT64_MAX))
-        return err_set(err, ERR_INVALID,
-                       "Parameter \"%s\" has %" PRId64 " characters; the document allows from "
-                       "%" PRId64 " to %" PRId64,
-                       name, n, bound(declaration, "minChars", 0),
-                       bound(declaration, "maxChars", INT64_MAX));
-    return 0;
+    return check_count(name, declaration, n, "minChars", "maxChars", "characters", err);
 }
 
 static int add_json(const char *name, const char *text, bool is_list, struct buf *out,
@@ -101,12 +112,9 @@ static int add_list(const char *name, const cJSON *declaration, const cJSON *val
     int64_t n = cJSON_GetArraySize(values);
     int r = 0;
 
-    if (n < bound(declaration, "minItems", 0) || n > bound(declaration, "maxItems", INT64_MAX))
-        return err_set(err, ERR_INVALID,
-                       "Parameter \"%s\" has %" PRId64 " items; the document allows from "
-                       "%" PRId64 " to %" PRId64,
-                       name, n, bound(declaration, "minItems", 0),
-                       bound(declaration, "maxItems", INT64_MAX));
+    r = check_count(name, declaration, n, "minItems", "maxItems", "items", err);
+    if (r < 0)
+        return r;
     /* One value that is a whole JSON list is that list. */
     if (is_map && n == 1 && str_has_prefix(values->child->valuestring, "["))
         return add_json(name, values->child->valuestring, true, out, err);

@@ -585,6 +585,12 @@ class Documents(Case):
         self.assertIn("AWS-RunShellScript", names)
         own = self.hub.aws("list-documents", "--filters", "Key=Owner,Values=Self")["DocumentIdentifiers"]
         self.assertNotIn("AWS-RunShellScript", [d["Name"] for d in own])
+        older = self.hub.aws("list-documents", "--document-filter-list", "key=Name,value=Life",
+                             "key=Owner,value=Self")["DocumentIdentifiers"]
+        self.assertEqual([d["Name"] for d in older], ["Life"])
+        none = self.hub.aws("list-documents", "--document-filter-list", "key=Name,value=Life",
+                            "key=Owner,value=Amazon")["DocumentIdentifiers"]
+        self.assertEqual(none, [])
         versions = self.hub.aws("list-document-versions", "--name", "Life")["DocumentVersions"]
         self.assertEqual([v["IsDefaultVersion"] for v in versions], [False, True])
         self.refused("InvalidDocumentOperation", self.hub.aws, "delete-document", "--name", "Life",
