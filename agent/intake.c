@@ -231,8 +231,9 @@ static int reject(struct engine *e, struct message_item *it, const char *why, st
     struct job *job;
     int r = make_command(e, it, NULL, &inst, err);
 
-    if (r == 0)
-        r = put_job(e, it, &inst, &job, err);
+    if (r < 0)
+        return r;
+    r = put_job(e, it, &inst, &job, err);
     if (r < 0)
         return r;
     if (!str_copy(beginning, sizeof(beginning), why))
@@ -275,8 +276,9 @@ static int apply_send(struct engine *e, struct message_item *it, struct err *err
         why = *err;
         return reject(e, it, why.text, err);
     }
-    if (r == 0)
-        r = put_job(e, it, &inst, &job, err);
+    if (r < 0)
+        return r;
+    r = put_job(e, it, &inst, &job, err);
     if (r < 0)
         return r;
     job->task = TAKE(task);
