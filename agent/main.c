@@ -576,7 +576,7 @@ int main(int argc, char **argv)
         (void)printf("configuration: %zu warning%s\n", n, n == 1 ? "" : "s");
         return n == 0 ? EXIT_OK : EXIT_NO;
     }
-    if (setup_take_lock(&a.paths, &a.pid_fd, &err) < 0) {
+    if (setup_wait_for_lock(&a.paths, &a.pid_fd, &err) < 0) {
         log_error("%s", err.text);
         return err.code == ERR_BUSY ? EXIT_NO : EXIT_SYSTEM;
     }

@@ -7,10 +7,15 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/fs.h"
+#include "base/log.h"
 #include "base/str.h"
+
+#define LOCK_WAIT_MS 3000
+#define LOCK_POLL_MS 50
 
 int setup_exit_status(const struct err *err)
 {
@@ -68,6 +73,20 @@ int setup_take_lock(const struct paths *paths, int *ret_fd, struct err *err)
         return err_sys(err, ERR_IO, errno, "%s", paths->pid_file);
     *ret_fd = TAKE_FD(fd);
     return 0;
+}
+
+int setup_wait_for_lock(const struct paths *paths, int *ret_fd, struct err *err)
+{
+    static const struct timespec pause = {.tv_nsec = LOCK_POLL_MS * 1000000L};
+    int waited_ms, r = setup_take_lock(paths, ret_fd, err);
+
+    if (r == ERR_BUSY)
+        log_info("%s: up to %d s for its end are waited", err->text, LOCK_WAIT_MS / 1000);
+    for (waited_ms = 0; r == ERR_BUSY && waited_ms < LOCK_WAIT_MS; waited_ms += LOCK_POLL_MS) {
+        (void)nanosleep(&pause, NULL); /* a shorter one is as good */
+        r = setup_take_lock(paths, ret_fd, err);
+    }
+    return r;
 }
 
 int setup_open_journal(const struct paths *paths, const char *boot_id, struct journal **ret_journal,

@@ -25,6 +25,10 @@ void setup_endpoints(const struct config *c, struct aws_options *ret_options);
 
 /* One writer for one root: the lock lives as long as *ret_fd is open. ERR_BUSY. */
 int setup_take_lock(const struct paths *paths, int *ret_fd, struct err *err) MUST_CHECK;
+/* The same for a start, which may come while the ssmd before it is still dying: a process that was
+ * killed holds its locks until the kernel has taken it apart. Blocks for a few seconds at most, and
+ * says so in the log. ERR_BUSY. */
+int setup_wait_for_lock(const struct paths *paths, int *ret_fd, struct err *err) MUST_CHECK;
 
 /* Makes the state directory if it is missing. Only who holds the lock may. */
 int setup_open_journal(const struct paths *paths, const char *boot_id, struct journal **ret_journal,

@@ -1,5 +1,6 @@
 #!/usr/bin/python3
 """ssmd is stopped, started and asked while scripts run."""
+import fcntl
 import os
 import signal
 import subprocess
@@ -104,6 +105,24 @@ def a_second_ssmd_on_the_same_root_is_refused(world):
     check("another ssmd runs" in done.stderr, f"it says only: {done.stderr}")
     message = agent.hub.send(document("echo here"))
     equal("the first one's result", agent.wait_done(message).terminal[0]["Status"], "Success")
+
+
+@suite.case
+def a_start_waits_for_the_lock_of_one_that_is_dying(world):
+    agent = world.agent().start().wait_until_serving()
+    agent.kill()
+    with open(os.path.join(agent.root, "run/ssmd/ssmd.pid"), "rb") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)  # as the kernel does for a process that it has not taken apart yet
+        n_said = agent_log(agent).count("another ssmd runs")
+        agent.start()
+        wait_for("it to say that it waits", lambda: agent_log(agent).count("another ssmd runs") > n_said)
+        check(agent.is_up, "it did not wait")
+    agent.wait_until_serving()
+
+
+def agent_log(agent):
+    with open(agent.log_path, encoding="utf-8", errors="replace") as f:
+        return f.read()
 
 
 @suite.case
