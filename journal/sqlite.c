@@ -108,10 +108,8 @@ static int quick_check(const struct sqlite_journal *sj, struct db *db, struct er
     if (r == 0 && !str_eq(text, "ok") && code_of_finding(text) != ERR_CORRUPT)
         return err_set(err, code_of_finding(text), "%s: cannot be read whole: %s", db->name, text);
     if (r == ERR_LIMIT || (r == 0 && !str_eq(text, "ok")))
-        return err_set(err, ERR_CORRUPT,
-                       "%s: damaged (%s); nothing in it was changed. Restore it from a backup, or "
-                       "move it away to start with an empty journal",
-                       db->name, r == 0 ? text : "many findings");
+        return err_set(err, ERR_CORRUPT, "%s: damaged (%s)", db->name,
+                       r == 0 ? text : "many findings");
     return r;
 }
 
@@ -409,8 +407,15 @@ int journal_open_sqlite(const struct journal_options *o, struct journal **ret_jo
         }
     }
     if (r < 0) {
+        struct err why = *err;
+
         joined_done(&sj->vfs);
         free(sj);
+        if (r == ERR_CORRUPT)
+            return err_set(err, r,
+                           "open journal: %.148s; it was left as it is: restore it from a backup, "
+                           "or move it away to start with an empty one",
+                           why.text);
         return err_wrap(err, "open journal");
     }
     storage_fill_reserve(&sj->storage);

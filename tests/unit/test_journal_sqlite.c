@@ -198,6 +198,8 @@ START_TEST(what_is_not_ours_is_refused_and_left_as_it_was)
     }
     read_bytes(w.path, &before);
     ck_assert_int_eq(world_open(&w, &err), strangers[_i].code);
+    ck_assert_msg(err.code != ERR_CORRUPT || strstr(err.text, "move it away to start") != NULL,
+                  "what to try is not said: %s", err.text);
     read_bytes(w.path, &after);
     ck_assert_uint_eq(before.len, after.len);
     ck_assert_mem_eq(before.data, after.data, before.len);
@@ -221,6 +223,7 @@ START_TEST(a_damaged_journal_is_refused_and_left_as_it_was)
     ck_assert_int_eq(close(fd), 0);
     read_bytes(w.path, &before);
     ck_assert_int_eq(world_open(&w, &err), ERR_CORRUPT);
+    ck_assert_msg(strstr(err.text, "move it away to start") != NULL, "%s", err.text);
     read_bytes(w.path, &after);
     ck_assert_uint_eq(before.len, after.len);
     ck_assert_mem_eq(before.data, after.data, before.len);
