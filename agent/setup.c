@@ -81,7 +81,7 @@ int setup_wait_for_lock(const struct paths *paths, int *ret_fd, struct err *err)
     int waited_ms, r = setup_take_lock(paths, ret_fd, err);
 
     if (r == ERR_BUSY)
-        log_info("%s: up to %d s for its end are waited", err->text, LOCK_WAIT_MS / 1000);
+        log_info("%s: waiting up to %d s for it to end", err->text, LOCK_WAIT_MS / 1000);
     for (waited_ms = 0; r == ERR_BUSY && waited_ms < LOCK_WAIT_MS; waited_ms += LOCK_POLL_MS) {
         (void)nanosleep(&pause, NULL); /* a shorter one is as good */
         r = setup_take_lock(paths, ret_fd, err);

@@ -27,6 +27,7 @@ from more_scenarios import become_schema_1
 from outputs import client, make_agent
 
 CHANGES = {"sample": 100, "row": 10000, "long": 100000}
+WAL_HEADER, SECTOR = 32, 512  # bytes
 LOOKS = {"sample": 3, "row": 100, "long": 1000}   # at the journal of a ssmd at work, and at torn logs
 HISTORY = ("transition", "ledger", "instance")    # and the tables of each machine
 NOT_HISTORY = {"transition": {"seq"}, "instance": {"seq"}}  # row numbers
@@ -394,6 +395,24 @@ def look_at_work(row, agent, n):
         agent.wait_done(message)
 
 
+def tear(path, later, random):
+    """The log at `path` was written on until it was as `later`: a part of that, then rubbish, then what was there. False:
+    it was begun anew meanwhile, and the copy's database is older than that."""
+    with open(path, "rb") as f:
+        before = f.read()
+    if not before or later[:WAL_HEADER] != before[:WAL_HEADER]:
+        return False
+    old = before.ljust(len(later), b"\0")
+    changed = [at for at in range(0, len(later), SECTOR) if later[at:at + SECTOR] != old[at:at + SECTOR]]
+    if not changed:
+        return False
+    cut = random.randint(changed[0] + 1, changed[-1] + SECTOR)
+    rubbish = random.randbytes(random.randint(0, 5000))
+    with open(path, "wb") as f:
+        f.write(later[:cut] + rubbish + before[cut + len(rubbish):])
+    return True
+
+
 def look_at_torn_logs(row, random, agent, copy, n):
     """The disk of a machine that went down in the middle of a commit: everything that was synced, and a part of the
     frames behind it."""
@@ -402,19 +421,11 @@ def look_at_torn_logs(row, random, agent, copy, n):
     for i in range(n):
         with held(agent):
             copy.take(agent.state_dir)
-            size = os.path.getsize(wal)
         message = agent.hub.send(document("echo torn"))
         agent.wait_terminal(message)
-        with held(agent):
-            with open(wal, "rb") as f:
-                longer = f.read()
-        with open(os.path.join(copy.state, "journal.db-wal"), "rb") as f:
-            same = f.read()
-        if len(longer) > size and longer.startswith(same):
-            torn += 1
-            with open(os.path.join(copy.state, "journal.db-wal"), "ab") as f:
-                f.write(longer[size:random.randint(size + 1, len(longer))])
-                f.write(random.randbytes(random.randint(0, 5000)))
+        with held(agent), open(wal, "rb") as f:
+            later = f.read()
+        torn += tear(os.path.join(copy.state, "journal.db-wal"), later, random)
         claim_intact(row, copy, f"torn log {i}")
         agent.wait_done(message)
     row.figure("torn_logs", torn)
