@@ -9,6 +9,7 @@ import concurrent.futures
 import contextlib
 import datetime
 import fnmatch
+import functools
 import http.client
 import json
 import os
@@ -109,6 +110,17 @@ def kill_marked(mark):
                 os.kill(pid, signal.SIGKILL)
         check(time.monotonic() < end, f"processes {pids} do not end when they are killed")
         time.sleep(0.005)
+
+
+def once(make):
+    """What cases share that run beside each other: made when the first one asks, while the others wait for it."""
+    lock, made = threading.RLock(), functools.lru_cache(None)(make)
+
+    @functools.wraps(make)
+    def get(*arguments):
+        with lock:
+            return made(*arguments)
+    return get
 
 
 def web(world, answer):

@@ -1,7 +1,6 @@
 #!/usr/bin/python3
 """Our own Debian package on a machine with systemd: installed, upgraded while a script runs, by hand and by an update that the
 service asks for, removed, installed again, purged."""
-import functools
 import os
 import re
 import shutil
@@ -10,7 +9,7 @@ import tempfile
 
 import harness
 import systemd_machine
-from harness import Suite, check, equal
+from harness import Suite, check, equal, once
 from packaged import write
 from systemd_node import Node
 from whole_update import NEW, OLD, STEP, Shared, programs
@@ -25,7 +24,7 @@ def run(*words):
     return done.stdout
 
 
-@functools.lru_cache(None)
+@once
 def packages():
     """Version -> the bytes of its package: what cpack makes of this build, and the same as the version after it."""
     with tempfile.TemporaryDirectory(prefix="ssmd-package-") as directory:

@@ -3,7 +3,6 @@ can be updated to. What the suites of whole updates stand on, here and in tests/
 
 Another version is this build with another number in it: one compile unit holds it, as text."""
 import atexit
-import functools
 import gzip
 import io
 import os
@@ -15,7 +14,7 @@ import tempfile
 import threading
 
 import harness
-from harness import INSTANCE, check, equal, program, wait_for
+from harness import INSTANCE, check, equal, once, program, wait_for
 from update_source import FILE_NAME, PROGRAMS, Source, package
 
 OLD, NEW, LOWER = "0.1.0", "0.2.0", "0.0.9"
@@ -26,7 +25,7 @@ STEP = "awsupdateSsmAgent"
 UPDATE_S = 240  # of a whole update with sanitizers, on a busy machine
 
 
-@functools.lru_cache(None)
+@once
 def built(name):
     """A program of this build without what is for debuggers: a tenth is quicker to pack, to hash and to sync."""
     with tempfile.TemporaryDirectory() as directory:
@@ -41,7 +40,7 @@ def programs(version):
     return dict(numbered(version))
 
 
-@functools.lru_cache(None)
+@once
 def numbered(version):
     files = {}
     check(len(version) == len(OLD), "a number of another length does not fit in its place")
