@@ -389,7 +389,7 @@ def a_thousand_scripts_run_through_it(world):
     os.mkdir(world.path("ran"))
     sent = [agent.hub.send(document(f"echo run > {world.dir}/ran/{n}.$$; while [ ! -e {world.dir}/go ]; do sleep 2; done;"
                                     f" echo number {n}; exit {CODES[n % len(CODES)]}")) for n in range(N_SCRIPTS)]
-    wait_for("all scripts to run", lambda: len(os.listdir(world.path("ran"))) == N_SCRIPTS, timeout=180, every=0.2)
+    wait_for("all scripts to run", lambda: len(os.listdir(world.path("ran"))) == N_SCRIPTS, timeout=300, every=0.2)
     done = agent.ssmctl("update", "--to", NEW)
     equal(f"the status of ssmctl update: {done.stdout}{done.stderr}", done.returncode, 0)
     agent.expect_version(NEW)
