@@ -281,7 +281,8 @@ static void show(const struct job *job, int64_t plugin, int64_t code, struct tex
 
 static void fill_result(const struct job *job, size_t plugin, struct reply_plugin *r)
 {
-    const struct document_plugin *p = &job->task->document->plugins[plugin];
+    const struct document *d = job->task->document;
+    const struct document_plugin *p = &d->plugins[plugin];
     size_t i;
 
     *r = (struct reply_plugin){
@@ -289,7 +290,8 @@ static void fill_result(const struct job *job, size_t plugin, struct reply_plugi
         .name = p->name,
         .status = command_plugin_status(&job->inst, (int64_t)plugin),
         .code = command_plugin_code(&job->inst, (int64_t)plugin),
-        .step_name = p->id,
+        /* Where its output lies in the bucket: in 1.x the properties' id, which may be missing. */
+        .step_name = p->n_units > 0 ? d->units[p->first_unit].id : p->id,
     };
     for (i = 0; i < job->inst.n_children; i++) {
         const struct command_unit *u = command_unit_at(&job->inst, i);

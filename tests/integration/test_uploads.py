@@ -79,7 +79,8 @@ def names_the_properties_of_schema_1_2(world):
     message = agent.hub.send({"schemaVersion": "1.2", "runtimeConfig": {"aws:runShellScript": {"properties": [
         {"id": "0.aws:runShellScript", "runCommand": ["echo a"]},
         {"id": "1.aws:runShellScript", "runCommand": ["echo b"]}]}}}, **s3_output(), **log_output())
-    agent.wait_done(message)
+    result = agent.wait_done(message).results["aws:runShellScript"]
+    equal("stepName", result["stepName"], "0.awsrunShellScript")
     equal("objects", objects(agent.hub, message), {
         "awsrunShellScript/0.awsrunShellScript/stdout": b"a\n", "awsrunShellScript/1.awsrunShellScript/stdout": b"b\n"})
     # Each property is sent by itself, and may have been read before it was over, with its newline, or after.
