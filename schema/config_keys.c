@@ -98,7 +98,7 @@ const struct config_key config_keys[] = {
     CHOICE("Ssm", "PluginLocalOutputCleanup", plugin_output_cleanup, CONFIG_LIVE, "default",
            "default,after-execution,after-upload",
            "after-execution: when a job is over, reported and uploaded, its directory is deleted; "
-           "after-upload has no effect yet"),
+           "after-upload: a step's output is deleted when it is in S3 or the logs, and only then"),
     CHOICE("Ssm", "OrchestrationDirectoryCleanup", orchestration_cleanup, CONFIG_LIVE, "default",
            "default,clean-success,clean-success-failed",
            "the same for jobs with the status Success, or with Success or Failed; what the journal "

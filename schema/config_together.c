@@ -85,10 +85,6 @@ static void check_sizes(struct config_reading *rd)
                "is more than Ssmd.RetentionMiB: one job's output may remove the history of all "
                "others");
     line = line_in_file(rd, "Ssm", "PluginLocalOutputCleanup");
-    if (line != 0 && str_eq(c->plugin_output_cleanup, "after-upload"))
-        say_at(rd, line, CONFIG_WARNING, "no-effect", "Ssm.PluginLocalOutputCleanup",
-               "\"after-upload\" has no effect in this version: output stays until retention "
-               "removes the job");
     if (line != 0 && !str_eq(c->plugin_output_cleanup, "default") &&
         !str_eq(c->orchestration_cleanup, "default"))
         say_at(rd, line, CONFIG_NOTE, "contradiction", "Ssm.PluginLocalOutputCleanup",

@@ -247,8 +247,7 @@ static const struct {
     {"{\"Ssm\": {\"PluginLocalOutputCleanup\": \"after-execution\", "
      "\"OrchestrationDirectoryCleanup\": \"clean-success\"}}",
      "1 note contradiction Ssm.PluginLocalOutputCleanup\n"},
-    {"{\"Ssm\": {\"PluginLocalOutputCleanup\": \"after-upload\"}}",
-     "1 warning no-effect Ssm.PluginLocalOutputCleanup\n"},
+    {"{\"Ssm\": {\"PluginLocalOutputCleanup\": \"after-upload\"}}", ""},
     /* hosts and regions that cannot be */
     {"{\"Ssm\": {\"Endpoint\": \"http://127.0.0.1:8080\"}}", ""},
     {"{\"Ssm\": {\"Endpoint\": \"http://ssm.example.com\"}}", "1 warning bad-value Ssm.Endpoint\n"},
