@@ -124,9 +124,19 @@ static void add_attempt(struct engine *e, const struct step_key *key, bool is_st
     }
 }
 
+static bool has_begun(const struct job *job)
+{
+    size_t i;
+
+    for (i = 0; i < job->inst.n_children; i++)
+        if (command_unit_at(&job->inst, i)->attempt > 0)
+            return true;
+    return false;
+}
+
 /* Why a unit ended as it did, where its output does not say so. */
-static void add_explanation(const struct command_unit *u, const struct document_plugin *p,
-                            struct buf *note, struct buf *b)
+static void add_explanation(const struct job *job, const struct command_unit *u,
+                            const struct document_plugin *p, struct buf *note, struct buf *b)
 {
     if (str_eq(u->outcome, STEP_OUTCOME_NOT_PREPARED) && b->len == 0)
         (void)buf_add_str(b, u->text); /* its file was removed, or could not be written */
@@ -166,7 +176,7 @@ static void add_explanation(const struct command_unit *u, const struct document_
                          p->id);
         break;
     case COMMAND_NOTE_NOT_BEGUN:
-        if (u->attempt == 0)
+        if (!has_begun(job)) /* else its status says it, as in the reference (spec 03, 12.3) */
             (void)buf_printf(note, "Step %s was cancelled before it began.", p->id);
         break;
     case COMMAND_NOTE_RUNAWAY:
@@ -200,7 +210,7 @@ void replies_add_words(const struct job *job, size_t i, struct buf *note, struct
     const struct document_unit *du = task_unit(job->task, &job->inst, i);
 
     if (!has_words_only(job, i)) {
-        add_explanation(u, p, note, error);
+        add_explanation(job, u, p, note, error);
     } else if (p->note != NULL) {
         (void)buf_add_str(p->is_note_on_stderr ? error : note, p->note);
     } else if (str_eq(u->outcome, STEP_OUTCOME_NOT_STARTED)) {

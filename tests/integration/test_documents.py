@@ -117,6 +117,28 @@ def a_nested_document_may_be_yaml(world):
     equal("standardOutput", record.results["inner"]["standardOutput"], "hello me\nmore\n3\n")
 
 
+@suite.case
+def a_cancel_leaves_the_output_alone_and_the_steps_after_it_without_any(world):
+    hub = world.hub()
+    agent = world.agent(hub).start()
+    begin = f"echo output; touch {world.path('begun')}; sleep 600"
+    steps = document(begin, "echo after")
+    elements = {"schemaVersion": "1.2", "runtimeConfig": {"aws:runShellScript": {"properties": [
+        {"id": "0", "runCommand": [begin]}, {"id": "1", "runCommand": ["echo after"]}]}}}
+
+    def cancelled(content):
+        message = hub.send(content)
+        world.wait_file("begun")
+        os.unlink(world.path("begun"))
+        hub.cancel(message)
+        return {step: (r["status"], r["code"], r["output"], r["standardOutput"], r["standardError"])
+                for step, r in agent.wait_terminal(message).results.items()}
+    equal("steps", cancelled(steps), {"step1": ("Cancelled", 137, "output\n", "output\n", ""),
+                                      "step2": ("Cancelled", 1, "", "", "")})
+    equal("elements of a list", cancelled(elements), {
+        "aws:runShellScript": ("Cancelled", 137, "output\n\n", "output\n\n", "")})
+
+
 def written(world, **fields):
     """A step that fails until it was tried three times, with these fields beside its inputs; and one after it."""
     steps = document(f"echo try >> {world.path('tries')}; [ $(wc -l < {world.path('tries')}) -ge 3 ]", "echo after")
