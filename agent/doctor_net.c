@@ -137,10 +137,8 @@ static void on_asked(void *ctx, const struct aws_result *result)
     AUTO(buf_done) struct buf sources = {0};
 
     n->call = NULL;
-    buf_init(&sources, 4096);
-    credentials_describe(n->credentials, &sources);
-    if (sources.len > 0)
-        sources.data[sources.len - 1] = '\0'; /* its last line's end */
+    buf_init(&sources, 8192);
+    credentials_describe_on_one_line(n->credentials, &sources);
     if (result->err == NULL || result->error_code[0] != '\0')
         say_clock(n);
     if (result->err == NULL || str_eq(result->error_code, "InvalidDocument") ||

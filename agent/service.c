@@ -614,28 +614,13 @@ static void add_text(struct buf *b, const char *name, const char *value)
     (void)buf_add_char(b, ',');
 }
 
-/* Lines of sources, for one line of status. */
-static void on_one_line(const struct buf *lines, struct buf *ret_line)
-{
-    const char *p = buf_str(lines);
-
-    while (*p != '\0') {
-        size_t n = strcspn(p, "\n");
-
-        (void)buf_printf(ret_line, "%s%.*s", ret_line->len > 0 ? "; " : "", (int)n, p);
-        p += n + (p[n] == '\n' ? 1 : 0);
-    }
-}
-
 void service_add_status(struct service *s, struct buf *b)
 {
     struct courier_status uploads;
     AUTO(buf_done) struct buf sources = {0};
-    AUTO(buf_done) struct buf line = {0};
 
-    buf_init(&sources, 4096);
-    buf_init(&line, 8192);
-    credentials_describe(s->credentials, &sources);
+    buf_init(&sources, 8192);
+    credentials_describe_on_one_line(s->credentials, &sources);
     courier_get_status(s->courier, &uploads);
     (void)buf_printf(b, "\"uploads\":{\"n\":%zu,\"n_waiting\":%zu,\"text\":", uploads.n_parcels,
                      uploads.n_waiting);
@@ -651,7 +636,6 @@ void service_add_status(struct service *s, struct buf *b)
     channels_add_status(s->channels, b);
     (void)buf_add_str(b, "\"credentials\":{");
     (void)buf_add_str(b, "\"text\":");
-    on_one_line(&sources, &line);
-    (void)buf_add_json_str(b, buf_str(&line), line.len);
+    (void)buf_add_json_str(b, buf_str(&sources), sources.len);
     (void)buf_printf(b, "},\"clock_offset_ms\":%" PRId64 ",", aws_clock_offset_ms(s->aws));
 }

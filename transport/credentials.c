@@ -79,6 +79,23 @@ void credentials_describe(const struct credentials_provider *p, struct buf *b)
     p->ops->describe(p, b);
 }
 
+void credentials_describe_on_one_line(const struct credentials_provider *p, struct buf *b)
+{
+    AUTO(buf_done) struct buf lines = {0};
+    const char *line;
+    bool is_first = true;
+
+    buf_init(&lines, 4096);
+    credentials_describe(p, &lines);
+    for (line = buf_str(&lines); *line != '\0'; line += strspn(line, "\n")) {
+        size_t n = strcspn(line, "\n");
+
+        (void)buf_printf(b, "%s%.*s", is_first ? "" : "; ", (int)n, line);
+        is_first = false;
+        line += n;
+    }
+}
+
 void credentials_provider_free(struct credentials_provider *p)
 {
     if (p != NULL)

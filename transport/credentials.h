@@ -69,6 +69,8 @@ void credentials_wake_all(struct credentials_provider *p);
 /* One line per source that was tried at the last use: its name, and "in use" or why it gave
  * nothing. For `ssmctl status`. */
 void credentials_describe(const struct credentials_provider *p, struct buf *b);
+/* The same with "; " between the sources. */
+void credentials_describe_on_one_line(const struct credentials_provider *p, struct buf *b);
 
 void credentials_provider_free(struct credentials_provider *p); /* NULL is allowed */
 

@@ -152,9 +152,11 @@ static void close_all(struct engine_world *w)
 
 void engine_world_init(struct engine_world *w, const char *vfs, struct journal_fault *fault)
 {
-    const char *temp = getenv("TMPDIR");
+    const char *temp = getenv("TMPDIR"), *runner = getenv("SSMD_RUNNER");
     struct err err;
     int fd = -1;
+
+    ck_assert_msg(runner != NULL, "SSMD_RUNNER is not set: ctest does, a run by hand has to");
 
     memset(w, 0, sizeof(*w));
     w->vfs = vfs;
@@ -171,7 +173,7 @@ void engine_world_init(struct engine_world *w, const char *vfs, struct journal_f
     ck_assert_int_eq(fs_make_path(w->paths.state_dir, &fd, &err), 0);
     (void)close(fd);
     config_init(&w->config, ".");
-    (void)str_copy(w->config.runner_path, sizeof(w->config.runner_path), getenv("SSMD_RUNNER"));
+    (void)str_copy(w->config.runner_path, sizeof(w->config.runner_path), runner);
     (void)str_copy(w->config.instance_id, sizeof(w->config.instance_id), "mi-0123456789abcdef0");
     (void)str_copy(w->config.identity_region, sizeof(w->config.identity_region), "us-east-1");
     w->config.kill_grace_ms = 100;

@@ -207,6 +207,11 @@ START_TEST(every_source_that_failed_is_named)
     credentials_describe(p, &text);
     ck_assert_ptr_nonnull(strstr(text.data, "environment: AWS_ACCESS_KEY_ID is not set\n"));
     ck_assert_ptr_nonnull(strstr(text.data, "/.aws/credentials: open: No such file"));
+    buf_clear(&text);
+    credentials_describe_on_one_line(p, &text);
+    ck_assert_ptr_null(strchr(text.data, '\n'));
+    ck_assert_ptr_nonnull(strstr(text.data, "environment: AWS_ACCESS_KEY_ID is not set; "));
+    ck_assert_ptr_nonnull(strstr(text.data, "/.aws/credentials: open: No such file"));
     credentials_provider_free(p);
 }
 END_TEST
