@@ -19,6 +19,7 @@
 #define FACT_PREFIX "logged "
 #define FACT_SIZE (sizeof(FACT_PREFIX) + FSM_ID_SIZE)
 #define POSITIONS_SIZE 48
+#define MAX_PLAIN_ID_BYTES 64u
 
 /* ---- where it goes ---- */
 
@@ -50,13 +51,23 @@ static int make_key(struct engine *e, const struct job *job, const struct docume
     return buf_error(b, "S3 key", err);
 }
 
+/* The id of a container is too long for names: its last part stands for it (spec 01, section 1.1).
+ */
+static const char *short_id(const char *id)
+{
+    const char *last = strlen(id) > MAX_PLAIN_ID_BYTES ? strrchr(id, '_') : NULL;
+
+    return last != NULL ? last + 1 : id;
+}
+
 /* <command>/<instance>/<plugin id>, with '-' for the characters that a stream may not have. */
 static int make_stream(struct engine *e, const struct job *job, const struct document_plugin *p,
                        struct buf *b, struct err *err)
 {
     char *at;
 
-    (void)buf_printf(b, "%s/%s/%s", job->task->payload.command_id, e->config->instance_id, p->id);
+    (void)buf_printf(b, "%s/%s/%s", job->task->payload.command_id, short_id(e->config->instance_id),
+                     p->id);
     for (at = b->data; at != NULL && *at != '\0'; at++)
         if (*at == ':' || *at == '*')
             *at = '-';

@@ -89,6 +89,18 @@ def names_the_properties_of_schema_1_2(world):
 
 
 @suite.case
+def a_container_has_its_whole_id_in_keys_and_a_short_one_in_streams(world):
+    instance = f"cluster_{'0' * 32}_{'1' * 32}-1234567890"
+    agent = make_agent(world, instance=instance).start()
+    message = agent.hub.send(document("echo out"), instance=instance, **s3_output(), **log_output())
+    agent.wait_done(message)
+    command = command_of(message)
+    equal("objects", outputs.objects(agent.hub, BUCKET), {
+        f"pre/fix/{command}/{instance}/awsrunShellScript/step1/stdout": b"out\n"})
+    equal("streams", outputs.streams(agent.hub, GROUP), [f"{command}/{'1' * 32}-1234567890/step1/stdout"])
+
+
+@suite.case
 def holds_both_runs_of_a_step_that_rebooted(world):
     agent = make_agent(world).start()
     message = agent.hub.send(document(f"if [ ! -e {world.path('once')} ]; then touch {world.path('once')}; echo first;"
