@@ -187,6 +187,30 @@ START_TEST(the_environment_wins_and_old_names_work)
 }
 END_TEST
 
+START_TEST(the_environment_names_the_file_and_its_profile)
+{
+    struct credentials_provider *p;
+    FILE *f;
+
+    write_file("PLAIN", "s");
+    f = fopen(path, "a");
+    ck_assert_ptr_nonnull(f);
+    (void)fprintf(f, "[other]\naws_access_key_id = OTHER\naws_secret_access_key = s\n");
+    ck_assert_int_eq(fclose(f), 0);
+    variables[0] = "AWS_SHARED_CREDENTIALS_FILE";
+    variables[1] = path;
+    variables[2] = "AWS_PROFILE";
+    variables[3] = "";
+    ck_assert_int_eq(credentials_file_new(&env, NULL, NULL, &p, NULL), 0);
+    expect_key(p, "PLAIN");
+    credentials_provider_free(p);
+    variables[3] = "other";
+    ck_assert_int_eq(credentials_file_new(&env, NULL, NULL, &p, NULL), 0);
+    expect_key(p, "OTHER");
+    credentials_provider_free(p);
+}
+END_TEST
+
 START_TEST(every_source_that_failed_is_named)
 {
     struct credentials_provider *p;
@@ -364,6 +388,7 @@ int main(void)
     tcase_add_test(ini, ini_text_may_end_anywhere);
     tcase_add_checked_fixture(providers, setup, teardown);
     tcase_add_test(providers, the_environment_wins_and_old_names_work);
+    tcase_add_test(providers, the_environment_names_the_file_and_its_profile);
     tcase_add_test(providers, every_source_that_failed_is_named);
     tcase_add_test(providers, a_changed_file_is_noticed_at_the_next_use);
     tcase_add_test(providers,
