@@ -155,13 +155,10 @@ static int add_unit(struct gathering *g, const struct job *child, size_t i, bool
 /* The sentences that a reply adds for a plugin that ended its document. */
 static int add_ending(struct gathering *g, int64_t code, bool is_on_failure, struct err *err)
 {
-    const char *out = is_on_failure ? TEXT_ON_FAILURE
-                      : code == 168 ? TEXT_EXIT_168
-                      : code == 169 ? TEXT_EXIT_169
-                                    : "";
-    int r = add_words(g, 0, out, err);
+    const char *words = text_ending(code, is_on_failure);
+    int r = add_words(g, 0, words, err);
 
-    return r == 0 && (is_on_failure || code != 168) ? add_words(g, 1, out, err) : r;
+    return r == 0 && (is_on_failure || code != 168) ? add_words(g, 1, words, err) : r;
 }
 
 static int choose_pieces(struct gathering *g, const struct job *child, struct err *err)

@@ -259,9 +259,10 @@ static void add_plugin(struct engine *e, const struct job *job, size_t plugin, s
     }
 }
 
+/* The words about a document's end stand behind what is cut: they are no output. */
 static void show(const struct job *job, int64_t plugin, int64_t code, struct texts *t)
 {
-    bool is_on_failure = false;
+    bool is_on_failure = false, has_error;
     size_t i;
 
     for (i = 0; i < job->inst.n_children; i++) {
@@ -270,23 +271,18 @@ static void show(const struct job *job, int64_t plugin, int64_t code, struct tex
         is_on_failure =
             is_on_failure || (u->plugin == plugin && u->note == COMMAND_NOTE_ON_FAILURE);
     }
+    has_error = code != 168 || is_on_failure;
     if (t->note.len > 0)
         (void)buf_add(&t->output, t->note.data, t->note.len);
     else
         reply_combine_output(buf_str(&t->out), t->out.len, buf_str(&t->error),
-                             code == 168 && !is_on_failure ? 0 : t->error.len, &t->output);
-    if (is_on_failure) {
-        (void)buf_add_str(&t->out, TEXT_ON_FAILURE);
-        (void)buf_add_str(&t->error, TEXT_ON_FAILURE);
-    } else if (code == 168) {
-        (void)buf_add_str(&t->out, TEXT_EXIT_168);
-        buf_clear(&t->error);
-    } else if (code == 169) {
-        (void)buf_add_str(&t->out, TEXT_EXIT_169);
-        (void)buf_add_str(&t->error, TEXT_EXIT_169);
-    }
+                             has_error ? t->error.len : 0, &t->output);
     reply_truncate_stream(buf_str(&t->out), t->out.len, &t->shown_out);
-    reply_truncate_stream(buf_str(&t->error), t->error.len, &t->shown_error);
+    (void)buf_add_str(&t->shown_out, text_ending(code, is_on_failure));
+    if (has_error) {
+        reply_truncate_stream(buf_str(&t->error), t->error.len, &t->shown_error);
+        (void)buf_add_str(&t->shown_error, text_ending(code, is_on_failure));
+    }
 }
 
 static void fill_result(const struct job *job, size_t plugin, struct reply_plugin *r)

@@ -7,6 +7,13 @@
 #include "base/cleanup.h"
 #include "base/version.h"
 
+const char *text_ending(int64_t code, bool is_on_failure)
+{
+    if (is_on_failure)
+        return TEXT_ON_FAILURE;
+    return code == 168 ? TEXT_EXIT_168 : code == 169 ? TEXT_EXIT_169 : "";
+}
+
 void text_skipped_by_flow(struct buf *b, const char *plugin_name, const char *step_id)
 {
     (void)buf_printf(

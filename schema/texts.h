@@ -18,6 +18,9 @@
 #define TEXT_EXIT_169                                                                              \
     "\nStep exited with code 169: it counts as failed. Further document steps will be skipped."
 
+/* The one of them for a step that ended its document; "" for any other code. */
+const char *text_ending(int64_t code, bool is_on_failure);
+
 /* `output` of a step that a step before it made skip. */
 void text_skipped_by_flow(struct buf *b, const char *plugin_name, const char *step_id);
 

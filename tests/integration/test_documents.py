@@ -139,6 +139,18 @@ def a_cancel_leaves_the_output_alone_and_the_steps_after_it_without_any(world):
         "aws:runShellScript": ("Cancelled", 137, "output\n\n", "output\n\n", "")})
 
 
+@suite.case
+def why_the_rest_is_skipped_is_said_behind_output_that_is_cut(world):
+    hub = world.hub()
+    agent = world.agent(hub).start()
+    long = "head -c 30000 /dev/zero | tr '\\0' x"
+    results = agent.wait_terminal(hub.send(document(f"{long}; {long} >&2; exit 169", "true"))).results
+    words = f"{'x' * 23980}--output truncated--\nStep exited with code 169: "
+    for stream in ("standardOutput", "standardError"):
+        equal(stream, results["step1"][stream][:len(words)], words)
+    equal("status", results["step2"]["status"], "Skipped")
+
+
 def written(world, **fields):
     """A step that fails until it was tried three times, with these fields beside its inputs; and one after it."""
     steps = document(f"echo try >> {world.path('tries')}; [ $(wc -l < {world.path('tries')}) -ge 3 ]", "echo after")
