@@ -90,6 +90,24 @@ def a_registered_node_runs_commands_with_the_keys_of_its_role(world):
 
 
 @suite.case
+def the_credentials_files_of_others_are_left_alone(world):
+    hub, agent = make_hybrid(world)
+    theirs = [world.path("home/.aws/credentials"), world.path("named")]
+    os.makedirs(os.path.dirname(theirs[0]))
+    for path in theirs:
+        with open(path, "w", encoding="ascii") as f:
+            f.write("[default]\naws_access_key_id = AKIDOPERATOR\naws_secret_access_key = s\n")
+    before = [(os.stat(path).st_ino, os.stat(path).st_mtime_ns) for path in theirs]
+    agent.start(HOME=world.path("home"), AWS_SHARED_CREDENTIALS_FILE=theirs[1])
+    record = runs_a_command(hub, agent, "echo $AWS_SHARED_CREDENTIALS_FILE")
+    equal("the script's file", record.results["step1"]["standardOutput"].strip(),
+          os.path.join(agent.state_dir, "identity", "credentials"))
+    equal("the files", [(os.stat(path).st_ino, os.stat(path).st_mtime_ns) for path in theirs], before)
+    equal("what is beside them", [os.listdir(world.path("home")), os.listdir(os.path.dirname(theirs[0]))],
+          [[".aws"], ["credentials"]])
+
+
+@suite.case
 def a_registration_is_needed_only_once_for_what_is_refused(world):
     hub, agent = make_hybrid(world)
     first = agent.instance
