@@ -28,6 +28,7 @@
 #include "download/askpass.h"
 #include "download/download.h"
 #include "download/tree.h"
+#include "transport/ca.h"
 
 #define MAX_ENV 64
 #define MAX_TEXT_BYTES 16384u
@@ -220,12 +221,24 @@ static int put_ssh(struct git *g)
                names_user(in->location) ? "" : " -o User=git", key);
 }
 
+/* git knows neither AWS_CA_BUNDLE nor SSL_CERT_FILE: it is told what they name. */
+static int put_authorities(struct git *g)
+{
+    const char *configured = g->d->request.ca_file;
+    struct ca_location ca;
+    int r = 0;
+
+    ca_find_named(NULL, configured[0] != '\0' ? configured : NULL, NULL, &ca);
+    if (ca.file[0] != '\0')
+        r = put(g, "GIT_SSL_CAINFO=%s", ca.file);
+    return r == 0 && ca.dir[0] != '\0' ? put(g, "GIT_SSL_CAPATH=%s", ca.dir) : r;
+}
+
 static int make_environment(struct git *g, const char *self, struct err *err)
 {
-    static const char *const kept[] = {"PATH",       "HOME",       "LANG",          "TMPDIR",
-                                       "http_proxy", "HTTP_PROXY", "https_proxy",   "HTTPS_PROXY",
-                                       "no_proxy",   "NO_PROXY",   "SSL_CERT_FILE", "SSL_CERT_DIR"};
-    const char *ca = g->d->request.ca_file;
+    static const char *const kept[] = {"PATH",       "HOME",       "LANG",        "TMPDIR",
+                                       "http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY",
+                                       "no_proxy",   "NO_PROXY"};
     size_t i;
     int r = 0;
 
@@ -248,8 +261,8 @@ static int make_environment(struct git *g, const char *self, struct err *err)
         r = put(g, "GIT_SSH_VARIANT=ssh");
     if (r == 0)
         r = put_ssh(g);
-    if (r == 0 && ca[0] != '\0')
-        r = put(g, "GIT_SSL_CAINFO=%s", ca);
+    if (r == 0)
+        r = put_authorities(g);
     /* Without a password too: nobody is there to be asked. */
     if (r == 0)
         r = put(g, "GIT_ASKPASS=%s", self);

@@ -39,27 +39,41 @@ static bool is_hashed_dir(const char *path)
     return is_found;
 }
 
-void ca_find(const struct env_source *env, const char *file, const char *dir,
-             struct ca_location *ret_location)
+/* A path that is too long is cut, and then fails to open with its name in the message. */
+static void set_location(struct ca_location *l, const char *file, const char *dir)
 {
-    size_t i;
+    (void)str_copy(l->file, sizeof(l->file), file != NULL ? file : "");
+    (void)str_copy(l->dir, sizeof(l->dir), dir != NULL ? dir : "");
+}
 
-    ret_location->file[0] = ret_location->dir[0] = '\0';
+void ca_find_named(const struct env_source *env, const char *file, const char *dir,
+                   struct ca_location *ret_location)
+{
     if (file == NULL && dir == NULL)
         file = env_get_nonempty(env, "AWS_CA_BUNDLE");
     if (file == NULL && dir == NULL) {
         file = env_get_nonempty(env, "SSL_CERT_FILE");
         dir = env_get_nonempty(env, "SSL_CERT_DIR");
     }
-    for (i = 0; file == NULL && dir == NULL && i < ARRAY_LEN(system_dirs); i++) {
+    set_location(ret_location, file, dir);
+}
+
+void ca_find(const struct env_source *env, const char *file, const char *dir,
+             struct ca_location *ret_location)
+{
+    const char *system_file = NULL, *system_dir = NULL;
+    size_t i;
+
+    ca_find_named(env, file, dir, ret_location);
+    if (ret_location->file[0] != '\0' || ret_location->dir[0] != '\0')
+        return;
+    for (i = 0; system_dir == NULL && i < ARRAY_LEN(system_dirs); i++) {
         if (is_hashed_dir(system_dirs[i]))
-            dir = system_dirs[i];
+            system_dir = system_dirs[i];
     }
-    for (i = 0; file == NULL && dir == NULL && i < ARRAY_LEN(system_files); i++) {
+    for (i = 0; system_dir == NULL && system_file == NULL && i < ARRAY_LEN(system_files); i++) {
         if (access(system_files[i], R_OK) == 0)
-            file = system_files[i];
+            system_file = system_files[i];
     }
-    /* A path that is too long is cut, and then fails to open with its name in the message. */
-    (void)str_copy(ret_location->file, sizeof(ret_location->file), file != NULL ? file : "");
-    (void)str_copy(ret_location->dir, sizeof(ret_location->dir), dir != NULL ? dir : "");
+    set_location(ret_location, system_file, system_dir);
 }

@@ -13,8 +13,11 @@ struct ca_location {
 };
 
 /* `file` and `dir` as configured (NULL: not); else AWS_CA_BUNDLE, which replaces the system's
- * authorities; else SSL_CERT_FILE and SSL_CERT_DIR; else the first of the system's places that
- * exists. */
+ * authorities; else SSL_CERT_FILE and SSL_CERT_DIR; else both are "". */
+void ca_find_named(const struct env_source *env, const char *file, const char *dir,
+                   struct ca_location *ret_location);
+
+/* The same; where nobody names any, the first of the system's places that exists. */
 void ca_find(const struct env_source *env, const char *file, const char *dir,
              struct ca_location *ret_location);
 

@@ -123,8 +123,9 @@ def once(make):
     return get
 
 
-def web(world, answer):
-    """A web server that ends with the world: answer(request) gives status, headers, body. Returns its URL."""
+def web(world, answer, tls=None):
+    """A web server that ends with the world: answer(request) gives status, headers, body. Returns its URL. `tls` is the
+    context of one that speaks it."""
     import http.server
 
     class Handler(http.server.BaseHTTPRequestHandler):
@@ -145,11 +146,25 @@ def web(world, answer):
             pass
 
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    if tls is not None:
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
     server.daemon_threads = True
     threading.Thread(target=server.serve_forever, daemon=True).start()
     world.at_end.append(server.server_close)
     world.at_end.append(server.shutdown)
-    return f"http://127.0.0.1:{server.server_port}"
+    return f"{'https' if tls else 'http'}://127.0.0.1:{server.server_port}"
+
+
+def own_tls(world):
+    """A new certificate for this address: the file of who signed it, and the context of a server that has it."""
+    import ssl
+    key, certificate = world.path("key.pem"), world.path("certificate.pem")
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
+                    "-subj", "/CN=test", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", key, "-out", certificate],
+                   check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    return certificate, context
 
 
 class Refused(Exception):

@@ -14,7 +14,7 @@ import tempfile
 import threading
 import urllib.parse
 
-from harness import INSTANCE, Suite, check, equal, wait_for, web
+from harness import INSTANCE, Suite, check, equal, own_tls, wait_for, web
 
 suite = Suite("aws:downloadContent", jobs=4)
 
@@ -371,7 +371,7 @@ def repository(world):
     return bare, first
 
 
-def git_web(world, user=None):
+def git_web(world, user=None, tls=None):
     """The real git-http-backend behind Python's web server; with `user`, for that "name:password" only."""
     backend = os.path.join(git("--exec-path").strip(), "git-http-backend")
 
@@ -395,7 +395,7 @@ def git_web(world, user=None):
         head, _, body = done.partition(b"\r\n\r\n")
         headers = dict(line.split(": ", 1) for line in head.decode().splitlines())
         return int(headers.pop("Status", "200").split()[0]), headers, body
-    return web(world, answer) + "/repo.git"
+    return web(world, answer, tls) + "/repo.git"
 
 
 @suite.case
@@ -512,6 +512,24 @@ def a_password_reaches_git_and_nobody_else(world):
     equal("in the URL", (result["status"], result["standardError"]), ("Success", ""))
     with open(seen, encoding="utf-8") as f:
         check(password not in f.read(), "git was told the password of the URL as a word")
+
+
+@suite.case
+def git_trusts_whom_ssmd_trusts(world):
+    certificate, context = own_tls(world)
+    repository(world)
+    url = git_web(world, tls=context)
+    hub = world.hub()
+    for name, settings, environment in (("nobody", {}, {}), ("configured", {"CaFile": certificate}, {}),
+                                        ("bundle", {}, {"AWS_CA_BUNDLE": certificate}),
+                                        ("file", {}, {"SSL_CERT_FILE": certificate})):
+        agent = world.agent(hub, name, environment=environment, **settings).start()
+        result = run(agent, get("Git", {"repository": url}, world.path(f"target-{name}")))["get"]
+        if environment or settings:
+            equal(name, (result["status"], result["standardError"]), ("Success", ""))
+        else:
+            fails(result, "certificate")
+        agent.terminate()
 
 
 @suite.case

@@ -4,11 +4,10 @@ read-only, what is configured."""
 import contextlib
 import os
 import random
-import ssl
 import subprocess
 
 import update_source
-from harness import Suite, check, equal, program, wait_for
+from harness import Suite, check, equal, own_tls, program, wait_for
 from stager_node import EVERYTHING, METADATA, Node, node, node_of, redirect, silent, stalled
 from update_source import FILE_NAME, Mirror, Source, contents, package
 
@@ -238,12 +237,7 @@ def a_manifest_of_another_timestamp_is_refused(world):
 
 def with_tls(world, mirror):
     """The same mirror behind a certificate for this address; returns the file of who signed it."""
-    key, certificate = world.path("key.pem"), world.path("certificate.pem")
-    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
-                    "-subj", "/CN=mirror", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", key, "-out", certificate],
-                   check=True, capture_output=True)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate, key)
+    certificate, context = own_tls(world)
     mirror.server.socket = context.wrap_socket(mirror.server.socket, server_side=True)
     mirror.url = mirror.url.replace("http:", "https:")
     return certificate
