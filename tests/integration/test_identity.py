@@ -131,6 +131,27 @@ def a_registration_is_needed_only_once_for_what_is_refused(world):
 
 
 @suite.case
+def a_machine_that_is_another_one_asks_for_no_token_unless_it_may(world):
+    hub, agent = make_hybrid(world)
+    path = os.path.join(agent.state_dir, "identity/fingerprint")
+    said = register(agent, "-fingerprint", "-similarityThreshold", "0", status=1)
+    check("Value must be between 1 and 100 or -1 (check disabled)" in said, said)
+    equal("what is said", register(agent, "-fingerprint", "-similarityThreshold", "60"),
+          "Fingerprint SimilarityThreshold set to 60\n")
+    with open(path, encoding="ascii") as f:
+        fingerprint = json.load(f)
+    equal("the threshold", fingerprint["similarityThreshold"], 60)
+    fingerprint["hardwareHash"]["machine-id"] = "another\n"
+    with open(path, "w", encoding="ascii") as f:
+        json.dump(fingerprint, f)
+    agent.start().wait_until_serving()
+    wait_for("the difference to be told", lambda: "machine-id differs" in json.dumps(agent.status()["credentials"]))
+    equal("role tokens", node_of(hub, agent.instance)["RoleTokens"], 0)
+    register(agent, "-fingerprint", "-similarityThreshold", "-1")  # the ssmd that runs is told
+    runs_a_command(hub, agent)
+
+
+@suite.case
 def an_agent_without_identity_waits_and_is_registered_while_it_runs(world):
     hub = world.hub()
     agent = bare_agent(world, hub).start()
