@@ -59,9 +59,11 @@ struct job {
     bool has_moved;          /* an upload, in this turn: its command's answers may wait no longer */
     bool has_held_spawn;   /* its start waits: for a reboot that is pending, or to be tried again */
     bool has_unasked_stop; /* its runner could not be told to stop yet */
-    int64_t start_effect;  /* the spawn that n_start_tries counts for */
-    unsigned n_start_tries; /* by this process */
-    int64_t overdue_ms;     /* the deadline whose event is in the queue, or was */
+    bool has_held_report;  /* a nested document's output could not be gathered yet */
+    unsigned n_gather_tries; /* by this process */
+    int64_t start_effect;    /* the spawn that n_start_tries counts for */
+    unsigned n_start_tries;  /* by this process */
+    int64_t overdue_ms;      /* the deadline whose event is in the queue, or was */
     int64_t unmade_effect; /* the open spawn whose directory could not be made yet, or 0 (room.c) */
     /* sending (outbox.c) */
     struct lane lanes[2];
@@ -357,6 +359,8 @@ bool fx_is_reboot_pending(const struct engine *e);
  */
 void fx_release_held(struct engine *e);
 void fx_hold_timer(uv_timer_t *timer);
+/* What has_held_spawn, has_unasked_stop and has_held_report stand for is done again in a while. */
+void fx_try_again_later(struct engine *e);
 /* Within the transaction in which a command began or ceased to wait for a reboot: the journal knows
  * whose it is, the first one's, as long as one is awaited in this boot. */
 int fx_keep_reboot_intent(struct engine *e, struct err *err) MUST_CHECK;

@@ -18,6 +18,7 @@
 #include "schema/texts.h"
 
 #define CHUNK_BYTES 65536u
+#define MAX_TRIES 20u /* a minute; what the steps wrote stays in their own files */
 
 static const char *const stream_files[] = {STEP_FILE_STDOUT, STEP_FILE_STDERR};
 static const char *const new_files[] = {".stdout.new", ".stderr.new"};
@@ -428,6 +429,24 @@ static void queue_end(struct engine *e, const struct gathering *g)
     engine_queue(e, &it->item);
 }
 
+/* What its steps wrote is on the disk and is not given up for a failure that may pass. */
+static bool try_again(struct engine *e, const struct gathering *g)
+{
+    struct job *child = engine_find_job(e, g->child_id);
+
+    if (g->err.code == 0 || err_class_of(g->err.code) != ERR_CLASS_RETRY || child == NULL ||
+        ++child->n_gather_tries >= MAX_TRIES)
+        return false;
+    if (child->n_gather_tries == 1) {
+        log_warning("%s: its output cannot be gathered now, it is tried again: %s", g->child_id,
+                    g->err.text);
+        engine_note_error(e, &g->err);
+    }
+    child->has_held_report = true;
+    fx_try_again_later(e);
+    return true;
+}
+
 static void after_gather(uv_work_t *work, int status)
 {
     struct gathering *g = container_of(work, struct gathering, work);
@@ -435,7 +454,7 @@ static void after_gather(uv_work_t *work, int status)
 
     if (status < 0)
         (void)err_set(&g->err, ERR_CANCELLED, "it was not begun");
-    if (g->generation == e->generation && !e->is_suspended && !e->is_stopping)
+    if (g->generation == e->generation && !e->is_suspended && !e->is_stopping && !try_again(e, g))
         queue_end(e, g);
     calls_free(e, &g->call);
 }
@@ -471,7 +490,8 @@ void nest_report(struct engine *e, struct job *child, const struct fsm_effect *f
             return;
         (void)err_set(&g->err, ERR_SYSTEM, "%s", uv_strerror(r));
     }
-    queue_end(e, g);
+    if (!try_again(e, g))
+        queue_end(e, g);
     calls_free(e, &g->call);
 }
 

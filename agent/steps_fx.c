@@ -20,9 +20,7 @@
 #include "schema/plugin.h"
 #include "schema/script.h"
 
-#define HOLD_MS                                                                                    \
-    3000 /* between tries to start or to stop a step that the machine has no room for              \
-          */
+#define HOLD_MS 3000 /* between tries of what the machine has no room for */
 #define MAX_START_TRIES                                                                            \
     100 /* five minutes; long before that a disk that is full for the journal too suspends all */
 #define REBOOT_FACT "reboot"
@@ -218,7 +216,7 @@ static const struct fsm_effect *find_spawn(const struct job *job, const struct s
     return fx != NULL && fx->arg == key->step && fx->arg2 == key->attempt ? fx : NULL;
 }
 
-static void try_again_later(struct engine *e)
+void fx_try_again_later(struct engine *e)
 {
     if (!uv_is_active((uv_handle_t *)&e->hold_timer) && !e->is_stopping)
         (void)uv_timer_start(&e->hold_timer, fx_hold_timer, HOLD_MS, 0);
@@ -258,7 +256,7 @@ static void start_failed(struct engine *e, struct job *job, const struct fsm_eff
         give_up_start(e, job, fx, err->text))
         return;
     job->has_held_spawn = true;
-    try_again_later(e);
+    fx_try_again_later(e);
 }
 
 /* Its directory was made before its start was promised, or the journal knows that it was not. In
@@ -522,6 +520,7 @@ static void release(struct engine *e, struct job *job)
 {
     const struct fsm_effect *spawn = fsm_find_effect_kind(&job->inst, COMMAND_FX_SPAWN);
     const struct fsm_effect *stop = fsm_find_effect_kind(&job->inst, COMMAND_FX_STOP);
+    const struct fsm_effect *report = fsm_find_effect_kind(&job->inst, COMMAND_FX_REPORT);
     struct fsm_effect copy;
 
     if (job->has_held_spawn) {
@@ -538,6 +537,13 @@ static void release(struct engine *e, struct job *job)
             fx_stop(e, job, &copy);
         }
     }
+    if (job->has_held_report) {
+        job->has_held_report = false;
+        if (report != NULL) {
+            copy = *report;
+            nest_report(e, job, &copy);
+        }
+    }
 }
 
 void fx_release_held(struct engine *e)
@@ -548,7 +554,7 @@ void fx_release_held(struct engine *e)
         return;
     for (j = e->first; j != NULL; j = next) {
         next = j->next;
-        if (j->has_held_spawn || j->has_unasked_stop)
+        if (j->has_held_spawn || j->has_unasked_stop || j->has_held_report)
             release(e, j);
     }
 }
@@ -567,7 +573,7 @@ static void stop_failed(struct engine *e, struct job *job, const struct step_key
               err->text);
     engine_note_error(e, err);
     job->has_unasked_stop = true;
-    try_again_later(e);
+    fx_try_again_later(e);
 }
 
 /* There is nowhere to put a word for its runner, and what it did cannot be known: it is killed, and

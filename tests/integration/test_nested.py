@@ -53,6 +53,27 @@ def outputs_stand_in_step_order_without_a_separator_and_the_worst_status_counts(
 
 
 @suite.case
+def output_that_cannot_be_gathered_now_is_gathered_later(world):
+    agent, hub = start(world)
+    os.mkfifo(world.path("pipe"))
+    keep(world, hub, Sub=steps(shell("a", f"read x < {world.path('pipe')}", "echo whole")))
+    message = hub.send(steps(running("Sub")))
+    with open(world.path("pipe"), "w", encoding="ascii") as pipe:  # opens when the script is there
+        step = os.path.join(agent.jobs_dir, message.split(".")[2], "0.1")
+        os.makedirs(os.path.dirname(step), mode=0o700, exist_ok=True)
+        if os.path.exists(step):
+            os.rename(step, step + ".away")
+        with open(step, "w", encoding="ascii"):
+            pass
+        pipe.write("on\n")
+    wait_for("a try that fails", lambda: "its output cannot be gathered now" in agent.log())
+    os.unlink(step)
+    got = result_of(agent, message)
+    equal("status and code", (got["status"], got["code"]), ("Success", 0))
+    equal("stdout", got["standardOutput"], "whole\n")
+
+
+@suite.case
 def inner_exit_codes_end_the_inner_document_only(world):
     agent, hub = start(world)
     keep(world, hub, Sub=steps(shell("a", "echo one; exit 168"), shell("b", "echo never")))
