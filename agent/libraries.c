@@ -118,15 +118,16 @@ static void crypto_free(void *p, const char *file, int line)
     free(p);
 }
 
-/* All that a signature needs is found now, and kept. */
+/* It sets itself up at its first use, and cannot say that it lacked memory for that: now, where
+ * give_up() says it. */
 static void set_up_crypto(void)
 {
-    unsigned char mac[SHA256_SIZE];
-    unsigned n = sizeof(mac);
+    unsigned char digest[SHA256_SIZE];
+    unsigned n = sizeof(digest);
 
-    if (HMAC(EVP_sha256(), "k", 1, (const unsigned char *)"t", 1, mac, &n) == NULL)
-        log_warning("OpenSSL refuses HMAC-SHA256, so no request can be signed (is it in FIPS mode "
-                    "without that algorithm?)");
+    if (EVP_Digest("t", 1, digest, &n, EVP_sha256(), NULL) != 1)
+        log_warning(
+            "OpenSSL refuses SHA-256, so there will be no TLS (is its configuration broken?)");
 }
 
 int libraries_start(uv_loop_t *loop, struct err *err)

@@ -124,3 +124,34 @@ void sha256_hex_of(const void *bytes, size_t n, char ret_hex[SHA256_HEX_SIZE])
     sha256_add(&s, bytes, n);
     sha256_end_hex(&s, ret_hex);
 }
+
+void sha256_hmac(const void *key, size_t key_len, const void *text, size_t n,
+                 unsigned char ret_mac[SHA256_SIZE])
+{
+    unsigned char pad[64] = {0};
+    struct sha256 s;
+    size_t i;
+
+    sha256_init(&s);
+    if (key_len > sizeof(pad)) {
+        sha256_add(&s, key, key_len);
+        sha256_end(&s, pad);
+        sha256_init(&s);
+    } else if (key_len > 0) {
+        memcpy(pad, key, key_len);
+    }
+    for (i = 0; i < sizeof(pad); i++)
+        pad[i] ^= 0x36;
+    sha256_add(&s, pad, sizeof(pad));
+    sha256_add(&s, text, n);
+    sha256_end(&s, ret_mac);
+
+    for (i = 0; i < sizeof(pad); i++)
+        pad[i] ^= 0x36 ^ 0x5c;
+    sha256_init(&s);
+    sha256_add(&s, pad, sizeof(pad));
+    sha256_add(&s, ret_mac, SHA256_SIZE);
+    sha256_end(&s, ret_mac);
+    explicit_bzero(pad, sizeof(pad));
+    explicit_bzero(&s, sizeof(s));
+}

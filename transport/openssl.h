@@ -6,7 +6,6 @@
 #define ERR_STATE OPENSSL_ERR_STATE_
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
-#include <openssl/hmac.h>
 #include <openssl/pem.h>
 #include <openssl/rsa.h>
 #include <openssl/x509.h>

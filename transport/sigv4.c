@@ -9,7 +9,6 @@
 #include <time.h>
 
 #include "base/str.h"
-#include "transport/openssl.h"
 #include "transport/sigv4_internal.h"
 
 #define ALGORITHM "AWS4-HMAC-SHA256"
@@ -391,28 +390,12 @@ int sigv4_string_to_sign(const struct sigv4_scope *scope, const char *canonical,
     return buf_error(ret_text, "sigv4: string to sign", err);
 }
 
-static int hmac(const void *key, size_t key_len, const char *text, size_t n,
-                unsigned char ret_mac[SHA256_SIZE], struct err *err)
-{
-    unsigned int mac_len = SHA256_SIZE;
-
-    if (HMAC(EVP_sha256(), key, (int)key_len, (const unsigned char *)text, n, ret_mac, &mac_len) ==
-            NULL ||
-        mac_len != SHA256_SIZE)
-        return err_set(err, ERR_SYSTEM,
-                       "sigv4: OpenSSL refused HMAC-SHA256 (is it in FIPS mode "
-                       "without that algorithm?)");
-    return 0;
-}
-
 int sigv4_signing_key(const char *secret, const struct sigv4_scope *scope,
                       unsigned char ret_key[SHA256_SIZE], struct err *err)
 {
-    unsigned char key[SHA256_SIZE];
     const char *steps[] = {scope->region, scope->service, "aws4_request"};
     size_t secret_len = strlen(secret), i;
     char *seed;
-    int r;
 
     if (secret_len > 4096)
         return err_set(err, ERR_LIMIT, "sigv4: the secret key is longer than 4096 bytes");
@@ -421,26 +404,21 @@ int sigv4_signing_key(const char *secret, const struct sigv4_scope *scope,
         return err_set(err, ERR_NOMEM, "sigv4: out of memory");
     memcpy(seed, "AWS4", 4);
     memcpy(seed + 4, secret, secret_len + 1);
-    r = hmac(seed, secret_len + 4, scope->date, DAY_LEN, key, err);
+    sha256_hmac(seed, secret_len + 4, scope->date, DAY_LEN, ret_key);
     explicit_bzero(seed, secret_len + 4);
     free(seed);
-    for (i = 0; r == 0 && i < ARRAY_LEN(steps); i++)
-        r = hmac(key, sizeof(key), steps[i], strlen(steps[i]), key, err);
-    if (r == 0)
-        memcpy(ret_key, key, sizeof(key));
-    explicit_bzero(key, sizeof(key));
-    return r;
+    for (i = 0; i < ARRAY_LEN(steps); i++)
+        sha256_hmac(ret_key, SHA256_SIZE, steps[i], strlen(steps[i]), ret_key);
+    return 0;
 }
 
-int sigv4_hmac_hex(const unsigned char key[SHA256_SIZE], const char *text, size_t n,
-                   char ret_hex[SHA256_HEX_SIZE], struct err *err)
+void sigv4_hmac_hex(const unsigned char key[SHA256_SIZE], const char *text, size_t n,
+                    char ret_hex[SHA256_HEX_SIZE])
 {
     unsigned char mac[SHA256_SIZE];
-    int r = hmac(key, SHA256_SIZE, text, n, mac, err);
 
-    if (r == 0)
-        str_hex(mac, sizeof(mac), ret_hex);
-    return r;
+    sha256_hmac(key, SHA256_SIZE, text, n, mac);
+    str_hex(mac, sizeof(mac), ret_hex);
 }
 
 void sigv4_keys_done(struct sigv4_keys *keys)
@@ -512,10 +490,8 @@ int sigv4_sign_again(const struct sigv4_request *request, const struct sigv4_sco
     r = find_key(keys, secret, scope, key, err);
     if (r < 0)
         return r;
-    r = sigv4_hmac_hex(key, buf_str(&text), text.len, signature, err);
+    sigv4_hmac_hex(key, buf_str(&text), text.len, signature);
     explicit_bzero(key, sizeof(key));
-    if (r < 0)
-        return r;
     (void)buf_printf(ret_authorization,
                      ALGORITHM " Credential=%s/%.*s/%s/%s/aws4_request, "
                                "SignedHeaders=%s, Signature=%s",

@@ -65,8 +65,8 @@ int sigv4_signing_key(const char *secret, const struct sigv4_scope *scope,
                       unsigned char ret_key[SHA256_SIZE], struct err *err) MUST_CHECK;
 
 /* HMAC-SHA256 in lower-case hexadecimal. */
-int sigv4_hmac_hex(const unsigned char key[SHA256_SIZE], const char *text, size_t n,
-                   char ret_hex[SHA256_HEX_SIZE], struct err *err) MUST_CHECK;
+void sigv4_hmac_hex(const unsigned char key[SHA256_SIZE], const char *text, size_t n,
+                    char ret_hex[SHA256_HEX_SIZE]);
 
 /* Unix time in the form of X-Amz-Date. Clamped to the years 1970 to 9999. */
 void sigv4_format_date(int64_t unix_ms, char ret_date[SIGV4_DATE_SIZE]);

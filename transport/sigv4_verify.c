@@ -226,7 +226,7 @@ static int check_signature(const struct sigv4_request *request,
     if (r == 0)
         r = sigv4_signing_key(secret, &scope, key, err);
     if (r == 0)
-        r = sigv4_hmac_hex(key, buf_str(&text), text.len, signature, err);
+        sigv4_hmac_hex(key, buf_str(&text), text.len, signature);
     explicit_bzero(key, sizeof(key));
     if (r < 0)
         return refuse(ret_code, INCOMPLETE, err, r);
