@@ -82,18 +82,18 @@ static int measure(const struct job_dirs *before, DIR *dir, struct job_dirs *ret
         struct job_dir item = {.n_files = 1};
         const struct job_dir *known = find(before, entry->d_name);
 
-        if (!str_is_safe_name(entry->d_name, sizeof(item.name) - 1) ||
-            fstatat(dirfd(dir), entry->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
-            continue;
-        if (ret->n == MAX_DIRS)
-            break;
-        if (known != NULL && known->settled > 0) {
+        if (known != NULL && known->settled > 0) { /* it does not change any more */
             item = *known;
+        } else if (!str_is_safe_name(entry->d_name, sizeof(item.name) - 1) ||
+                   fstatat(dirfd(dir), entry->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0) {
+            continue;
         } else {
             (void)str_copy(item.name, sizeof(item.name), entry->d_name); /* fits: asked above */
             item.bytes = (int64_t)st.st_blocks * 512;
             measure_tree(dirfd(dir), entry->d_name, MAX_DEPTH, &item);
         }
+        if (ret->n == MAX_DIRS)
+            break;
         r = add(ret, &cap, &item, err);
     }
     return r;
