@@ -25,7 +25,7 @@ sys.path.insert(0, os.path.join(HERE, "../integration"))
 from disk import Disk, Luck, read_log, remove_tree  # noqa: E402
 from harness import program  # noqa: E402
 from kill import Crime, Run  # noqa: E402
-from scenarios import SCENARIOS  # noqa: E402
+from scenarios import SCENARIOS, more_fates  # noqa: E402
 
 CONTROL = struct.Struct("<6I")  # struct control of powerloss.c
 CHANCES = (0, 0.1, 0.5, 0.9, 1)
@@ -34,10 +34,6 @@ EXIT_OFFSET = 4096              # executors/step_dir.h
 
 def layer():
     return program("tests/lib", "powerloss.so")
-
-
-def runner():
-    return program("tests/lib", "ssmd-runner-dynamic")
 
 
 class Power:
@@ -166,13 +162,17 @@ class PowerRun(Run):
         self.images = 0
         self.syncs_passed = []
 
+    @property
+    def runner(self):
+        return program("tests/lib", "ssmd-runner-dynamic")
+
     def start(self):
         if self.power is not None:
             self.syncs_passed.append(self.power.n_syncs)
         life = self.n_starts
-        self.agent.config["Ssmd"]["RunnerPath"] = self.agent.config["Ssmd"]["RunnerPath"].replace(
-            program("executors", "ssmd-runner"), runner())
-        self.agent.write_config()
+        if life == 0 and self.agent.config["Ssmd"]["RunnerPath"] == super().runner:
+            self.agent.config["Ssmd"]["RunnerPath"] = self.runner
+            self.agent.write_config()
         at = self.sync_plan[life] if life < len(self.sync_plan) else 0
         self.power = self.make_power(life, at)
         self.agent.environment = self.power.environment
@@ -247,8 +247,7 @@ class PowerRun(Run):
 
     def remember_fates(self):
         now = self.scenario.fates(self, lambda job, n: fates_of(self.agent.jobs_dir, job, n))
-        self.fates = now if self.fates is None else [  # what was lost once stays lost
-            "lost" if "lost" in pair else pair[1] for pair in zip(self.fates, now)]
+        self.fates = more_fates(self.fates, now)
 
     def wanted(self):
         return self.scenario.wanted(self) if self.fates is None else self.scenario.after_loss(self)

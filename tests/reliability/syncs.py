@@ -27,7 +27,6 @@ GIVE_UP_S = 2      # of failing for good, until the power goes: a moment like an
 RESTART_S = 0.3    # the service manager's pause
 MAX_RESTARTS = 30
 JOURNAL = ("journal.db", "journal.db-wal")
-OUTPUTS = ("stdout", "stderr")
 
 
 class AtOnce(Scenario):
@@ -127,7 +126,8 @@ class SyncRun(PowerRun):
             self.look_at_image(luck)
 
     def judge_step(self, n, got, told):
-        if self.failed_names & {*OUTPUTS, f"{n - 1}.1", f"{n - 1}.2"}:
+        lost = self.agent.query("SELECT output_lost FROM command_unit WHERE instance_id = ? AND n = ?", self.job, n - 1)
+        if self.n_failed and lost and lost[0]["output_lost"]:
             told = (told[0], told[1], None, None, told[4])  # output that no disk took: counted, and said
         super().judge_step(n, got, told)
 

@@ -75,7 +75,9 @@ class FailingRun(update_power.StandInRun):
         if status is None or self.loss.power.is_dead:
             return
         self.restarts += 1
-        check(status == 111 and self.restarts < syncs.MAX_RESTARTS, f"the supervisor ended with {status}")
+        check(status == 111, f"the supervisor ended with {status}")
+        check(self.restarts < syncs.MAX_RESTARTS, "the supervisor does not stay up")
+        time.sleep(syncs.RESTART_S)
         self.machine.supervise(**self.loss.power.environment)
 
     def updaters(self):

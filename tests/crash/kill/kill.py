@@ -106,6 +106,17 @@ class Run:
         if got != want:
             self.crimes.append(Crime(kind, f"{what}: {got!r}, wanted {want!r}"))
 
+    def expect_runs(self, n, times):
+        least, most = times if isinstance(times, tuple) else (times, times)
+        if self.ran(n) > most:
+            self.crimes.append(Crime("twice", f"step {n} ran {self.ran(n)} times, wanted {most}"))
+        if self.ran(n) < least:
+            self.crimes.append(Crime("unrun", f"step {n} ran {self.ran(n)} times, wanted {least}"))
+
+    @property
+    def runner(self):
+        return program("executors", "ssmd-runner")
+
     # ---- the run ----
 
     @property
@@ -265,11 +276,7 @@ class Run:
         if out is not None:
             self.expect("result", f"step {n}: output", got.get("standardOutput"), out)
             self.expect("result", f"step {n}: error output", got.get("standardError"), error)
-        least, most = times if isinstance(times, tuple) else (times, times)
-        if self.ran(n) > most:
-            self.crimes.append(Crime("twice", f"step {n} ran {self.ran(n)} times, wanted {most}"))
-        if self.ran(n) < least:
-            self.crimes.append(Crime("unrun", f"step {n} ran {self.ran(n)} times, wanted {least}"))
+        self.expect_runs(n, times)
 
 
 class Series:

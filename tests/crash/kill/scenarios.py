@@ -138,7 +138,7 @@ class SlowRunner(OneStep):
             f.write("#!/bin/sh\n"
                     f"echo started >> {run.world.dir}/runners\n"
                     f"while [ ! -e {run.world.dir}/runners-go ]; do sleep 0.02; done\n"
-                    f"exec {program('executors', 'ssmd-runner')} \"$@\"\n")
+                    f"exec {run.runner} \"$@\"\n")
         os.chmod(path, 0o700)
         return {"RunnerPath": path}
 
@@ -300,6 +300,7 @@ class Local(Scenario):
 
     name = "local document"
     scripts = (step(1, "echo one; exit 7"), step(2, "echo two"))
+    ends = Want("Failed", ("Failed", 7, "one\n", "", 1), ("Success", 0, "two\n", "", 1))
 
     def begin(self, run):
         run.message = None
@@ -331,13 +332,19 @@ class Local(Scenario):
         return run.accepted and run.are_jobs_done()
 
     def judge(self, run):
+        ends = with_fates(self.ends, run.fates or ["true"] * len(self.ends.steps))
         units = run.agent.query("SELECT status, code FROM command_unit WHERE instance_id = ? ORDER BY n", run.accepted)
-        run.expect("result", "steps", [(row["status"], row["code"]) for row in units], [("Failed", 7), ("Success", 0)])
+        run.expect("result", "steps", [(row["status"], row["code"]) for row in units], [told[:2] for told in ends.steps])
         run.expect("twice", "jobs", len(run.agent.query("SELECT 1 FROM instance")), 1)
-        for n, text in enumerate(("one\n", "two\n")):
-            with open(os.path.join(run.agent.jobs_dir, run.accepted, f"{n}.1", "stdout"), encoding="utf-8") as f:
-                run.expect("result", f"output of step {n + 1}", f.read(), text)
-            run.expect("twice", f"runs of step {n + 1}", run.ran(n + 1), 1)
+        for n, (_, _, text, _, times) in enumerate(ends.steps):
+            path = os.path.join(run.agent.jobs_dir, run.accepted, f"{n}.1", "stdout")
+            if text:
+                with open(path, encoding="utf-8") as f:
+                    run.expect("result", f"output of step {n + 1}", f.read(), text)
+            run.expect_runs(n + 1, times)
+
+    def fates(self, run, fates_of):
+        return fates_of(run.job, len(self.ends.steps))
 
 
 class NestedReboot(Reboot):
@@ -393,6 +400,11 @@ def fate(run, n):
     return "unbegun"
 
 
+def more_fates(before, now):
+    """After another death: what was lost once stays lost."""
+    return now if before is None else ["lost" if "lost" in pair else pair[1] for pair in zip(before, now)]
+
+
 def with_fates(want, fates):
     """`want`, after the machine went down: a step that had begun without a recorded end is not run again and
     what became of it is not known; those after it do not run."""
@@ -417,8 +429,7 @@ class PowerLoss(Scenario):
         return with_fates(self.want, run.fates or ["true"] * len(self.want.steps))
 
     def died(self, run):
-        if run.fates is None:
-            run.fates = [fate(run, n + 1) for n in range(len(self.want.steps))]
+        run.fates = more_fates(run.fates, [fate(run, n + 1) for n in range(len(self.want.steps))])
 
 
 class PowerOneStep(PowerLoss):
