@@ -350,6 +350,17 @@ static const struct command_unit *lost_unit(const struct job *child, size_t *ret
     return NULL;
 }
 
+/* What its steps wrote and no disk took, or no cap let through. */
+static int64_t lost_bytes(const struct job *child)
+{
+    int64_t n = 0;
+    size_t i;
+
+    for (i = 0; i < child->inst.n_children; i++)
+        n += command_unit_at(&child->inst, i)->output_lost;
+    return n;
+}
+
 static int end_parent(struct engine *e, const struct end_item *it, const struct job *child,
                       struct err *err)
 {
@@ -367,7 +378,7 @@ static int end_parent(struct engine *e, const struct end_item *it, const struct 
                                     .stderr_bytes = it->n_bytes[1],
                                     .stdout_sha256 = it->sha256[0],
                                     .stderr_sha256 = it->sha256[1],
-                                    .output_lost = it->n_over,
+                                    .output_lost = it->n_over + lost_bytes(child),
                                     .text = it->text};
     char lost[400];
     size_t i = 0;

@@ -83,7 +83,9 @@ static void print_details(const struct reader_instance *job, FILE *f)
         }
         if (u->output_lost > 0) {
             text_size(u->output_lost, size);
-            (void)fprintf(f, "  step %zu: %s of its output were over the limit and are not kept\n",
+            (void)fprintf(f,
+                          "  step %zu: %s of its output were over the limit or could not be "
+                          "written, and are not kept\n",
                           i, size);
         }
         if (u->stdout_sha256[0] != '\0')

@@ -74,6 +74,17 @@ def output_that_cannot_be_gathered_now_is_gathered_later(world):
 
 
 @suite.case
+def output_that_is_not_kept_is_counted_for_the_outer_step_too(world):
+    agent, hub = start(world, OutputCapMiB=1)
+    mib, wrote = 1 << 20, 3 << 19
+    keep(world, hub, Sub=steps(shell("a", f"head -c {wrote} /dev/zero"), shell("b", f"head -c {wrote} /dev/zero")))
+    message = hub.send(steps(running("Sub")))
+    agent.wait_done(message)
+    units = agent.query("SELECT stdout_bytes, output_lost FROM command_unit WHERE instance_id = ?", message.split(".")[2])
+    equal("kept, and not", [tuple(unit.values()) for unit in map(dict, units)], [(mib, 2 * wrote - mib)])
+
+
+@suite.case
 def inner_exit_codes_end_the_inner_document_only(world):
     agent, hub = start(world)
     keep(world, hub, Sub=steps(shell("a", "echo one; exit 168"), shell("b", "echo never")))
