@@ -17,7 +17,7 @@ trap finish EXIT
 trap 'exit 1' INT TERM
 unset AWS_CA_BUNDLE SSL_CERT_FILE SSL_CERT_DIR http_proxy https_proxy HTTP_PROXY HTTPS_PROXY
 
-for tool in nginx openssl; do
+for tool in nginx openssl curl; do
     PATH=$PATH:/usr/sbin command -v "$tool" >"$dir/where" ||
         { echo "tls.sh: $tool is missing (scripts/test installs it)" >&2; exit 1; }
 done
@@ -149,7 +149,23 @@ expect "... as a network error" "network: " "$probe" "https://localhost:$4/" "$c
 expect "a self-signed certificate is refused" "self" "$probe" "https://localhost:$5/" "$ca"
 expect "(the old server does speak TLS 1.1 with who asks for it)" "TLSv1.1" \
     sh -c "openssl s_client -connect 127.0.0.1:$6 -tls1_1 -cipher ALL:@SECLEVEL=0 </dev/null 2>&1"
-expect "TLS below 1.2 is refused" "network: " "$probe" "https://localhost:$6/" "$ca"
+# OpenSSL's own level refuses it before we do; where an administrator lowered that, it is us.
+cat >lowered.cnf <<END
+openssl_conf = all
+[all]
+ssl_conf = ssl
+[ssl]
+system_default = lowered
+[lowered]
+MinProtocol = TLSv1
+CipherString = ALL:@SECLEVEL=0
+END
+expect "(and with what a lowered OpenSSL lets pass)" "old" \
+    env OPENSSL_CONF="$dir/lowered.cnf" curl -s --noproxy "*" --cacert "$ca" "https://localhost:$6/"
+for settings in /dev/null lowered.cnf; do
+    expect "TLS below 1.2 is refused ($settings)" "network: " \
+        env OPENSSL_CONF="$settings" "$probe" "https://localhost:$6/" "$ca"
+done
 expect "plain HTTP on a TLS port is no answer of the service" "400" \
     "$probe" "http://127.0.0.1:$1/" "$ca"
 expect "TLS on a plain port is refused" "network: " "$probe" "https://127.0.0.1:$7/" "$ca"
