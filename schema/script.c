@@ -11,7 +11,7 @@
 #include "base/str.h"
 
 #define MAX_SCRIPT_BYTES (16u << 20)
-#define SHOWN_INPUT_BYTES (16u << 10) /* the reason behind it must survive the cut of a reply */
+#define SHOWN_INPUT_BYTES 2000 /* the reason behind it must survive the cut of `output` */
 
 enum shape { SHAPE_ANY, SHAPE_STRING, SHAPE_STRING_LIST, SHAPE_STRING_MAP };
 

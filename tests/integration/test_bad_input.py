@@ -31,8 +31,15 @@ GOOD = {
     "CloudWatchLogGroupName": "", "CloudWatchOutputEnabled": "false",
 }
 MISSING = object()
+
+
+def nested(levels):
+    return "[" * levels + "]" * levels
+
+
 KINDS = {"missing": MISSING, "null": None, "number": 5, "huge number": 1e300, "boolean": True, "text": "text",
-         "empty text": "", "list": ["x"], "empty list": [], "object": {"x": "y"}, "empty object": {}}
+         "empty text": "", "long text": "x" * 5000, "list": ["x"], "empty list": [], "deep list": json.loads(nested(40)),
+         "object": {"x": "y"}, "empty object": {}}
 ANY = set(KINDS)
 ABSENT = {"missing", "null"}
 TEXT = ABSENT | {"text", "empty text"}
@@ -53,10 +60,10 @@ FIELDS = [
     ("CloudWatchOutputEnabled", TEXT, set(), "CloudWatchOutputEnabled"),
     ("DocumentContent", set(), set(), "DocumentContent"),
     (DOC + "schemaVersion", set(), set(), "schema"),
-    (DOC + "description", TEXT, set(), "description"),
+    (DOC + "description", TEXT | {"long text"}, set(), "description"),
     (DOC + "parameters", ABSENT | {"empty object"}, set(), "parameters"),
     (DOC + "parameters.p", {"missing", "object", "empty object"}, set(), "parameters.p"),
-    (DOC + "parameters.p.type", TEXT, set(), "parameters.p.type"),
+    (DOC + "parameters.p.type", TEXT | {"long text"}, set(), "parameters.p.type"),
     (DOC + "parameters.p.default", ANY, set(), ""),
     (DOC + "mainSteps", set(), set(), "mainSteps"),
     (DOC + "mainSteps.0", set(), {"object", "empty object"}, "mainSteps"),
@@ -64,9 +71,9 @@ FIELDS = [
     (STEP + "name", TEXT, set(), "mainSteps[0].name"),
     (STEP + "precondition", ABSENT | {"empty object"}, set(), "mainSteps[0].precondition"),
     (STEP + "precondition.StringEquals", {"missing"}, {"list", "empty list"}, "precondition.StringEquals"),
-    (STEP + "inputs", OBJECT, ANY - OBJECT, ""),
-    (STEP + "inputs.runCommand", ABSENT | {"empty list"}, ANY - ABSENT - {"empty list"}, ""),
-    (STEP + "inputs.workingDirectory", TEXT, ANY - TEXT, ""),
+    (STEP + "inputs", OBJECT, ANY - OBJECT, "input"),
+    (STEP + "inputs.runCommand", ABSENT | {"empty list"}, ANY - ABSENT - {"empty list"}, "runcommand"),
+    (STEP + "inputs.workingDirectory", TEXT, ANY - TEXT, "working"),
     (STEP + "inputs.timeoutSeconds", ANY, set(), ""),
     (STEP + "inputs.onFailure", ANY, set(), ""),
 ]
@@ -131,13 +138,11 @@ def each_field_of_payload_and_document_of_each_wrong_kind(world):
             equal(f"{what}: status", record.terminal[0]["Status"], "Failed")
             result, = record.results.values()
             check(result["code"] != 0 and result["output"], f"{what}: no code or no reason: {result}")
+            if path.startswith(STEP + "inputs") and result["code"] == 1:  # else the shell speaks
+                check(word in result["output"].lower(), f"{what}: its reason does not name {word}: {result}")
         else:
             expect_refused(what, record, word)
     expect_alive(agent, pid)
-
-
-def nested(levels):
-    return "[" * levels + "]" * levels
 
 
 def with_document(text):

@@ -4,6 +4,7 @@
 #include <signal.h>
 
 #include "base/str.h"
+#include "schema/reply.h"
 #include "schema/script.h"
 #include "schema/texts.h"
 
@@ -132,7 +133,7 @@ START_TEST(the_reason_is_told_however_large_the_inputs_are)
 {
     cJSON *inputs = tree_of("{\"runCommand\":1}");
     struct script_inputs s;
-    struct buf failure;
+    struct buf failure, output;
     char *text = malloc(100001);
 
     ck_assert_ptr_nonnull(text);
@@ -145,6 +146,10 @@ START_TEST(the_reason_is_told_however_large_the_inputs_are)
     ck_assert(str_has_suffix(buf_str(&failure),
                              "x...;\nerror json: cannot unmarshal number into Go struct field "
                              "RunScriptPluginInput.RunCommand of type []string"));
+    buf_init(&output, REPLY_OUTPUT_BYTES);
+    reply_combine_output("", 0, failure.data, failure.len, &output);
+    ck_assert(str_has_suffix(buf_str(&output), buf_str(&failure))); /* operators see this first */
+    buf_done(&output);
     buf_done(&failure);
     free(text);
     cJSON_Delete(inputs);
