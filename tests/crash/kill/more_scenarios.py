@@ -47,9 +47,8 @@ class CancelledInReboot(Reboot):
     def tick(self, run):
         if run.agent.reboots_asked > run.reboots_served and run.cancel is None and run.agent.is_up:
             run.cancel = run.note(run.hub.cancel(run.message))
-        if run.cancel is None or not run.record(run.cancel).events or run.agent.is_up and not run.agent.query(
-                "SELECT 1 FROM inbox WHERE message_id = ?", run.cancel):
-            return
+        if run.cancel is None or not run.agent.query("SELECT 1 FROM inbox WHERE message_id = ?", run.cancel):
+            return  # also where ssmd has died of it: after the boot it would be the order to cancel what runs again
         super().tick(run)
 
     want = Want("Cancelled", ("Cancelled", 1, "before\n", "", 1), ("Cancelled", 1, "", "", 0))
