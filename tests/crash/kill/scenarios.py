@@ -199,9 +199,11 @@ class QueuedCancelled(Scenario):
         return ["cancelled" if run.cancel and len(run.record(run.cancel).events) > 1 else "open"]
 
     def after_loss(self, run):
-        if run.fates == ["open"] and run.ran(1):
-            return Want("Success", ("Success", 0, "never\n", "", 1))
-        return self.want
+        if run.fates != ["open"] or not run.ran(1):
+            return self.want
+        if any(reply["Status"] == "Cancelled" for reply in run.record().terminal):  # it met the script while it ran
+            return Want("Cancelled", ("Cancelled", 137, None, None, 1))
+        return Want("Success", ("Success", 0, "never\n", "", 1))
 
     def judge(self, run):
         status = run.record(run.blocker).terminal[0]["Status"]
