@@ -22,6 +22,7 @@ from scenarios import (UNKNOWN, Cancelled, OneStep, Reboot, Scenario, StillRunni
 
 VERSION = 1
 PATH_SIZE = 512
+STACK_SIZE = 2048
 MAX_PLACES = 65536
 SSMD, RUNNER = 1, 2
 CALLS = {"malloc": 1, "open": 2, "fork": 4, "socket": 8, "pipe": 16, "space": 32, "inodes": 64, "disk": 128}
@@ -44,7 +45,7 @@ class Control(ctypes.Structure):
                 ("n", ctypes.c_uint64), ("place", ctypes.c_uint64), ("root", ctypes.c_char * PATH_SIZE),
                 ("n_calls", ctypes.c_uint64), ("n_hits", ctypes.c_uint64), ("room_bytes", ctypes.c_int64),
                 ("n_places", ctypes.c_uint64), ("first_hit", ctypes.c_char * PATH_SIZE),
-                ("places", Place * MAX_PLACES)]
+                ("stack", ctypes.c_char * STACK_SIZE), ("places", Place * MAX_PLACES)]
 
 
 class Fault:
@@ -96,6 +97,7 @@ class Layer:
         self.places_seen = self.places() if self.control.is_placing else []
         self.n_calls, self.n_hits = self.control.n_calls, self.control.n_hits
         self.first_hit = self.control.first_hit.decode(errors="replace")
+        self.stack = self.control.stack.decode(errors="replace").splitlines()
         self.control = None
         self.map.close()
         os.close(self.file)
@@ -292,11 +294,25 @@ def play(scenario, fault, limit_s=60):
     return run
 
 
+def name_frame(frame, main):
+    """A line of Control.stack, as function and line where there are any."""
+    name, _, at = frame.rpartition(" ")
+    done = subprocess.run(["addr2line", "-fspe", name or main, hex(int(at, 16) - 1)], stdout=subprocess.PIPE,
+                          stderr=subprocess.DEVNULL, text=True, check=False)
+    text = done.stdout.strip()
+    return text if text and not text.startswith("??") else f"{os.path.basename(name or main)} {at}"
+
+
 def tell(run):
     """What went wrong, in one text."""
-    hit = run.layer.first_hit if run.layer is not None and hasattr(run.layer, "first_hit") else ""
+    hit, stack = "", []
+    if run.layer is not None and hasattr(run.layer, "first_hit"):
+        hit = run.layer.first_hit
+        main = program("tests/lib", "ssmd-runner-dynamic") if hit.startswith("runner") else program("agent", "ssmd")
+        stack = [name_frame(frame, main) for frame in run.layer.stack]
     return "\n".join([f"{run.scenario.name}: {run.fault} [{hit}]",
                       *(f"  {crime.kind}: {crime}" for crime in run.crimes),
+                      *(f"  at {frame}" for frame in stack),
                       *(f"    {line}" for line in run.story)])
 
 

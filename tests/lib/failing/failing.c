@@ -4,6 +4,7 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <link.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -118,13 +119,39 @@ static void note_place(struct failing_control *c, uint64_t id, uint64_t n)
 
 /* ---- turns ---- */
 
+struct stack {
+    char *text;
+    size_t used;
+    int n;
+};
+
+static _Unwind_Reason_Code note_frame(struct _Unwind_Context *context, void *arg)
+{
+    struct stack *s = arg;
+    struct dl_find_object object;
+    uintptr_t at = (uintptr_t)_Unwind_GetIP(context);
+    int n;
+
+    if (s->n++ < SKIPPED_FRAMES || _dl_find_object((void *)at, &object) != 0)
+        return _URC_NO_REASON;
+    n = snprintf(s->text + s->used, FAILING_STACK_SIZE - s->used, "%s %#lx\n",
+                 object.dlfo_link_map->l_name,
+                 (unsigned long)(at - (uintptr_t)object.dlfo_link_map->l_addr));
+    if (n > 0 && (size_t)n < FAILING_STACK_SIZE - s->used)
+        s->used += (size_t)n;
+    return s->n < SKIPPED_FRAMES + MAX_FRAMES ? _URC_NO_REASON : _URC_END_OF_STACK;
+}
+
 static void note_hit(struct failing_control *c, const char *name, const char *path)
 {
+    struct stack stack = {.text = c->stack};
+
     if (__atomic_fetch_add(&c->n_hits, 1, __ATOMIC_ACQ_REL) != 0)
         return;
     (void)snprintf(c->first_hit, sizeof(c->first_hit), "%s: %s%s%s",
                    this_program == FAILING_SSMD ? "ssmd" : "runner", name, path != NULL ? " " : "",
                    path != NULL ? path : "");
+    (void)_Unwind_Backtrace(note_frame, &stack);
 }
 
 /* The first that comes takes the turn. */

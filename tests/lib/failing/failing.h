@@ -14,6 +14,7 @@
 #include <sys/types.h>
 
 #define FAILING_VERSION 1
+#define FAILING_STACK_SIZE 2048
 #define FAILING_PATH_SIZE 512
 #define FAILING_MAX_PLACES 65536 /* a power of two */
 
@@ -63,6 +64,7 @@ struct failing_control {
     int64_t room_bytes; /* what was given back to a disk that has no room (FAILING_SPACE) */
     uint64_t n_places;
     char first_hit[FAILING_PATH_SIZE]; /* what failed first: "pwrite /path" */
+    char stack[FAILING_STACK_SIZE];    /* of that: a line for each frame, object and offset */
     struct failing_place places[FAILING_MAX_PLACES];
 };
 
