@@ -1,11 +1,11 @@
 /* Endpoint formation. */
 #include "transport/endpoint.h"
 
-#include <curl/curl.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/str.h"
+#include "transport/url_parts.h"
 
 #define MAX_REGION_BYTES 100
 
@@ -52,53 +52,39 @@ static const char *domain_of(const char *region)
     return "amazonaws.com";
 }
 
-static int take_url(const char *url, struct endpoint *ret, struct err *err)
+static int put_parts(const char *url, const struct url_parts *p, struct endpoint *ret,
+                     struct err *err)
 {
-    CURLU *parts = curl_url();
-    CURLUcode set;
-    char *scheme = NULL, *host = NULL, *port = NULL, *path = NULL, *query = NULL, *user = NULL;
     struct endpoint e;
     int n, m;
-    int r = 0;
 
-    if (parts == NULL)
-        return err_set(err, ERR_NOMEM, "endpoint: out of memory");
-    set = curl_url_set(parts, CURLUPART_URL, url, 0);
-    if (set == CURLUE_OUT_OF_MEMORY)
-        r = err_set(err, ERR_NOMEM, "endpoint: out of memory");
-    else if (set != CURLUE_OK || curl_url_get(parts, CURLUPART_SCHEME, &scheme, 0) != CURLUE_OK ||
-             curl_url_get(parts, CURLUPART_HOST, &host, 0) != CURLUE_OK ||
-             curl_url_get(parts, CURLUPART_PATH, &path, 0) != CURLUE_OK ||
-             (!str_eq(scheme, "http") && !str_eq(scheme, "https")))
-        r = err_set(err, ERR_INVALID,
-                    "endpoint \"%.200s\": not a host, host:port, http:// or https:// URL", url);
-    else if (curl_url_get(parts, CURLUPART_QUERY, &query, 0) == CURLUE_OK ||
-             curl_url_get(parts, CURLUPART_USER, &user, 0) == CURLUE_OK)
-        r = err_set(err, ERR_INVALID,
-                    "endpoint of host \"%.200s\": a query or a user name is not "
-                    "possible in an endpoint",
-                    host);
-    if (r == 0) {
-        bool has_port =
-            curl_url_get(parts, CURLUPART_PORT, &port, CURLU_NO_DEFAULT_PORT) == CURLUE_OK;
+    if (p->query != NULL || p->user != NULL)
+        return err_set(err, ERR_INVALID,
+                       "endpoint of host \"%.200s\": a query or a user name is not "
+                       "possible in an endpoint",
+                       p->host);
+    n = snprintf(e.host, sizeof(e.host), "%s%s%s", p->host, p->port != NULL ? ":" : "",
+                 p->port != NULL ? p->port : "");
+    m = snprintf(e.url, sizeof(e.url), "%s://%s%s", p->scheme, e.host, p->path);
+    (void)snprintf(e.origin, sizeof(e.origin), "%s://%s", p->scheme, e.host); /* it fits */
+    if ((size_t)n >= sizeof(e.host) || (size_t)m >= sizeof(e.url) ||
+        !str_copy(e.path, sizeof(e.path), p->path))
+        return err_set(err, ERR_INVALID, "endpoint \"%.200s...\": too long", url);
+    *ret = e;
+    return 0;
+}
 
-        n = snprintf(e.host, sizeof(e.host), "%s%s%s", host, has_port ? ":" : "",
-                     has_port ? port : "");
-        m = snprintf(e.url, sizeof(e.url), "%s://%s%s", scheme, e.host, path);
-        (void)snprintf(e.origin, sizeof(e.origin), "%s://%s", scheme, e.host); /* it fits */
-        if ((size_t)n >= sizeof(e.host) || (size_t)m >= sizeof(e.url) ||
-            !str_copy(e.path, sizeof(e.path), path))
-            r = err_set(err, ERR_INVALID, "endpoint \"%.200s...\": too long", url);
-        else
-            *ret = e;
-    }
-    curl_free(scheme);
-    curl_free(host);
-    curl_free(port);
-    curl_free(path);
-    curl_free(query);
-    curl_free(user);
-    curl_url_cleanup(parts);
+static int take_url(const char *url, struct endpoint *ret, struct err *err)
+{
+    struct url_parts parts;
+    int r = url_parts_of(url, false, &parts, err);
+
+    if (r == ERR_INVALID)
+        (void)err_set(err, r, "endpoint \"%.200s\": not a host, host:port, http:// or https:// URL",
+                      url);
+    if (r == 0)
+        r = put_parts(url, &parts, ret, err);
+    url_parts_done(&parts);
     return r;
 }
 

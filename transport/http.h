@@ -30,7 +30,13 @@ struct http_options {
     void *trace_ctx;
 };
 
-/* ERR_UNSUPPORTED: libcurl has no asynchronous resolver or no TLS; ERR_NOMEM. Proxy variables are
+#define HTTP_EXIT_NO_MEMORY 111 /* try again */
+
+/* From the first http_new() on a process in which libcurl finds no memory says so and ends with
+ * HTTP_EXIT_NO_MEMORY, because libcurl cannot go on from there. What a request itself may hold (its
+ * answer's body and headers) is ours, and fails with ERR_NOMEM.
+ *
+ * ERR_UNSUPPORTED: libcurl has no asynchronous resolver or no TLS; ERR_NOMEM. Proxy variables are
  * read here, once. On success the caller owns *ret_http and ends it with http_close(). */
 int http_new(uv_loop_t *loop, const struct http_options *options, struct http **ret_http,
              struct err *err) MUST_CHECK;

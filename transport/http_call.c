@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/str.h"
 #include "transport/http_internal.h"
+#include "transport/url_parts.h"
 
 #define MAX_RESPONSE_HEADER_BYTES (64u << 10)
 #define DEFAULT_MAX_RESPONSE_BYTES (1u << 20)
@@ -152,41 +153,29 @@ struct target {
 
 static int parse_url(const char *url, struct target *ret_target, struct err *err)
 {
-    CURLU *parts = curl_url();
-    CURLUcode set;
-    char *scheme = NULL, *host = NULL, *port = NULL;
+    struct url_parts parts;
     int64_t number = 0;
-    int r = 0;
+    int r = url_parts_of(url, true, &parts, err);
 
-    if (parts == NULL)
-        return err_set(err, ERR_NOMEM, "request: out of memory");
-    set = curl_url_set(parts, CURLUPART_URL, url, 0);
-    if (set == CURLUE_OUT_OF_MEMORY)
-        r = err_set(err, ERR_NOMEM, "request: out of memory");
-    else if (set != CURLUE_OK || curl_url_get(parts, CURLUPART_SCHEME, &scheme, 0) != CURLUE_OK ||
-             curl_url_get(parts, CURLUPART_HOST, &host, 0) != CURLUE_OK ||
-             curl_url_get(parts, CURLUPART_PORT, &port, CURLU_DEFAULT_PORT) != CURLUE_OK ||
-             (!str_eq(scheme, "http") && !str_eq(scheme, "https")) ||
-             !str_to_i64(port, 1, 65535, &number) || strlen(host) >= sizeof(ret_target->host)) {
-        r = err_set(err, ERR_INVALID,
-                    "request URL \"%.*s\": not an http:// or https:// URL with a host",
-                    (int)strcspn(url, "?"), url);
-    } else {
-        size_t n = strlen(host);
+    if (r == 0 && (parts.port == NULL || !str_to_i64(parts.port, 1, 65535, &number) ||
+                   strlen(parts.host) >= sizeof(ret_target->host)))
+        r = ERR_INVALID;
+    if (r == ERR_INVALID)
+        (void)err_set(err, r, "request URL \"%.*s\": not an http:// or https:// URL with a host",
+                      (int)strcspn(url, "?"), url);
+    if (r == 0) {
+        size_t n = strlen(parts.host);
 
-        ret_target->is_https = str_eq(scheme, "https");
+        ret_target->is_https = str_eq(parts.scheme, "https");
         ret_target->port = (unsigned)number;
-        if (host[0] == '[') { /* an IPv6 literal, for comparing with no_proxy */
-            host[n - 1] = '\0';
-            memcpy(ret_target->host, host + 1, n - 1);
+        if (parts.host[0] == '[') { /* an IPv6 literal, for comparing with no_proxy */
+            parts.host[n - 1] = '\0';
+            memcpy(ret_target->host, parts.host + 1, n - 1);
         } else {
-            memcpy(ret_target->host, host, n + 1);
+            memcpy(ret_target->host, parts.host, n + 1);
         }
     }
-    curl_free(scheme);
-    curl_free(host);
-    curl_free(port);
-    curl_url_cleanup(parts);
+    url_parts_done(&parts);
     return r;
 }
 

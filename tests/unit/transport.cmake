@@ -5,6 +5,8 @@ ssmd_test(NAME test_agent_message LABEL unit SOURCES test_agent_message.c LIBS t
 ssmd_test(NAME test_ws_codec LABEL unit SOURCES test_ws_codec.c LIBS transport base)
 ssmd_test(NAME test_proxy LABEL unit SOURCES test_proxy.c LIBS transport base)
 ssmd_test(NAME test_http LABEL unit SOURCES test_http.c ${script_server} LIBS transport base)
+ssmd_test(NAME test_http_memory LABEL unit SOURCES test_http_memory.c LIBS transport base CURL::libcurl)
+target_link_options(test_http_memory PRIVATE -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=strdup)
 ssmd_test(NAME test_credentials LABEL unit SOURCES test_credentials.c LIBS transport base)
 ssmd_test(NAME test_credentials_fetched LABEL unit SOURCES test_credentials_fetched.c LIBS transport schema base TIMEOUT 120)
 ssmd_test(NAME test_rsa_key LABEL unit SOURCES test_rsa_key.c LIBS transport base)
