@@ -122,8 +122,7 @@ class Cancelled(Scenario):
                 ("Cancelled", 1, "", "", 0))
 
     def tick(self, run):
-        if run.cancel is None and os.path.exists(os.path.join(run.agent.jobs_dir, run.job, "0.1", "stdout")) \
-                and run.ran(1) and run.has_written("0.1"):
+        if run.cancel is None and run.ran(1) and run.has_written("0.1"):
             run.cancel = run.note(run.hub.cancel(run.message))
 
 
