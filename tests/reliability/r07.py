@@ -5,6 +5,7 @@ A call is known by its stack, so that each place is tried, however often it is p
 sample: a spread of places.  row: every place, and a spread of them under the address sanitizer, which looks for leaks;
 long: every place under both."""
 # builds: asan
+# packages: libc6-dbg
 import concurrent.futures
 import json
 import os
@@ -52,6 +53,7 @@ def judge(row, run, prefix):
     if run.crimes:
         row.fail(tell(run))
     row.count("restarts", run.restarts)
+    row.count("ended_by_libc", run.n_libc)
     if run.layer is not None:
         row.count(f"{prefix}failed_calls", run.layer.n_hits)
 
