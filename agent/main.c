@@ -48,6 +48,8 @@ static const char usage[] =
     "\n"
     "See ssmd(8), ssmd.json(5), and ssmctl(1) for what it is doing.\n";
 
+#define STOP_MS 5000 /* then nothing is waited for any more */
+
 struct options {
     const char *root, *config, *log;
     bool is_check;
@@ -75,6 +77,7 @@ struct agent {
     struct manager *manager;     /* NULL: nobody listens */
     struct probation *probation; /* NULL: no update is open */
     uv_signal_t term, interrupt, hangup;
+    uv_timer_t stop_timer;
 };
 
 static int parse_options(int argc, char **argv, struct options *o, bool *ret_is_done)
@@ -206,8 +209,18 @@ static void on_hangup(uv_signal_t *handle, int number)
         service_report_health(a->service); /* by the frequency of now */
 }
 
+/* Whatever is waited for has its answer in the journal, or needs none. */
+static void on_late_stop(uv_timer_t *timer)
+{
+    const struct agent *a = timer->data;
+
+    log_warning("the resolver or the disk does not answer: ssmd ends without waiting for it");
+    _exit(a->service_err.code != 0 ? setup_exit_status(&a->service_err) : EXIT_OK);
+}
+
 static void stop(struct agent *a)
 {
+    (void)uv_timer_start(&a->stop_timer, on_late_stop, STOP_MS, 0); /* callback is not NULL */
     ctl_server_stop(a->ctl);
     engine_stop(a->engine);
     service_stop(a->service);
@@ -522,8 +535,12 @@ static int run(struct agent *a)
     (void)umask(022); /* scripts inherit it, as users know it; our own files name their modes */
     raise_limits();
     r = libraries_start(&a->loop, &err);
-    if (r == 0)
+    if (r == 0) {
+        (void)uv_timer_init(&a->loop, &a->stop_timer); /* cannot fail */
+        uv_unref((uv_handle_t *)&a->stop_timer);
+        a->stop_timer.data = a;
         r = catch_signals(a, &err);
+    }
     if (r == 0)
         r = start(a, &err);
     if (r < 0) {

@@ -26,6 +26,17 @@ def the_runner(agent):
 
 
 @suite.case
+def a_resolver_that_never_answers_does_not_keep_it_from_stopping(world):
+    options = ":".join(filter(None, (os.environ.get("ASAN_OPTIONS"), "verify_asan_link_order=0")))
+    agent = world.agent().start(LD_PRELOAD=program("tests/lib", "deaf.so"), SSMD_DEAF=world.path("asked"),
+                                ASAN_OPTIONS=options)
+    world.wait_file("asked")
+    agent.wait_until_serving()
+    equal("its status", agent.terminate(), 0)
+    check("ssmd ends without waiting" in agent.log(), agent.log()[-1000:])
+
+
+@suite.case
 def its_own_credentials_reach_no_other_program_and_no_file(world):
     hub = world.hub()
     with open(hub.credentials, encoding="ascii") as f:
