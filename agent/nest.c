@@ -410,6 +410,7 @@ void nest_spawn(struct engine *e, struct job *job, const struct fsm_effect *fx,
     struct prepared_item *it;
     char reason[160];
     struct err err;
+    int r;
 
     if (find_child(e, job, fx) != NULL)
         return; /* its end will be told */
@@ -417,7 +418,12 @@ void nest_spawn(struct engine *e, struct job *job, const struct fsm_effect *fx,
         engine_queue_event(e, job->inst.id, COMMAND_EV_LOST, fx->id, false, NULL);
         return;
     }
-    if (rundocument_inputs_parse(unit->inputs, &in, &err) < 0) {
+    r = rundocument_inputs_parse(unit->inputs, &in, &err);
+    if (r == ERR_NOMEM) {
+        out_of_memory(e, job);
+        return;
+    }
+    if (r < 0) {
         fail(e, job, fx->id, "", err.text);
         return;
     }

@@ -148,6 +148,8 @@ static int add_unit(struct gathering *g, const struct job *child, size_t i, bool
         r = add_attempt(g, child, i, attempt, has_stderr, err);
     if (child->task != NULL)
         replies_add_words(child, i, &note, &error);
+    if (r == 0 && (note.failed == ERR_NOMEM || error.failed == ERR_NOMEM))
+        r = err_set(err, ERR_NOMEM, "words of %s: out of memory", child->inst.id);
     if (r == 0 && has_stderr && str_eq(u->status, "Failed"))
         r = add_words(g, 1, buf_str(&note), err);
     return r == 0 && has_stderr ? add_words(g, 1, buf_str(&error), err) : r;

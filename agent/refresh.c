@@ -110,13 +110,14 @@ void refresh_spawn(struct engine *e, struct job *job, const struct fsm_effect *f
     struct err err;
     int r = read_ids(unit->inputs, &ids, &err);
 
-    if (r < 0) {
+    if (r < 0 && r != ERR_NOMEM) {
         nest_refuse_step(e, job, fx, err.text);
         return;
     }
-    f = calls_new(e, sizeof(*f));
+    f = r == 0 ? calls_new(e, sizeof(*f)) : NULL;
     if (f == NULL) {
-        nest_refuse_step(e, job, fx, "out of memory");
+        (void)err_set(&err, ERR_NOMEM, "step of %s: out of memory", job->inst.id);
+        engine_ask_suspend(e, &err);
         return;
     }
     f->call.done = refresh_done;

@@ -218,10 +218,12 @@ void replies_add_words(const struct job *job, size_t i, struct buf *note, struct
     } else {
         struct script_inputs inputs = {0};
         struct err err;
+        int r = script_inputs_parse(du->inputs, &inputs, error, &err);
 
-        if (script_inputs_parse(du->inputs, &inputs, error, &err) == 0)
-            script_inputs_done(
-                &inputs); /* cannot be: it failed before, and the payload is the same */
+        if (r == 0) /* cannot be: it failed before, and the payload is the same */
+            script_inputs_done(&inputs);
+        else if (r == ERR_NOMEM) /* these are not its words */
+            error->failed = ERR_NOMEM;
     }
 }
 
@@ -345,10 +347,21 @@ static bool is_one_result(const struct document *d, size_t n)
     return n > 0;
 }
 
-static int shortage_of(const struct texts *t, struct err *err)
+/* Output that is not all there for want of memory is no output; over a maximum it is cut. */
+static int texts_error(const struct texts *t, struct err *err)
 {
-    *err = t->shortage; /* with its errno: it says what there is too little of */
-    return t->shortage.code;
+    const struct buf *const bufs[] = {&t->out,       &t->error,       &t->note,  &t->output,
+                                      &t->shown_out, &t->shown_error, &t->prefix};
+    size_t i;
+
+    if (t->shortage.code != 0) {
+        *err = t->shortage; /* with its errno: it says what there is too little of */
+        return t->shortage.code;
+    }
+    for (i = 0; i < ARRAY_LEN(bufs); i++)
+        if (bufs[i]->failed == ERR_NOMEM)
+            return err_set(err, ERR_NOMEM, "output: out of memory");
+    return 0;
 }
 
 static int build_full(struct engine *e, struct job *job, const struct fsm_effect *fx,
@@ -385,15 +398,14 @@ static int build_full(struct engine *e, struct job *job, const struct fsm_effect
     n = p;
     if (fx->kind == COMMAND_FX_REPLY && fx->arg >= 0) {
         fill_texts(e, job, (size_t)fx->arg, &t, &results[fx->arg]);
-        if (t.shortage.code != 0)
-            return shortage_of(&t, err);
-        return reply_plugin_level(&h, results, n, payload, err);
+        r = texts_error(&t, err);
+        return r < 0 ? r : reply_plugin_level(&h, results, n, payload, err);
     }
     if (is_one_result(d, n))
         fill_texts(e, job, n - 1, &t, &results[n - 1]);
-    if (t.shortage.code != 0)
-        return shortage_of(&t, err);
-    return reply_final(&h, results, n, command_document_status(&job->inst), payload, err);
+    r = texts_error(&t, err);
+    return r < 0 ? r
+                 : reply_final(&h, results, n, command_document_status(&job->inst), payload, err);
 }
 
 /* What the journal knows of the steps without the document: by number, from 0 as everywhere
@@ -431,6 +443,8 @@ static int build(struct engine *e, struct job *job, const struct fsm_effect *fx,
     (void)buf_add_str(&text, err->text);
     if (is_final)
         tell_units(job, &text);
+    if (text.failed == ERR_NOMEM)
+        return err_set(err, ERR_NOMEM, "out of memory");
     buf_done(payload);
     buf_init(payload, PAYLOAD_MAX);
     return reply_document_level(&h, is_final ? "Failed" : "InProgress", buf_str(&text), payload,

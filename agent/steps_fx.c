@@ -459,14 +459,15 @@ void fx_spawn(struct engine *e, struct job *job, const struct fsm_effect *fx)
         return;
     }
     is_download = r == 0 && unit != NULL && download_is_unit(job, unit);
-    if (is_download && download_inputs_parse(unit->inputs, &download, &err) < 0) {
-        fail_step(e, job, fx, STEP_OUTCOME_NOT_PREPARED, err.text);
-        return;
-    }
-    if (r == 0 && unit != NULL && !is_download &&
-        script_inputs_parse(unit->inputs, &inputs, &failure, &err) < 0) {
-        fail_step(e, job, fx, STEP_OUTCOME_INVALID_INPUT, err.text);
-        return;
+    if (r == 0 && unit != NULL) {
+        r = is_download ? download_inputs_parse(unit->inputs, &download, &err)
+                        : script_inputs_parse(unit->inputs, &inputs, &failure, &err);
+        if (r < 0 && err_class_of(r) != ERR_CLASS_RETRY) {
+            fail_step(e, job, fx,
+                      is_download ? STEP_OUTCOME_NOT_PREPARED : STEP_OUTCOME_INVALID_INPUT,
+                      err.text);
+            return;
+        }
     }
     if (job->start_effect != fx->id) {
         job->start_effect = fx->id;

@@ -147,6 +147,7 @@ void update_step_spawn(struct engine *e, struct job *job, const struct fsm_effec
     char id[FSM_ID_SIZE];
     struct step_item *it;
     struct err err;
+    int r;
 
     if (!update_child_id(job->inst.id, fx->arg, fx->arg2, id)) {
         nest_refuse_step(e, job, fx, "the update's id would be too long: nest fewer documents");
@@ -158,7 +159,12 @@ void update_step_spawn(struct engine *e, struct job *job, const struct fsm_effec
         engine_queue_event(e, job->inst.id, COMMAND_EV_LOST, fx->id, false, NULL);
         return;
     }
-    if (update_inputs_parse(unit->inputs, &in, &err) < 0) {
+    r = update_inputs_parse(unit->inputs, &in, &err);
+    if (r == ERR_NOMEM) {
+        engine_ask_suspend(e, &err);
+        return;
+    }
+    if (r < 0) {
         nest_refuse_step(e, job, fx, err.text);
         return;
     }
