@@ -84,6 +84,15 @@ bool str_is_utf8(const char *s, size_t n)
     return true;
 }
 
+size_t str_utf8_count(const char *s)
+{
+    size_t n = 0;
+
+    for (; *s != '\0'; s++)
+        n += ((unsigned char)*s & 0xc0) != 0x80;
+    return n;
+}
+
 size_t str_utf8_cut(const char *s, size_t n, size_t limit)
 {
     size_t k = limit, back;

@@ -20,6 +20,8 @@ bool str_copy(char *dst, size_t size, const char *src);
  * values above U+10FFFF are not valid. */
 size_t str_utf8_len(const char *s, size_t n);
 bool str_is_utf8(const char *s, size_t n);
+/* Characters of a text that is valid UTF-8. */
+size_t str_utf8_count(const char *s);
 /* The largest k <= limit such that s[0..k) does not end inside a UTF-8 sequence. */
 size_t str_utf8_cut(const char *s, size_t n, size_t limit);
 

@@ -87,7 +87,7 @@ int api_str(struct call *call, const struct str_rule *rule, const char **ret_val
     }
     if (!cJSON_IsString(item))
         return wrong_type(call, err, rule->name, "a string", item);
-    n = strlen(item->valuestring);
+    n = str_utf8_count(item->valuestring);
     if (n < rule->min || (rule->max > 0 && n > rule->max))
         return api_refuse(call, err, "ValidationException",
                           "1 validation error detected: Value '%.120s' at '%s' failed to satisfy "

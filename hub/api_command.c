@@ -74,7 +74,7 @@ static int read_targets(struct call *call, struct order *order, struct err *err)
     {
         const cJSON *key = json_get_exact(target, "Key");
 
-        if (r == 0 && !(cJSON_IsString(key) && str_eq(key->valuestring, "InstanceIds")))
+        if (r == 0 && !(cJSON_IsString(key) && str_eq_nocase(key->valuestring, "InstanceIds")))
             r = api_refuse(call, err, "ValidationException",
                            "Targets: this hub knows the key InstanceIds only; it keeps no tags.");
         if (r == 0)
@@ -99,7 +99,7 @@ static int read_order(struct call *call, struct order *ret_order, struct err *er
     static const struct str_rule version = {.name = "DocumentVersion",
                                             .pattern = "[$]LATEST|[$]DEFAULT|[1-9][0-9]*"};
     static const struct str_rule hash = {.name = "DocumentHash", .max = 256};
-    static const struct str_rule comment = {.name = "Comment", .max = 400}; /* 100 characters */
+    static const struct str_rule comment = {.name = "Comment", .max = 100};
     static const struct str_rule bucket = {.name = "OutputS3BucketName", .max = 63};
     static const struct str_rule prefix = {.name = "OutputS3KeyPrefix", .max = 500};
     static const struct str_rule region = {.name = "OutputS3Region", .max = 20};

@@ -54,22 +54,13 @@ static int check_count(const char *name, const cJSON *declaration, int64_t n, co
     return 0;
 }
 
-static int64_t count_characters(const char *s)
-{
-    int64_t n = 0;
-
-    for (; *s != '\0'; s++)
-        n += ((unsigned char)*s & 0xc0) != 0x80;
-    return n;
-}
-
 /* One element, as text, against allowedValues, allowedPattern and the bounds on characters. */
 static int check_text(const char *name, const cJSON *declaration, const char *value,
                       struct err *err)
 {
     const cJSON *allowed = json_get_exact(declaration, "allowedValues"), *item;
     const cJSON *pattern = json_get_exact(declaration, "allowedPattern");
-    int64_t n = count_characters(value);
+    int64_t n = (int64_t)str_utf8_count(value);
     bool is_found = false;
 
     if (str_has_prefix(value, "{{")) /* a reference to the parameter store: the agent resolves it */

@@ -306,10 +306,11 @@ class LifeOfACommand(Case):
         self.assertEqual(listed["Status"], "Failed")
 
     def test_targets_by_instance_id_and_counts(self):
-        command = self.hub.ssm("SendCommand", DocumentName="AWS-RunShellScript",
-                               Targets=[{"Key": "InstanceIds", "Values": [INSTANCE, OTHER]}],
+        command = self.hub.ssm("SendCommand", DocumentName="AWS-RunShellScript", Comment="\u017e" * 100,
+                               Targets=[{"Key": "InstanceIds", "Values": [INSTANCE]},
+                                        {"Key": "instanceids", "Values": [OTHER]}],
                                Parameters={"commands": ["true"]})["Command"]
-        self.assertEqual(command["TargetCount"], 2)
+        self.assertEqual((command["TargetCount"], command["Comment"]), (2, "\u017e" * 100))
         self.agent.finish(self.agent.poll()[0])
         listed, = self.hub.ssm("ListCommands", CommandId=command["CommandId"])["Commands"]
         self.assertEqual((listed["Status"], listed["CompletedCount"]), ("InProgress", 1))
@@ -789,6 +790,7 @@ class Refusals(Case):
                 ("ValidationException", {"InstanceIds": ["nonsense"]}),
                 ("ValidationException", {"InstanceIds": None}),
                 ("ValidationException", {"TimeoutSeconds": 29}),
+                ("ValidationException", {"Comment": "\u017e" * 101}),
                 ("ValidationException", {"DocumentName": None}),
                 ("ValidationException", {"DocumentVersion": "newest"}),
                 ("ValidationException", {"InstanceIds": None, "Targets": [{"Key": "tag:a", "Values": ["b"]}]}),
