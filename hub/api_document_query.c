@@ -209,14 +209,8 @@ int api_get_document(struct call *call, struct err *err)
 
 /* ---- lists ---- */
 
-static int put_identifier(struct call *call, const struct document_row *row, struct err *err)
+static void put_identifier(struct call *call, const struct document_row *row, const cJSON *json)
 {
-    AUTO(cJSON_Delete) cJSON *json = NULL;
-    int r = json_parse(row->json, strlen(row->json), API_MAX_BODY_BYTES, JSON_REFUSE,
-                       "store: document", &json, err);
-
-    if (r < 0)
-        return r;
     out_object(call->out, NULL);
     put_identity(call->out, row);
     out_str(call->out, "Owner", owner_of(row->name));
@@ -225,10 +219,19 @@ static int put_identifier(struct call *call, const struct document_row *row, str
     out_list(call->out, "Tags");
     out_list_end(call->out);
     out_object_end(call->out);
-    return 0;
 }
 
-static bool is_value(const char *key, const char *value, const struct document_row *row)
+/* The service does not say in what it looks for a keyword: here in the name and the description. */
+static bool has_keyword(const struct document_row *row, const cJSON *json, const char *word)
+{
+    const cJSON *description = json_get_exact(json, "description");
+
+    return strcasestr(row->name, word) != NULL ||
+           (cJSON_IsString(description) && strcasestr(description->valuestring, word) != NULL);
+}
+
+static bool is_value(const char *key, const char *value, const struct document_row *row,
+                     const cJSON *json)
 {
     if (str_eq(key, "Name"))
         return str_has_prefix(row->name, value);
@@ -240,7 +243,8 @@ static bool is_value(const char *key, const char *value, const struct document_r
         return str_eq(value, "All") || str_eq(value, owner_of(row->name)) ||
                (str_eq(value, "Self") && !is_amazon) || (str_eq(value, "Private") && !is_amazon);
     }
-    return true; /* PlatformTypes, SearchKeyword and the like do not narrow this short list */
+    return str_eq(key, "PlatformTypes") ? document_runs_on(json, value)
+                                        : has_keyword(row, json, value);
 }
 
 static int check_filters(struct call *call, const cJSON *filters, struct err *err)
@@ -296,17 +300,18 @@ static int check_older_filters(struct call *call, const cJSON *filters, struct e
     return 0;
 }
 
-static bool is_wanted_by_older(const cJSON *filters, const struct document_row *row)
+static bool is_wanted_by_older(const cJSON *filters, const struct document_row *row,
+                               const cJSON *json)
 {
     const cJSON *filter;
 
     cJSON_ArrayForEach(filter, filters) if (!is_value(json_get_exact(filter, "key")->valuestring,
                                                       json_get_exact(filter, "value")->valuestring,
-                                                      row)) return false;
+                                                      row, json)) return false;
     return true;
 }
 
-static bool is_wanted(const cJSON *filters, const struct document_row *row)
+static bool is_wanted(const cJSON *filters, const struct document_row *row, const cJSON *json)
 {
     const cJSON *filter, *value;
 
@@ -316,7 +321,7 @@ static bool is_wanted(const cJSON *filters, const struct document_row *row)
         bool is_found = false;
 
         cJSON_ArrayForEach(value, json_get_exact(filter, "Values")) is_found =
-            is_found || is_value(key, value->valuestring, row);
+            is_found || is_value(key, value->valuestring, row, json);
         if (!is_found)
             return false;
     }
@@ -347,13 +352,17 @@ int api_list_documents(struct call *call, struct err *err)
     out_list(call->out, "DocumentIdentifiers");
     store_documents(call->hub->store, page.after, &c);
     while ((r = cursor_next_document(&c, &row, err)) > 0) {
-        if (!is_wanted(filters, &row) || !is_wanted_by_older(older, &row))
+        AUTO(cJSON_Delete) cJSON *json = NULL;
+        int k = json_parse(row.json, strlen(row.json), API_MAX_BODY_BYTES, JSON_REFUSE,
+                           "store: document", &json, err);
+
+        if (k < 0)
+            return k;
+        if (!is_wanted(filters, &row, json) || !is_wanted_by_older(older, &row, json))
             continue;
         if (n == page.size)
             break; /* there is more */
-        r = put_identifier(call, &row, err);
-        if (r < 0)
-            return r;
+        put_identifier(call, &row, json);
         (void)str_copy(last, sizeof(last), row.name); /* at most 128 characters */
         n++;
     }

@@ -162,18 +162,26 @@ static bool is_plugin_used(const cJSON *document, const char *plugin)
     return json_get_exact(json_get_exact(document, "runtimeConfig"), plugin) != NULL;
 }
 
-void document_write_platforms(const cJSON *document, struct buf *out, const char *key)
+bool document_runs_on(const cJSON *document, const char *platform)
 {
     bool has_shell = is_plugin_used(document, "aws:runShellScript");
     bool has_power_shell = is_plugin_used(document, "aws:runPowerShellScript");
 
+    if (str_eq(platform, "Windows"))
+        return has_power_shell || !has_shell;
+    return (str_eq(platform, "Linux") || str_eq(platform, "MacOS")) &&
+           (has_shell || !has_power_shell);
+}
+
+void document_write_platforms(const cJSON *document, struct buf *out, const char *key)
+{
+    static const char *const platforms[] = {"Windows", "Linux", "MacOS"};
+    size_t i;
+
     out_list(out, key);
-    if (has_power_shell || !has_shell)
-        out_str(out, NULL, "Windows");
-    if (has_shell || !has_power_shell) {
-        out_str(out, NULL, "Linux");
-        out_str(out, NULL, "MacOS");
-    }
+    for (i = 0; i < ARRAY_LEN(platforms); i++)
+        if (document_runs_on(document, platforms[i]))
+            out_str(out, NULL, platforms[i]);
     out_list_end(out);
 }
 

@@ -20,7 +20,9 @@ void document_write_steps(const cJSON *document, struct buf *out);
  * none. */
 int64_t document_execution_timeout_s(const cJSON *document, const cJSON *given);
 
-/* Linux for documents that run shell scripts, Windows for PowerShell; as a JSON list under key. */
+/* Linux and MacOS for documents that run shell scripts, Windows for PowerShell, all three for those
+ * that run neither; the second as a JSON list under key. */
+bool document_runs_on(const cJSON *document, const char *platform);
 void document_write_platforms(const cJSON *document, struct buf *out, const char *key);
 
 /* Put AWS-RunShellScript and AWS-UpdateSSMAgent into the store where they are not there. */

@@ -592,6 +592,10 @@ class Documents(Case):
         none = self.hub.aws("list-documents", "--document-filter-list", "key=Name,value=Life",
                             "key=Owner,value=Amazon")["DocumentIdentifiers"]
         self.assertEqual(none, [])
+        for filters, is_found in (("Key=SearchKeyword,Values=lIF", True), ("Key=SearchKeyword,Values=Shell", False),
+                                  ("Key=PlatformTypes,Values=Linux", True), ("Key=PlatformTypes,Values=Windows", False)):
+            found = self.hub.aws("list-documents", "--filters", "Key=Owner,Values=Self", filters)["DocumentIdentifiers"]
+            self.assertEqual("Life" in [d["Name"] for d in found], is_found, filters)
         versions = self.hub.aws("list-document-versions", "--name", "Life")["DocumentVersions"]
         self.assertEqual([v["IsDefaultVersion"] for v in versions], [False, True])
         self.refused("InvalidDocumentOperation", self.hub.aws, "delete-document", "--name", "Life",
