@@ -94,7 +94,8 @@ class FailingRun(update_power.StandInRun):
     def is_done(self):
         if self.has_died and not self.is_over:
             self.revive()
-        return self.machine.state_name in ENDS and not list(self.updaters())
+        is_done = self.machine.state_name in ENDS and not list(self.updaters())
+        return is_done and (self.is_over or not self.loss.power.is_dead)  # else it is the power that took them, just now
 
     def judge(self):
         n_failed = self.loss.power.n_failed
