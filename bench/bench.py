@@ -99,7 +99,9 @@ class Bench:
         # The service has disks of its own: what the hub syncs must not wait in the same queue.
         self.elsewhere = tempfile.TemporaryDirectory(prefix="ssmd-bench.", dir=MEMORY if os.path.isdir(MEMORY) else None)
         self.hub = harness.Hub(os.path.join(self.elsewhere.name, "hub"), "--log", "warning")
-        self.agent = harness.Agent(os.path.join(self.directory.name, "root"), self.hub, workers=workers)
+        # The pauses of production: tests are more impatient, and here the hub has no control channel.
+        self.agent = harness.Agent(os.path.join(self.directory.name, "root"), self.hub, workers=workers,
+                                   BackoffCapSeconds=300)
         began = time.monotonic()
         self.agent.start()
         harness.wait_for("the first poll", lambda: "knows this node" in self.agent.log(), every=0.002)
