@@ -178,9 +178,9 @@ static int add_query(struct buf *b, const char *query, struct err *err)
     qsort(params, n_params, sizeof(*params), compare_params);
     for (i = 0; i < n_params; i++) {
         (void)buf_add_str(b, i > 0 ? "&" : "");
-        (void)buf_add(b, scratch.data + params[i].name, params[i].name_len);
+        (void)buf_add(b, params[i].text + params[i].name, params[i].name_len);
         (void)buf_add_char(b, '=');
-        (void)buf_add(b, scratch.data + params[i].value, params[i].value_len);
+        (void)buf_add(b, params[i].text + params[i].value, params[i].value_len);
     }
     return 0;
 }

@@ -494,6 +494,33 @@ START_TEST(dates_round_trip_and_malformed_ones_are_refused)
 }
 END_TEST
 
+START_TEST(parameters_with_nothing_in_them_are_signed_as_they_are)
+{
+    static const struct {
+        const char *query, *canonical;
+    } rows[] = {{"", ""},    {"=", "="},   {"=&=", "=&="},    {"&", ""},
+                {"a", "a="}, {"=v", "=v"}, {"a&&b", "a=&b="}, {"&=&", "="}};
+    const struct header headers[] = {{"Host", "h"}, {"X-Amz-Date", AT}};
+    size_t i;
+
+    for (i = 0; i < ARRAY_LEN(rows); i++) {
+        const struct sigv4_request request = {.method = "GET",
+                                              .path = "/",
+                                              .query = rows[i].query,
+                                              .headers = headers,
+                                              .n_headers = ARRAY_LEN(headers)};
+        AUTO(buf_done) struct buf canonical = {0};
+        char expected[64];
+
+        buf_init(&canonical, 4096);
+        ck_assert_int_eq(sigv4_canonical(&request, "ssm", NULL, &canonical, NULL, NULL), 0);
+        (void)snprintf(expected, sizeof(expected), "GET\n/\n%s\nhost:h\n", rows[i].canonical);
+        ck_assert_msg(str_has_prefix(canonical.data, expected), "\"%s\": %s", rows[i].query,
+                      canonical.data);
+    }
+}
+END_TEST
+
 START_TEST(signing_without_a_host_header_is_refused)
 {
     const struct header headers[] = {{"X-Amz-Date", AT}};
@@ -735,6 +762,7 @@ int main(void)
     tcase_add_test(signing, a_key_that_was_kept_signs_as_one_derived_anew);
     tcase_add_test(signing, authorization_has_the_form_the_service_expects);
     tcase_add_test(signing, dates_round_trip_and_malformed_ones_are_refused);
+    tcase_add_test(signing, parameters_with_nothing_in_them_are_signed_as_they_are);
     tcase_add_test(signing, signing_without_a_host_header_is_refused);
     tcase_add_loop_test(checking, verify_takes_what_holds_and_names_what_does_not, 0,
                         (int)ARRAY_LEN(checks));
