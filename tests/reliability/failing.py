@@ -17,8 +17,8 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [os.path.join(HERE, "../integration"), os.path.join(HERE, "../crash/kill")]
 import kill  # noqa: E402
 from harness import Failure, World, check, program  # noqa: E402
-from scenarios import (UNKNOWN, Cancelled, OneStep, Reboot, Scenario, StillRunning, Want, step,  # noqa: E402
-                       with_fates)
+from more_scenarios import TenSteps  # noqa: E402
+from scenarios import UNKNOWN, Cancelled, OneStep, Reboot, StillRunning, with_fates  # noqa: E402
 
 VERSION = 1
 PATH_SIZE = 512
@@ -101,14 +101,6 @@ class Layer:
         self.control = None
         self.map.close()
         os.close(self.file)
-
-
-class TenSteps(Scenario):
-    name = "ten steps"
-    scripts = tuple(step(n, f"echo {n}; exit {n % 3}") for n in range(1, 11))
-    want = Want("Failed", *(("Failed" if n % 3 else "Success", n % 3, f"{n}\n",
-                             f"failed to run commands: exit status {n % 3}" if n % 3 else "", 1)
-                            for n in range(1, 11)))
 
 
 # glibc's own (2.36): getaddrinfo() in a process that is short of memory uses what it did not get, or asserts. No call of

@@ -25,6 +25,7 @@ sys.path.insert(0, os.path.join(HERE, "../integration"))
 from disk import Disk, Luck, read_log, remove_tree  # noqa: E402
 from harness import program  # noqa: E402
 from kill import Crime, Run  # noqa: E402
+from more_scenarios import MORE  # noqa: E402
 from scenarios import SCENARIOS, more_fates  # noqa: E402
 
 CONTROL = struct.Struct("<6I")  # struct control of powerloss.c
@@ -166,6 +167,10 @@ class PowerRun(Run):
     def runner(self):
         return program("tests/lib", "ssmd-runner-dynamic")
 
+    @property
+    def has_lost_power(self):
+        return bool(self.places)
+
     def start(self):
         if self.power is not None:
             self.syncs_passed.append(self.power.n_syncs)
@@ -299,6 +304,7 @@ def play(pool, scenario, every, rng, n_images, has_second=False):
     whole = live(scenario, (), 0, 1)
     found.add(whole)
     plans = []
+    every *= scenario.one_in
     for life in range(min(scenario.lives, len(whole.syncs_passed))):
         first = rng.randrange(every) + 1
         plans += [(0,) * life + (n,) for n in range(first, whole.syncs_passed[life] + MORE_SYNCS + 1, every)]
@@ -335,9 +341,10 @@ def main():
     parser.add_argument("-j", type=int, default=4)
     parser.add_argument("scenario", nargs="+")
     options = parser.parse_args()
-    wanted = [s for s in SCENARIOS if s.name in options.scenario]
+    known = [*SCENARIOS, *MORE]
+    wanted = [s for s in known if s.name in options.scenario]
     if len(wanted) != len(options.scenario):
-        sys.exit("no such scenario; there are: " + ", ".join(s.name for s in SCENARIOS))
+        sys.exit("no such scenario; there are: " + ", ".join(s.name for s in known))
     told = {}
     with concurrent.futures.ThreadPoolExecutor(options.j) as pool:
         for scenario in wanted:

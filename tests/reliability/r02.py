@@ -2,9 +2,9 @@
 """R2: the loss of power at every sync of agent and runner in every scenario. What was not synced is lost, torn and
 reordered; power.py has the runs, disk.py the disks, tests/lib/powerloss.c the recording.
 
-sample: some of the syncs of some scenarios.  row: every sync of every one, ten disks each, one of which lives on; and
-builds in which one sync is left out, which must be found guilty.  long: again and again with other chances, and a
-second loss during each recovery."""
+sample: some of the syncs of some scenarios.  row: every sync of every one (of two hundred commands at once: a spread of
+them), ten disks each, one of which lives on; and builds in which one sync is left out, which must be found guilty.
+long: again and again with other chances, and a second loss during each recovery."""
 import concurrent.futures
 import sys
 import time
@@ -12,6 +12,7 @@ import time
 from row import NO_CRIMES, Row
 
 import power
+from more_scenarios import MORE
 from scenarios import SCENARIOS
 
 JOBS = 4
@@ -38,7 +39,7 @@ def run(row, scale, random):
         row.count(name, 0)
     with concurrent.futures.ThreadPoolExecutor(JOBS) as pool:
         for n in range(N_ROUNDS_LONG if scale == "long" else 1):
-            for scenario in SCENARIOS:
+            for scenario in (*SCENARIOS, *MORE):
                 every = SAMPLE.get(scenario.name) if scale == "sample" else 1
                 key, seed = f"{n}/{scenario.name}", random.randrange(1 << 32)
                 if every is None or key in done:

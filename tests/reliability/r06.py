@@ -14,18 +14,18 @@ import power
 import syncs
 import update_syncs
 import updates
-from failing import TenSteps
+from more_scenarios import TenSteps
 from scenarios import Cancelled, NestedReboot, OneStep, Reboot
 
 JOBS = 4
 N_ROUNDS_LONG = 20
-SCENARIOS = [OneStep(), TenSteps(), Reboot(), NestedReboot(), Cancelled(), syncs.AtOnce()]
+SCENARIOS = [OneStep(), TenSteps(), Reboot(), NestedReboot(), Cancelled(), syncs.AT_ONCE]
 # Of the syncs, every n-th, in each way of failing.
 SAMPLE = {"one step": {"once": 9, "four times": 18, "once, then the power": 9, "for good, then the power": 18},
-          syncs.AtOnce.name: {"once, then the power": 60}}
+          syncs.AT_ONCE.name: {"once, then the power": 60}}
 ROW = {scenario.name: dict.fromkeys(syncs.WAYS, 1) for scenario in SCENARIOS}
 ROW["ten steps"] = {"once": 3, "four times": 9, "once, then the power": 1, "for good, then the power": 9}
-ROW[syncs.AtOnce.name] = dict.fromkeys(syncs.WAYS, 9)
+ROW[syncs.AT_ONCE.name] = dict.fromkeys(syncs.WAYS, 9)
 # Of those of an update, of the two kinds: the same.
 UPDATES = {"sample": [(update_syncs.FailingRun, {update_syncs.KILLED: 8, "once, then the power": 16})],
            "row": [(update_syncs.FailingRun, dict.fromkeys(update_syncs.WAYS, 1)),

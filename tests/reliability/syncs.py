@@ -16,10 +16,11 @@ import time
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [os.path.join(HERE, "../crash/kill"), os.path.join(HERE, "../integration")]
 from disk import CREATE, MKDIR, OPEN, RENAME, SPAWN, SYNC, SYNC_FAILED, read_log  # noqa: E402
-from harness import check, document  # noqa: E402
+from harness import check  # noqa: E402
 from kill import Crime  # noqa: E402
+from more_scenarios import AtOnce  # noqa: E402
 from power import Power, PowerRun, live, lucks  # noqa: E402
-from scenarios import SCENARIOS, UNKNOWN, Scenario, step  # noqa: E402
+from scenarios import SCENARIOS  # noqa: E402
 
 # How many syncs fail, and how many later the power fails too (0: it does not).
 WAYS = {"once": (1, 0), "four times": (4, 0), "once, then the power": (1, 4), "for good, then the power": (1 << 30, 0)}
@@ -27,43 +28,7 @@ GIVE_UP_S = 2      # of failing for good, until the power goes: a moment like an
 RESTART_S = 0.3    # the service manager's pause
 MAX_RESTARTS = 30
 JOURNAL = ("journal.db", "journal.db-wal")
-
-
-class AtOnce(Scenario):
-    """Many commands, each with a code of its own."""
-
-    n = 20
-    name = f"{n} at once"
-    settings = {"workers": 8}
-
-    def begin(self, run):
-        run.message = run.send(step(1, "echo 0; exit 0"))
-        run.crowd = [run.message]
-        for n in range(1, self.n):
-            run.crowd.append(run.hub.send(document(f"echo run >> {run.world.dir}/ran.{n + 1}; echo {n}; exit {n % 3}")))
-            run.note(run.crowd[-1])
-
-    def is_over(self, run):
-        return all(run.record(message).terminal for message in run.crowd)
-
-    def look(self, run):
-        spawned = {row["instance_id"] for row in run.agent.query("SELECT instance_id FROM effect WHERE kind = 'spawn'")}
-        for n, message in enumerate(run.crowd):
-            if run.ran(n + 1) and message.split(".")[2] not in spawned:
-                run.crimes.append(Crime("early", f"{message} ran, and the journal knows of no start"))
-
-    def judge(self, run):
-        for n, message in enumerate(run.crowd):
-            terminal = run.record(message).terminal
-            run.expect("statuses", f"terminal replies of number {n}", len(terminal), 1)
-            got = run.record(message).results.get("step1", {})
-            is_unknown = run.places and got.get("code") == UNKNOWN
-            run.expect("result", f"number {n}", (terminal[0]["Status"], got.get("code")),
-                       ("Failed", UNKNOWN) if is_unknown else ("Failed" if n % 3 else "Success", n % 3))
-            if run.ran(n + 1) > 1:
-                run.crimes.append(Crime("twice", f"number {n} ran {run.ran(n + 1)} times"))
-            if not run.ran(n + 1) and not is_unknown:
-                run.crimes.append(Crime("unrun", f"number {n}, which is {got.get('status')}"))
+AT_ONCE = AtOnce(20, workers=8)
 
 
 class SyncRun(PowerRun):

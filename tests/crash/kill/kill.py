@@ -62,6 +62,7 @@ class Run:
     """One world in which ssmd dies by plan: plan[k] is the crash point of its k-th life, 0 for none."""
 
     deadline_s = DEADLINE_S
+    has_lost_power = False  # where only processes are killed
 
     def __init__(self, scenario, plan, runner_at=0):
         self.scenario = scenario
@@ -317,16 +318,17 @@ def play(pool, scenario, options):
     whole = live(scenario, ())
     series.add(whole)
     plans = []
+    every = 1 if options.long and options.every == 1 else scenario.one_in
     for life in range(min(scenario.lives, len(whole.passed))):
         series.points += whole.passed[life]
-        plans += [(0,) * life + (n,) for n in range(1, whole.passed[life] + MORE_POINTS + 1)]
+        plans += [(0,) * life + (n,) for n in range(1 + options.first % every, whole.passed[life] + MORE_POINTS + 1, every)]
     first = list(pool.map(lambda plan: live(scenario, plan), plans))
     for run in first:
         series.add(run)
     if options.long:
         again = [(*run.plan, m) for run in first if run.places and len(run.passed) > len(run.plan)
                  for m in range(1, run.passed[len(run.plan)] + 1)]
-        for run in pool.map(lambda plan: live(scenario, plan), again[options.first::options.every]):
+        for run in pool.map(lambda plan: live(scenario, plan), again[options.first::options.every * every]):
             series.add(run)
     series.seconds = time.monotonic() - begin
     return series

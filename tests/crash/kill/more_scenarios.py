@@ -4,14 +4,14 @@ import json
 import os
 import sqlite3
 
-from scenarios import NOT_ZERO, OneStep, Reboot, Scenario, Want, step
+from scenarios import NOT_ZERO, UNKNOWN, OneStep, Reboot, Scenario, Want, step
 
-from harness import wait_for  # noqa: E402 (scenarios says where it is)
+from harness import document, wait_for  # noqa: E402 (scenarios says where it is)
 from outputs import client, objects
 
 N_STEPS = 10
 OUTPUT_CAP = 1 << 20
-MUCH = 3 * OUTPUT_CAP
+MUCH = 1 << 30
 
 
 class TenSteps(Scenario):
@@ -104,6 +104,81 @@ class MuchOutput(Scenario):
         run.expect("result", "bytes that the journal tells", row["stdout_bytes"], OUTPUT_CAP)
 
 
+class AtOnce(Scenario):
+    """Many commands, each with a code of its own."""
+
+    def __init__(self, n, workers=None, one_in=1):
+        self.n = n
+        self.one_in = one_in
+        self.name = f"{n} commands at once"
+        self.settings = {"workers": workers or n}
+
+    def begin(self, run):
+        run.message = run.send(step(1, "echo 0; exit 0"))
+        run.crowd = [run.message]
+        for n in range(1, self.n):
+            run.crowd.append(run.send_other(step(n + 1, f"echo {n}; exit {n % 3}")))
+
+    def is_over(self, run):
+        return all(run.record(message).terminal for message in run.crowd)
+
+    def look(self, run):
+        spawned = {row["instance_id"] for row in run.agent.query("SELECT instance_id FROM effect WHERE kind = 'spawn'")}
+        for n, message in enumerate(run.crowd):
+            run.expect("early", f"{message} ran, and the journal knows of no start",
+                       run.ran(n + 1) > 0 and message.split(".")[2] not in spawned, False)
+
+    def judge(self, run):
+        for n, message in enumerate(run.crowd):
+            terminal = run.record(message).terminal
+            run.expect("statuses", f"terminal replies of number {n}", len(terminal), 1)
+            got = run.record(message).results.get("step1", {})
+            is_unknown = run.has_lost_power and got.get("code") == UNKNOWN
+            run.expect("result", f"number {n}", (terminal[0]["Status"], got.get("code")),
+                       ("Failed", UNKNOWN) if is_unknown else ("Failed" if n % 3 else "Success", n % 3))
+            if not is_unknown:
+                run.expect("result", f"output of number {n}", got.get("standardOutput"), f"{n}\n")
+            run.expect_runs(n + 1, (0, 1) if is_unknown else 1)
+
+
+class AgainAtEachStage(OneStep):
+    """The service delivers it again in each state that it is seen in, and after its end."""
+
+    name = "delivered again at each stage"
+    scripts = (step(1, "echo one; while [ ! -e @DIR@/again ]; do sleep 0.02; done; echo bad >&2; exit 7"),)
+
+    def begin(self, run):
+        run.stages = set()
+        super().begin(run)
+
+    def tick(self, run):
+        state = run.agent.is_up and run.agent.job_state(run.message)
+        if not state or run.hub.message(run.message)["State"] == "queued":
+            return
+        if "running" in run.stages:
+            run.world.touch("again")
+        if state not in run.stages:
+            run.stages.add(state)
+            run.hub.redeliver(run.message)
+
+    def is_over(self, run):
+        """After its end too, and taken."""
+        return super().is_over(run) and "done" in run.stages and run.hub.message(run.message)["State"] != "queued"
+
+
+class Away(OneStep):
+    """The service is not there at any stage: each operation's first calls fail, each in its way."""
+
+    name = "service away at each stage"
+
+    def begin(self, run):
+        for operation in ("GetMessages", "AcknowledgeMessage", "SendReply"):
+            run.hub.fault(kind="reset", operation=operation, times=1)
+            run.hub.fault(kind="error", operation=operation, times=1, status=503, code="ServiceUnavailable")
+            run.hub.fault(kind="lose", operation=operation, times=1)
+        super().begin(run)
+
+
 class Parameter(OneStep):
     """A value of Parameter Store: asked for once, and the same in every life."""
 
@@ -178,4 +253,5 @@ class Migration(OneStep):
 
 
 MORE = [TenSteps(), RebootThrice(), RebootForEver(), CancelledInReboot(), CancelledAfterEnd(), Forks(), IgnoresTerm(),
-        ClosesOutput(), MuchOutput(), Parameter(), Upload(), Migration()]
+        ClosesOutput(), MuchOutput(), AtOnce(2), AtOnce(200, one_in=50), AgainAtEachStage(), Away(), Parameter(), Upload(),
+        Migration()]
