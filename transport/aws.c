@@ -1,7 +1,5 @@
-/* A call's life: wait for credentials, sign, send, judge, repair or try again, tell.
- *
- * Every call owns one timer; it begins the first try (so that no callback runs inside aws_start),
- * waits between tries, and its uv_close callback frees the call. */
+/* A call's life: wait for credentials, sign, send, judge, repair or try again, tell. What of it is
+ * not this protocol's is in transport/tries.h. */
 #include "transport/aws.h"
 
 #include <stdio.h>
@@ -10,54 +8,46 @@
 
 #define LOG_MODULE "transport"
 #include "base/clock.h"
-#include "base/ids.h"
 #include "base/log.h"
 #include "base/str.h"
 #include "schema/message.h"
 #include "transport/aws_classify.h"
 #include "transport/aws_sign.h"
+#include "transport/tries.h"
 
 #define MAX_BODY_BYTES (16u << 20)
 
 struct aws {
-    uv_loop_t *loop;
+    struct tries_client client;
     struct http *http;
     struct credentials_provider *credentials;
     char signing_regions[AWS_SERVICE_COUNT][128];
     struct endpoint endpoints[AWS_SERVICE_COUNT];
-    int64_t retry_unit_ms;
-    int64_t offset_ms;
-    struct aws_call *calls; /* owned; doubly linked */
     struct sigv4_keys keys;
 };
 
 struct aws_call {
+    struct tries tries;
     struct aws *aws; /* not to be used after the call was unlinked */
-    struct aws_call *prev, *next;
-    uv_timer_t timer;
-    struct http_call *http_call; /* while one is under way */
-    struct credentials_waiter waiter;
     enum aws_service service;
     char operation[64];
     char path[512]; /* "": JSON-RPC */
     struct buf body;
     int64_t timeout_ms;
     size_t max_response_bytes;
-    unsigned n_retries, n_tried;              /* allowed; used */
-    struct credentials_provider *credentials; /* NULL: none are used */
     const struct aws_key *key;
-    bool is_clock_repaired, are_credentials_repaired;
-    char access_key[CREDENTIALS_ACCESS_KEY_SIZE]; /* that signed the last try */
-    int64_t signed_offset_ms;                     /* by which clock */
     aws_done_fn done;
     void *ctx;
 };
 
-static void attempt(struct aws_call *call);
-
-static void free_call(uv_handle_t *handle)
+static struct aws_call *call_of(struct tries *t)
 {
-    struct aws_call *call = container_of((uv_timer_t *)(void *)handle, struct aws_call, timer);
+    return container_of(t, struct aws_call, tries);
+}
+
+static void free_call(struct tries *t)
+{
+    struct aws_call *call = call_of(t);
 
     if (call->body.data != NULL)
         explicit_bzero(call->body.data, call->body.len); /* may hold an activation code */
@@ -65,21 +55,11 @@ static void free_call(uv_handle_t *handle)
     free(call);
 }
 
-static void unlink_call(struct aws_call *call)
-{
-    if (call->next != NULL)
-        call->next->prev = call->prev;
-    if (call->prev != NULL)
-        call->prev->next = call->next;
-    else
-        call->aws->calls = call->next;
-}
-
 static void finish(struct aws_call *call, const struct aws_result *result)
 {
-    unlink_call(call); /* from here on the callback may close everything */
+    tries_unlink(&call->tries); /* from here on the callback may close everything */
     call->done(call->ctx, result);
-    uv_close((uv_handle_t *)&call->timer, free_call);
+    tries_close(&call->tries);
 }
 
 static void finish_with(struct aws_call *call, struct err *err)
@@ -88,23 +68,6 @@ static void finish_with(struct aws_call *call, struct err *err)
 
     (void)err_wrap(err, "%s %s", aws_service_name(call->service), call->operation);
     finish(call, &result);
-}
-
-static void on_timer(uv_timer_t *timer)
-{
-    attempt(container_of(timer, struct aws_call, timer));
-}
-
-static void try_in(struct aws_call *call, int64_t delay_ms)
-{
-    uv_update_time(call->aws->loop);
-    (void)uv_timer_start(&call->timer, on_timer, (uint64_t)delay_ms, 0); /* not closing */
-}
-
-static int64_t retry_delay_ms(const struct aws_call *call, const struct http_response *response)
-{
-    return aws_retry_delay_ms(call->n_tried, call->aws->retry_unit_ms,
-                              http_retry_after_ms(response), ids_random32());
 }
 
 /* A call to a path: 201 alone is a success, errors may be XML as well as JSON (spec 02, section 6).
@@ -166,35 +129,20 @@ static void judge(const struct aws_call *call, const struct http_response *respo
     *ret_verdict = v;
 }
 
-/* True when another try at once makes sense: once for the clock and once for the credentials. */
-static bool repair(struct aws_call *call, const struct aws_verdict *v, bool is_clock_changed)
-{
-    if (v->may_be_clock && is_clock_changed && !call->is_clock_repaired) {
-        call->is_clock_repaired = true;
-        return true;
-    }
-    if (v->may_be_credentials && call->credentials != NULL && !call->are_credentials_repaired) {
-        call->are_credentials_repaired = true;
-        return credentials_reject(call->credentials, call->access_key);
-    }
-    return false;
-}
-
 /* True when the call would be signed with another time now. */
-static bool learn_clock(const struct aws_call *call, const struct http_response *response,
+static bool learn_clock(struct aws_call *call, const struct http_response *response,
                         const struct aws_verdict *v)
 {
-    struct aws *aws = call->aws;
-    int64_t before = aws->offset_ms;
-    bool is_changed = aws_learn_clock(&aws->offset_ms, call->signed_offset_ms,
-                                      http_date_ms(response), clock_wall_ms(), v->may_be_clock);
+    const int64_t *offset_ms = &call->aws->client.offset_ms;
+    int64_t before = *offset_ms;
+    bool is_changed = tries_learn_clock(&call->tries, response, v->may_be_clock);
 
-    if (aws->offset_ms == before)
+    if (*offset_ms == before)
         return is_changed;
-    if (aws->offset_ms != 0)
+    if (*offset_ms != 0)
         log_warning("this machine's clock differs from the service's by %lld s: signing with the "
                     "service's time",
-                    (long long)(-aws->offset_ms / 1000));
+                    (long long)(-*offset_ms / 1000));
     else
         log_info("this machine's clock agrees with the service's again");
     return is_changed;
@@ -209,7 +157,7 @@ static void on_response(void *ctx, const struct http_response *response)
     struct err err = {0};
     bool is_clock_changed = false;
 
-    call->http_call = NULL;
+    call->tries.http_call = NULL;
     if (request_id == NULL)
         request_id = http_response_header(response, "x-amz-request-id");
     if (request_id == NULL)
@@ -217,20 +165,8 @@ static void on_response(void *ctx, const struct http_response *response)
     judge(call, response, request_id, &error, &v, &err);
     if (response->err == NULL && v.code != ERR_PROTOCOL) /* a page in between has its own clock */
         is_clock_changed = learn_clock(call, response, &v);
-    if (v.code != 0) {
-        if (repair(call, &v, is_clock_changed)) {
-            log_debug("%s; trying again at once", err.text);
-            try_in(call, 0);
-            return;
-        }
-        if (v.is_retryable && call->n_tried <= call->n_retries) {
-            int64_t delay = retry_delay_ms(call, response);
-
-            log_debug("%s; trying again in %lld ms", err.text, (long long)delay);
-            try_in(call, delay);
-            return;
-        }
-    }
+    if (v.code != 0 && tries_again(&call->tries, &v, response, is_clock_changed, &err))
+        return;
     const struct aws_result result = {.err = v.code != 0 ? &err : NULL,
                                       .error_code = error.code,
                                       .body = response->body,
@@ -273,40 +209,27 @@ static int send_request(struct aws_call *call, const struct credentials *c, stru
                                          .body_len = call->body.len,
                                          .timeout_ms = call->timeout_ms,
                                          .max_response_bytes = call->max_response_bytes};
-    return http_start(aws->http, &request, on_response, call, &call->http_call, err);
+    return http_start(aws->http, &request, on_response, call, &call->tries.http_call, err);
 }
 
-static void attempt(struct aws_call *call)
+static void attempt(struct tries *t)
 {
-    const struct credentials *c = NULL;
+    struct aws_call *call = call_of(t);
+    const struct credentials *c;
     struct err err = {0};
-    int r = 0;
+    int r = tries_credentials(t, &c, &err);
 
-    if (call->credentials != NULL) {
-        r = credentials_get(call->credentials, &c, &err);
-        if (r == ERR_BUSY) {
-            if (call->waiter.provider == NULL)
-                credentials_wait(call->credentials, &call->waiter);
-            return;
-        }
-    }
+    if (r == ERR_BUSY)
+        return;
     if (r == 0) {
-        if (c != NULL)
-            memcpy(call->access_key, c->access_key, sizeof(call->access_key));
-        call->n_tried++;
-        call->signed_offset_ms = call->aws->offset_ms;
+        t->n_tried++;
         r = send_request(call, c, &err);
     }
     if (r < 0)
         finish_with(call, &err);
 }
 
-static void wake(void *ctx)
-{
-    struct aws_call *call = ctx;
-
-    try_in(call, 0); /* not from inside the provider's round */
-}
+static const struct tries_ops tries_ops = {.attempt = attempt, .free = free_call};
 
 int aws_new(uv_loop_t *loop, const struct aws_options *options, struct aws **ret_aws,
             struct err *err)
@@ -317,10 +240,10 @@ int aws_new(uv_loop_t *loop, const struct aws_options *options, struct aws **ret
 
     if (aws == NULL)
         return err_set(err, ERR_NOMEM, "AWS client: out of memory");
-    aws->loop = loop;
+    aws->client.loop = loop;
     aws->http = options->http;
     aws->credentials = options->credentials;
-    aws->retry_unit_ms = options->retry_unit_ms > 0 ? options->retry_unit_ms : 1000;
+    aws->client.retry_unit_ms = options->retry_unit_ms > 0 ? options->retry_unit_ms : 1000;
     if (signing_region == NULL || *signing_region == '\0')
         signing_region = options->region;
     for (i = 0; i < AWS_SERVICE_COUNT; i++) {
@@ -344,8 +267,7 @@ void aws_close(struct aws *aws)
 {
     if (aws == NULL)
         return;
-    while (aws->calls != NULL)
-        aws_cancel(aws->calls);
+    tries_cancel_all(&aws->client);
     sigv4_keys_done(&aws->keys);
     free(aws);
 }
@@ -377,19 +299,15 @@ int aws_start(struct aws *aws, const struct aws_request *request, aws_done_fn do
     (void)str_copy(call->operation, sizeof(call->operation), request->operation); /* ours: short */
     call->timeout_ms = request->timeout_ms;
     call->max_response_bytes = request->max_response_bytes;
-    call->n_retries = request->n_retries;
     call->key = request->key;
-    if (!request->is_unsigned)
-        call->credentials = request->credentials != NULL ? request->credentials : aws->credentials;
     call->done = done;
     call->ctx = ctx;
-    call->waiter = (struct credentials_waiter){.wake = wake, .ctx = call};
-    (void)uv_timer_init(aws->loop, &call->timer); /* cannot fail */
-    call->next = aws->calls;
-    if (call->next != NULL)
-        call->next->prev = call;
-    aws->calls = call;
-    try_in(call, 0);
+    call->tries.n_retries = request->n_retries;
+    if (!request->is_unsigned)
+        call->tries.credentials =
+            request->credentials != NULL ? request->credentials : aws->credentials;
+    tries_init(&call->tries, &aws->client, &tries_ops);
+    tries_begin(&call->tries);
     if (ret_call != NULL)
         *ret_call = call;
     return 0;
@@ -397,22 +315,18 @@ int aws_start(struct aws *aws, const struct aws_request *request, aws_done_fn do
 
 void aws_cancel(struct aws_call *call)
 {
-    if (call == NULL)
-        return;
-    unlink_call(call);
-    credentials_unwait(&call->waiter);
-    http_cancel(call->http_call);
-    uv_close((uv_handle_t *)&call->timer, free_call);
+    if (call != NULL)
+        tries_cancel(&call->tries);
 }
 
 int64_t aws_now_ms(const struct aws *aws)
 {
-    return clock_wall_ms() + aws->offset_ms;
+    return clock_wall_ms() + aws->client.offset_ms;
 }
 
 int64_t aws_clock_offset_ms(const struct aws *aws)
 {
-    return aws->offset_ms;
+    return aws->client.offset_ms;
 }
 
 int aws_sign_get(struct aws *aws, enum aws_service service, const char *path, const char *query,

@@ -1,8 +1,5 @@
 /* A call's life: find the bucket's region, wait for credentials, sign, send, judge, move to another
- * region or try again, tell.
- *
- * Every call owns one timer; it begins each try (so that no callback runs inside s3_start) and its
- * uv_close callback frees the call. */
+ * region or try again, tell. What of it is not this protocol's is in transport/tries.h. */
 #include "transport/s3.h"
 
 #include <stdio.h>
@@ -11,7 +8,6 @@
 
 #define LOG_MODULE "transport"
 #include "base/clock.h"
-#include "base/ids.h"
 #include "base/log.h"
 #include "base/str.h"
 #include "transport/aws_classify.h"
@@ -28,11 +24,8 @@
 enum stage { ASK_SIGNED, ASK_PLAIN, REQUEST };
 
 struct s3_call {
+    struct tries tries;
     struct s3 *s3; /* not to be used after the call was unlinked */
-    struct s3_call *prev, *next;
-    uv_timer_t timer;
-    struct http_call *http_call; /* while one is under way */
-    struct credentials_waiter waiter;
     enum stage stage;
     unsigned n_questions; /* unsigned ones that were asked */
     bool was_answered;    /* one of the questions, though it named no region */
@@ -47,22 +40,22 @@ struct s3_call {
     void *sink_ctx;
     int64_t timeout_ms;
     size_t max_response_bytes;
-    unsigned n_tried, n_moves;
-    bool is_clock_repaired, are_credentials_repaired;
-    char access_key[CREDENTIALS_ACCESS_KEY_SIZE]; /* that signed the last try */
-    int64_t signed_offset_ms;                     /* by which clock */
-    char region[S3_REGION_SIZE];                  /* that the last try was signed for */
+    unsigned n_moves;
+    char region[S3_REGION_SIZE]; /* that the last try was signed for */
     s3_done_fn done;
     void *ctx;
     s3_list_fn list_done; /* of s3_list(), whose own `ctx` is this call */
     void *list_ctx;
 };
 
-static void attempt(struct s3_call *call);
-
-static void free_call(uv_handle_t *handle)
+static struct s3_call *call_of(struct tries *t)
 {
-    struct s3_call *call = container_of((uv_timer_t *)(void *)handle, struct s3_call, timer);
+    return container_of(t, struct s3_call, tries);
+}
+
+static void free_call(struct tries *t)
+{
+    struct s3_call *call = call_of(t);
     size_t i;
 
     for (i = 0; i < call->n_headers; i++) {
@@ -75,21 +68,11 @@ static void free_call(uv_handle_t *handle)
     free(call);
 }
 
-static void unlink_call(struct s3_call *call)
-{
-    if (call->next != NULL)
-        call->next->prev = call->prev;
-    if (call->prev != NULL)
-        call->prev->next = call->next;
-    else
-        call->s3->calls = call->next;
-}
-
 static void finish(struct s3_call *call, const struct s3_result *result)
 {
-    unlink_call(call); /* from here on the callback may close everything */
+    tries_unlink(&call->tries); /* from here on the callback may close everything */
     call->done(call->ctx, result);
-    uv_close((uv_handle_t *)&call->timer, free_call);
+    tries_close(&call->tries);
 }
 
 static void finish_with(struct s3_call *call, struct err *err)
@@ -98,45 +81,6 @@ static void finish_with(struct s3_call *call, struct err *err)
 
     (void)err_wrap(err, "S3 %s %s", call->method, call->bucket);
     finish(call, &result);
-}
-
-static void on_timer(uv_timer_t *timer)
-{
-    attempt(container_of(timer, struct s3_call, timer));
-}
-
-static void try_in(struct s3_call *call, int64_t delay_ms)
-{
-    uv_update_time(call->s3->loop);
-    (void)uv_timer_start(&call->timer, on_timer, (uint64_t)delay_ms, 0); /* not closing */
-}
-
-static int64_t retry_delay_ms(const struct s3_call *call, const struct http_response *response)
-{
-    return aws_retry_delay_ms(call->n_tried, call->s3->retry_unit_ms, http_retry_after_ms(response),
-                              ids_random32());
-}
-
-/* True when the call would be signed with another time now. */
-static bool learn_clock(struct s3_call *call, const struct http_response *response,
-                        bool may_be_clock)
-{
-    return aws_learn_clock(&call->s3->offset_ms, call->signed_offset_ms, http_date_ms(response),
-                           clock_wall_ms(), may_be_clock);
-}
-
-/* True when another try at once makes sense: once for the clock and once for the credentials. */
-static bool repair(struct s3_call *call, const struct aws_verdict *v, bool is_clock_changed)
-{
-    if (v->may_be_clock && is_clock_changed && !call->is_clock_repaired) {
-        call->is_clock_repaired = true;
-        return true;
-    }
-    if (v->may_be_credentials && !call->are_credentials_repaired) {
-        call->are_credentials_repaired = true;
-        return credentials_reject(call->s3->credentials, call->access_key);
-    }
-    return false;
 }
 
 /* An answer that names another region than the one that was asked: remember it and go there. */
@@ -170,25 +114,17 @@ static void on_response(void *ctx, const struct http_response *response)
     struct err err = {0};
     bool is_clock_changed = false;
 
-    call->http_call = NULL;
+    call->tries.http_call = NULL;
     s3_judge(call->method, call->bucket, response, &error, &v, &err);
     if (response->err == NULL && v.code != ERR_PROTOCOL)
-        is_clock_changed = learn_clock(call, response, v.may_be_clock);
-    if (v.code != 0) {
-        if ((response->err == NULL && move(call, response, &error)) ||
-            repair(call, &v, is_clock_changed)) {
-            log_debug("%s; trying again at once", err.text);
-            try_in(call, 0);
-            return;
-        }
-        if (v.is_retryable && call->n_tried <= RETRIES) {
-            int64_t delay = retry_delay_ms(call, response);
-
-            log_debug("%s; trying again in %lld ms", err.text, (long long)delay);
-            try_in(call, delay);
-            return;
-        }
+        is_clock_changed = tries_learn_clock(&call->tries, response, v.may_be_clock);
+    if (v.code != 0 && response->err == NULL && move(call, response, &error)) {
+        log_debug("%s; trying again at once", err.text);
+        tries_in(&call->tries, 0);
+        return;
     }
+    if (v.code != 0 && tries_again(&call->tries, &v, response, is_clock_changed, &err))
+        return;
     const struct s3_result result = {.err = v.code != 0 ? &err : NULL,
                                      .error_code = error.code,
                                      .http_status = response->status,
@@ -226,8 +162,7 @@ static int send_signed(struct s3_call *call, const struct credentials *c, struct
     if (r < 0)
         return r;
     buf_init(&authorization, 64u << 10);
-    call->signed_offset_ms = s3->offset_ms;
-    sigv4_format_date(clock_wall_ms() + s3->offset_ms, date);
+    sigv4_format_date(clock_wall_ms() + s3->client.offset_ms, date);
     headers[n++] = (struct header){"Host", address.host};
     if (!is_question) {
         memcpy(headers + n, call->headers, call->n_headers * sizeof(headers[0]));
@@ -269,7 +204,7 @@ static int send_signed(struct s3_call *call, const struct credentials *c, struct
         .stall_timeout_ms = is_large && call->timeout_ms == 0 ? STALL_MS : 0,
         .max_response_bytes = call->max_response_bytes};
     return http_start(s3->http, &request, is_question ? on_region_answer : on_response, call,
-                      &call->http_call, err);
+                      &call->tries.http_call, err);
 }
 
 /* The next unsigned question, or, when all were asked, the request in the node's own region. */
@@ -282,12 +217,13 @@ static int ask_plain(struct s3_call *call, struct err *err)
         call->stage = REQUEST;
         if (call->was_answered) /* else nobody could be reached: asked again by the next call */
             s3_remember_region(call->s3, call->bucket, call->s3->region);
-        try_in(call, 0);
+        tries_in(&call->tries, 0);
         return 0;
     }
     const struct http_request request = {
         .method = "HEAD", .url = url.data, .timeout_ms = QUESTION_TIMEOUT_MS};
-    return http_start(call->s3->http, &request, on_region_answer, call, &call->http_call, err);
+    return http_start(call->s3->http, &request, on_region_answer, call, &call->tries.http_call,
+                      err);
 }
 
 static void on_region_answer(void *ctx, const struct http_response *response)
@@ -296,10 +232,10 @@ static void on_region_answer(void *ctx, const struct http_response *response)
     const char *region =
         response->err == NULL ? http_response_header(response, "x-amz-bucket-region") : NULL;
 
-    call->http_call = NULL;
+    call->tries.http_call = NULL;
     call->was_answered = call->was_answered || response->err == NULL;
     if (response->err == NULL && region == NULL && s3_is_from_s3(response))
-        (void)learn_clock(call, response, response->status == 403);
+        (void)tries_learn_clock(&call->tries, response, response->status == 403);
     if (region != NULL && s3_is_region(region)) {
         log_debug("S3 bucket %s is in %s", call->bucket, region);
         s3_remember_region(call->s3, call->bucket, region);
@@ -308,26 +244,26 @@ static void on_region_answer(void *ctx, const struct http_response *response)
     } else if (response->err == NULL && call->n_questions % 2 == 1) {
         call->n_questions++; /* an endpoint that answers is not asked by plain http too */
     }
-    try_in(call, 0);
+    tries_in(&call->tries, 0);
 }
 
 static int send_request(struct s3_call *call, const struct credentials *c, struct err *err)
 {
-    memcpy(call->access_key, c->access_key, sizeof(call->access_key));
     if (call->stage == REQUEST) {
         int r = call->sink != NULL ? call->sink(call->sink_ctx, "", 0, err) : 0;
 
         if (r < 0)
             return r;
-        call->n_tried++;
+        call->tries.n_tried++;
     }
     return send_signed(call, c, err);
 }
 
-static void attempt(struct s3_call *call)
+static void attempt(struct tries *t)
 {
+    struct s3_call *call = call_of(t);
     const char *region = s3_known_region(call->s3, call->bucket);
-    const struct credentials *c = NULL;
+    const struct credentials *c;
     struct err err = {0};
     int r;
 
@@ -340,22 +276,16 @@ static void attempt(struct s3_call *call)
             finish_with(call, &err);
         return;
     }
-    r = credentials_get(call->s3->credentials, &c, &err);
-    if (r == ERR_BUSY) {
-        if (call->waiter.provider == NULL)
-            credentials_wait(call->s3->credentials, &call->waiter);
+    r = tries_credentials(t, &c, &err);
+    if (r == ERR_BUSY)
         return;
-    }
     if (r == 0)
         r = send_request(call, c, &err);
     if (r < 0)
         finish_with(call, &err);
 }
 
-static void wake(void *ctx)
-{
-    try_in(ctx, 0); /* not from inside the provider's round */
-}
+static const struct tries_ops tries_ops = {.attempt = attempt, .free = free_call};
 
 int s3_new(uv_loop_t *loop, const struct s3_options *options, struct s3 **ret_s3, struct err *err)
 {
@@ -365,10 +295,10 @@ int s3_new(uv_loop_t *loop, const struct s3_options *options, struct s3 **ret_s3
 
     if (s3 == NULL)
         return err_set(err, ERR_NOMEM, "S3 client: out of memory");
-    s3->loop = loop;
+    s3->client.loop = loop;
     s3->http = options->http;
     s3->credentials = options->credentials;
-    s3->retry_unit_ms = options->retry_unit_ms > 0 ? options->retry_unit_ms : 1000;
+    s3->client.retry_unit_ms = options->retry_unit_ms > 0 ? options->retry_unit_ms : 1000;
     if (!str_copy(s3->region, sizeof(s3->region), options->region) ||
         !str_copy(s3->domain, sizeof(s3->domain), options->domain != NULL ? options->domain : "") ||
         !str_copy(s3->override, sizeof(s3->override),
@@ -387,8 +317,7 @@ void s3_close(struct s3 *s3)
         return;
     while (s3->puts != NULL)
         s3_put_drop(s3->puts);
-    while (s3->calls != NULL)
-        s3_cancel(s3->calls);
+    tries_cancel_all(&s3->client);
     free(s3->buckets);
     free(s3);
 }
@@ -445,18 +374,15 @@ int s3_start(struct s3 *s3, const struct s3_request *request, s3_done_fn done, v
     call->max_response_bytes = request->max_response_bytes;
     call->done = done;
     call->ctx = ctx;
-    call->waiter = (struct credentials_waiter){.wake = wake, .ctx = call};
-    (void)uv_timer_init(s3->loop, &call->timer); /* cannot fail */
+    call->tries.credentials = s3->credentials;
+    call->tries.n_retries = RETRIES;
+    tries_init(&call->tries, &s3->client, &tries_ops);
     r = copy_request(call, request, err);
     if (r < 0) {
-        uv_close((uv_handle_t *)&call->timer, free_call);
+        tries_close(&call->tries);
         return r;
     }
-    call->next = s3->calls;
-    if (call->next != NULL)
-        call->next->prev = call;
-    s3->calls = call;
-    try_in(call, 0);
+    tries_begin(&call->tries);
     if (ret_call != NULL)
         *ret_call = call;
     return 0;
@@ -464,12 +390,8 @@ int s3_start(struct s3 *s3, const struct s3_request *request, s3_done_fn done, v
 
 void s3_cancel(struct s3_call *call)
 {
-    if (call == NULL)
-        return;
-    unlink_call(call);
-    credentials_unwait(&call->waiter);
-    http_cancel(call->http_call);
-    uv_close((uv_handle_t *)&call->timer, free_call);
+    if (call != NULL)
+        tries_cancel(&call->tries);
 }
 
 static void on_list(void *ctx, const struct s3_result *result)

@@ -5,6 +5,7 @@
 #include "transport/aws_classify.h"
 #include "transport/s3.h"
 #include "transport/s3_put.h"
+#include "transport/tries.h"
 
 #define S3_MAX_BUCKETS 128
 
@@ -15,16 +16,14 @@ struct s3_bucket {
 };
 
 struct s3 {
-    uv_loop_t *loop;
+    struct tries_client client;
     struct http *http;
     struct credentials_provider *credentials;
     char region[S3_REGION_SIZE], domain[256], override[600];
-    int64_t retry_unit_ms, offset_ms;
     struct s3_bucket *buckets; /* owned */
     size_t n_buckets, cap_buckets;
     uint64_t n_uses;
-    struct s3_call *calls; /* owned; doubly linked */
-    struct s3_put *puts;   /* owned; doubly linked */
+    struct s3_put *puts; /* owned; doubly linked */
 };
 
 /* s3_judge.c: what came of one try, in one line. */

@@ -448,7 +448,7 @@ int s3_put_start(struct s3 *s3, const struct s3_put_request *request, s3_done_fn
 
     if (put == NULL)
         return err_set(err, ERR_NOMEM, "put a file into S3: out of memory");
-    (void)uv_timer_init(s3->loop, &put->timer); /* cannot fail */
+    (void)uv_timer_init(s3->client.loop, &put->timer); /* cannot fail */
     put->chunk = malloc(CHUNK_BYTES);
     put->sha256 = EVP_MD_CTX_new();
     put->md5 = EVP_MD_CTX_new();
