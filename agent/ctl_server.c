@@ -133,11 +133,11 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *bytes)
     if (n <= 0 || c->is_overlong)
         return;
     newline = memchr(bytes->base, '\n', (size_t)n);
-    if (buf_add(&c->request, bytes->base,
-                newline != NULL ? (size_t)(newline - bytes->base) : (size_t)n) < 0) {
-        c->is_overlong = true;
+    (void)buf_add(&c->request, bytes->base,
+                  newline != NULL ? (size_t)(newline - bytes->base) : (size_t)n);
+    if (buf_error(&c->request, "request", &err) < 0) {
+        c->is_overlong = true; /* or there is no memory: the rest is not looked at either */
         buf_done(&c->request);
-        (void)err_set(&err, ERR_LIMIT, "request: larger than %u bytes", MAX_REQUEST_BYTES);
         ctl_client_send_error(c, &err);
     } else if (newline != NULL) {
         handle_request(c, c->request.len);

@@ -161,9 +161,9 @@ static void on_answer(uv_stream_t *stream, ssize_t n, const uv_buf_t *bytes)
 {
     struct stager *s = stream->data;
 
-    if (n > 0 && buf_add(&s->answer, bytes->base, (size_t)n) < 0) {
-        (void)err_set(&s->problem, ERR_LIMIT, "ssmd-stager: its answer is larger than %d bytes",
-                      (int)STAGER_MAX_ANSWER_BYTES);
+    if (n > 0)
+        (void)buf_add(&s->answer, bytes->base, (size_t)n);
+    if (n > 0 && buf_error(&s->answer, "ssmd-stager's answer", &s->problem) < 0) {
         end_process(s);
         n = UV_EOF;
     }

@@ -72,7 +72,8 @@ static void XMLCALL on_text(void *ctx, const XML_Char *text, int n)
     struct walk *w = ctx;
 
     if (w->err.code == 0 && buf_add(&w->text, text, (size_t)n) < 0)
-        stop(w, ERR_LIMIT, "a text in it is too long");
+        stop(w, w->text.failed,
+             w->text.failed == ERR_NOMEM ? "out of memory" : "a text in it is too long");
 }
 
 static void XMLCALL on_doctype(void *ctx, const XML_Char *name, const XML_Char *system_id,

@@ -464,8 +464,12 @@ class Agent:
         return json.loads(text)
 
     def status(self):
+        """None when nobody answers, or only that there is no memory for an answer now (row R7)."""
         answer = self.ask(op="status")
-        return answer and answer["status"]
+        if answer is None or not answer["ok"]:
+            check(answer is None or answer["error"]["code"] == "no-memory", f"ssmctl status: {answer}")
+            return None
+        return answer["status"]
 
     @property
     def reboots_asked(self):
