@@ -29,7 +29,8 @@ int LLVMFuzzerTestOneInput(const unsigned char *data, size_t n)
 
     if (mds_messages_parse(text, n, &m, &err) == 0) {
         for (i = 0; i < m.n; i++) {
-            if (m.items[i].is_valid != (m.items[i].problem[0] == '\0'))
+            if (m.items[i].problem[0] == '\0' ? !m.items[i].is_valid
+                                              : m.items[i].is_valid && m.items[i].payload != NULL)
                 abort();
             if (m.items[i].is_valid)
                 check_command_id(m.items[i].message_id);

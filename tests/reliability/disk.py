@@ -210,6 +210,10 @@ class Disk:
         kind = entry.kind
         if kind == CREATE:
             self._give(entry, File(stat.S_IMODE(entry.number)))
+        elif kind == OPEN:
+            parent = self.nodes.get(entry.parent)
+            if isinstance(parent, Directory) and self._now(parent, entry.name) is None:
+                self._give(entry, File(0o600))  # made by a reader that nobody records: an empty log of SQLite's
         elif kind == MKDIR:
             self._give(entry, Directory(stat.S_IMODE(entry.number)))
         elif kind == SYMLINK:
