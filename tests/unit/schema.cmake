@@ -7,5 +7,5 @@ ssmd_test(NAME test_conformance LABEL unit SOURCES ${CMAKE_CURRENT_SOURCE_DIR}/t
 
 # Every allocation of the readers and writers fails once, by counting.
 ssmd_test(NAME test_schema_memory LABEL unit SOURCES ${CMAKE_CURRENT_SOURCE_DIR}/test_schema_memory.c LIBS schema)
-target_link_options(test_schema_memory PRIVATE -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=strdup)
+failing_malloc(test_schema_memory)
 ssmd_test(NAME test_status LABEL unit SOURCES ${CMAKE_CURRENT_SOURCE_DIR}/test_status.c LIBS fsm schema)

@@ -3,55 +3,15 @@
 #include <check.h>
 #include <curl/curl.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "tests/lib/failing_malloc.h"
 #include "transport/endpoint.h"
 #include "transport/http.h"
 
 #define MANY 10000 /* far more allocations than there are */
 #define UNTOUCHED 2
-
-/* The linker sends our calls here; libcurl's come through transport/http.c, or through the hooks of
- * the first test. */
-void *__real_malloc(size_t size);
-void *__real_calloc(size_t n, size_t size);
-void *__real_realloc(void *p, size_t size);
-void *__wrap_malloc(size_t size);
-void *__wrap_calloc(size_t n, size_t size);
-void *__wrap_realloc(void *p, size_t size);
-char *__wrap_strdup(const char *s);
-
-static long countdown = -1; /* allocations until the one that fails; negative: none fails */
-
-static bool fails_now(void)
-{
-    return countdown >= 0 && countdown-- == 0;
-}
-
-void *__wrap_malloc(size_t size)
-{
-    return fails_now() ? NULL : __real_malloc(size);
-}
-
-void *__wrap_calloc(size_t n, size_t size)
-{
-    return fails_now() ? NULL : __real_calloc(n, size);
-}
-
-void *__wrap_realloc(void *p, size_t size)
-{
-    return fails_now() ? NULL : __real_realloc(p, size);
-}
-
-char *__wrap_strdup(const char *s)
-{
-    size_t n = strlen(s) + 1;
-    char *copy = __wrap_malloc(n);
-
-    return copy != NULL ? memcpy(copy, s, n) : NULL;
-}
 
 START_TEST(want_of_memory_is_not_a_bad_endpoint)
 {
@@ -64,13 +24,13 @@ START_TEST(want_of_memory_is_not_a_bad_endpoint)
                                           __wrap_strdup, __wrap_calloc),
                      CURLE_OK);
     for (n = 0; n < MANY; n++) {
-        countdown = n;
+        failing_malloc_after(n);
         r = endpoint_make(AWS_SSM, "us-east-1", NULL, "http://hub:8080/base", &e, &err);
-        if (countdown >= 0)
+        if (!failing_malloc_was_hit())
             break;
         ck_assert_msg(r == ERR_NOMEM, "allocation %ld: %d, %s", n, r, err.text);
     }
-    countdown = -1;
+    failing_malloc_after(-1);
     ck_assert_int_eq(r, 0);
     ck_assert_int_gt(n, 5);
     ck_assert_str_eq(e.url, "http://hub:8080/base");
@@ -94,11 +54,11 @@ static int begin_a_request(long n)
 
     if (uv_loop_init(&loop) != 0 || http_new(&loop, NULL, &http, &err) < 0)
         return 1;
-    countdown = n;
+    failing_malloc_after(n);
     r = http_start(http, &request, on_done, NULL, NULL, &err);
     if (r == 0)
         (void)uv_run(&loop, UV_RUN_ONCE); /* the request goes out, or is refused */
-    if (countdown >= 0)
+    if (!failing_malloc_was_hit())
         return UNTOUCHED;
     return r == 0 || r == ERR_NOMEM ? 0 : 1; /* it was one of ours: the request fails, or will */
 }

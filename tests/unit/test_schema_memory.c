@@ -9,48 +9,10 @@
 #include "schema/reply.h"
 #include "schema/script.h"
 #include "schema/yaml.h"
-
-/* The linker sends the library's calls here; cJSON's go through its hooks. */
-void *__real_malloc(size_t size);
-void *__real_calloc(size_t n, size_t size);
-void *__real_realloc(void *p, size_t size);
-void *__wrap_malloc(size_t size);
-void *__wrap_calloc(size_t n, size_t size);
-void *__wrap_realloc(void *p, size_t size);
-char *__wrap_strdup(const char *s);
+#include "tests/lib/failing_malloc.h"
 
 /* What a body returns instead of asserting: libcheck allocates too. */
 #define WRONG_ANSWER 1
-
-static long countdown = -1; /* allocations until the one that fails; negative: none fails */
-
-static bool fails_now(void)
-{
-    return countdown >= 0 && countdown-- == 0;
-}
-
-void *__wrap_malloc(size_t size)
-{
-    return fails_now() ? NULL : __real_malloc(size);
-}
-
-void *__wrap_calloc(size_t n, size_t size)
-{
-    return fails_now() ? NULL : __real_calloc(n, size);
-}
-
-void *__wrap_realloc(void *p, size_t size)
-{
-    return fails_now() ? NULL : __real_realloc(p, size);
-}
-
-char *__wrap_strdup(const char *s)
-{
-    size_t n = strlen(s) + 1;
-    char *copy = __wrap_malloc(n);
-
-    return copy != NULL ? memcpy(copy, s, n) : NULL;
-}
 
 static int read_messages(struct err *err)
 {
@@ -263,10 +225,10 @@ START_TEST(an_allocation_that_fails_is_an_error_and_nothing_else)
         bool was_hit;
         int r;
 
-        countdown = n;
+        failing_malloc_after(n);
         r = bodies[_i](&err);
-        was_hit = countdown < 0;
-        countdown = -1;
+        was_hit = failing_malloc_was_hit();
+        failing_malloc_after(-1);
         if (!was_hit) {
             ck_assert_msg(r == 0, "%s", err.text);
             break;
