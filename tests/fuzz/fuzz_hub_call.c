@@ -1,14 +1,11 @@
 /* What operators and agents send to ssmhub: each line is a letter for the operation and a body. The
  * calls of one input share a store in memory, so that a reply can belong to a command. Whatever
  * comes, a call is answered as JSON or refused by name, and never fails inside. */
-#include <stdlib.h>
 #include <string.h>
 
 #include "hub/api.h"
 #include "hub/document.h"
-
-#define COMMAND "2b196342-d7d4-436e-8f09-3883a1116ac3"
-#define INSTANCE "i-0123456789abcdef0"
+#include "tests/fuzz/hub_command.h"
 
 static const char *const targets[] = {
     "EC2WindowsMessageDeliveryService.GetMessages",
@@ -32,47 +29,6 @@ static const char *const targets[] = {
 };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void require(bool is_so)
-{
-    if (!is_so)
-        abort();
-}
-
-/* A command whose ids are known, so that lines can speak of it. */
-static void add_command(struct store *store)
-{
-    const struct command_row command = {.id = COMMAND,
-                                        .document_name = "AWS-RunShellScript",
-                                        .document_version = "$DEFAULT",
-                                        .comment = "",
-                                        .parameters = "{}",
-                                        .echo = "",
-                                        .s3_bucket = "",
-                                        .s3_prefix = "",
-                                        .s3_region = "",
-                                        .cloud_watch = "",
-                                        .steps = "[\"aws:runShellScript\"]",
-                                        .expires_ms = INT64_MAX};
-    const struct invocation_row invocation = {.command_id = COMMAND,
-                                              .instance_id = INSTANCE,
-                                              .message_id = "aws.ssm." COMMAND "." INSTANCE,
-                                              .deliver_by_ms = INT64_MAX,
-                                              .expires_ms = INT64_MAX};
-    const struct message_row message = {.id = "aws.ssm." COMMAND "." INSTANCE,
-                                        .destination = INSTANCE,
-                                        .command_id = COMMAND,
-                                        .state = "queued",
-                                        .deliver_by_ms = INT64_MAX};
-    struct err err;
-
-    require(store_begin(store, &err) == 0);
-    require(store_instance_put(store, INSTANCE, NULL, 1, 0, &err) == 0);
-    require(store_command_add(store, &command, &err) == 0);
-    require(store_invocation_add(store, &invocation, &err) == 0);
-    require(store_message_add(store, &message, &err) == 0);
-    require(store_commit(store, &err) == 0);
-}
 
 static void call_one(struct hub *hub, const char *line, size_t n)
 {
