@@ -13,10 +13,10 @@
 
 #include "base/str.h"
 #include "fsm/update.h"
+#include "tests/crash/deaths.h"
 
 #define MAX_TURNS 200
 #define MAX_OPEN 4
-#define MAX_CRASHES 2
 #define N_LOOKS 16     /* attempts of the look that have records */
 #define ASK_TURNS 6    /* after which the service manager is asked to restart */
 #define LOCKED_TURNS 4 /* while which somebody else holds the package manager's lock */
@@ -52,8 +52,7 @@ enum broken {
 
 struct plan {
     enum behaviour behaviour;
-    enum disaster disaster;
-    int crash[MAX_CRASHES]; /* outside steps, from 1; 0: none */
+    struct deaths_plan deaths;
     enum disturbance disturbance;
     int disturb_turn;
     enum broken broken;
@@ -125,15 +124,15 @@ static bool outside(struct run *r, enum who who)
         violate(r, "the package manager was begun twice");
     if (r->n_told > 1)
         violate(r, "told twice");
-    for (i = 0; i < MAX_CRASHES; i++) {
-        if (r->plan->crash[i] != r->n_steps)
+    for (i = 0; i < DEATHS_PER_RUN; i++) {
+        if (r->plan->deaths.at[i] != r->n_steps)
             continue;
         r->n_crashes++;
-        if (who == AGENT || r->plan->disaster == POWER)
+        if (who == AGENT || r->plan->deaths.disaster == POWER)
             end_agent(r);
-        if (who == RUNNER || r->plan->disaster == POWER)
+        if (who == RUNNER || r->plan->deaths.disaster == POWER)
             r->is_runner_alive = false; /* and what is below it */
-        if (who == LOOK || r->plan->disaster == POWER)
+        if (who == LOOK || r->plan->deaths.disaster == POWER)
             r->is_look_alive = false;
         return false;
     }
@@ -551,75 +550,41 @@ static void run_plan(const struct plan *plan, struct run *r)
     end_agent(r);
 }
 
-struct tally {
-    int n_runs, n_wrong;
-    char first[400];
-};
-
-static void count(struct tally *t, const struct run *r)
+static int run_with_deaths(void *ctx, const struct deaths_plan *deaths, char *ret_wrong,
+                           size_t size)
 {
-    const struct plan *p = r->plan;
-
-    t->n_runs++;
-    if (r->wrong[0] != '\0' && t->n_wrong++ == 0)
-        (void)snprintf(t->first, sizeof(t->first),
-                       "behaviour %d, disaster %d at %d and %d, disturbance %d at %d: %s",
-                       (int)p->behaviour, (int)p->disaster, p->crash[0], p->crash[1],
-                       (int)p->disturbance, p->disturb_turn, r->wrong);
-}
-
-static bool has_seen_enough(const struct plan *plan, const struct tally *t)
-{
-    return plan->broken != SOUND && t->n_wrong > 0;
-}
-
-/* Each disaster at every step, and at every later one again. */
-static void run_crashes(struct plan plan, bool is_twice, struct tally *t)
-{
+    struct plan plan = *(const struct plan *)ctx;
     struct run r;
-    int n, d, last;
 
+    plan.deaths = *deaths;
     run_plan(&plan, &r);
-    count(t, &r);
-    n = r.n_steps;
-    for (d = 0; d < N_DISASTERS; d++) {
-        plan.disaster = (enum disaster)d;
-        for (plan.crash[0] = 1; plan.crash[0] <= n && !has_seen_enough(&plan, t); plan.crash[0]++) {
-            plan.crash[1] = 0;
-            run_plan(&plan, &r);
-            count(t, &r);
-            last = r.n_steps;
-            for (plan.crash[1] = plan.crash[0] + 1; is_twice && plan.crash[1] <= last;
-                 plan.crash[1]++) {
-                run_plan(&plan, &r);
-                count(t, &r);
-            }
-        }
-        plan.crash[0] = plan.crash[1] = 0;
-    }
+    if (r.wrong[0] != '\0')
+        (void)snprintf(ret_wrong, size, "behaviour %d, disturbance %d at %d: %s",
+                       (int)plan.behaviour, (int)plan.disturbance, plan.disturb_turn, r.wrong);
+    return r.n_steps;
 }
 
-static void run_all(enum broken broken, bool is_twice, struct tally *t)
+static void run_all(enum broken broken, bool is_twice, struct deaths *t)
 {
     int b, d, turn;
 
-    *t = (struct tally){.n_runs = 0};
+    *t = (struct deaths){.is_one_enough = broken != SOUND};
     for (b = 0; b < N_BEHAVIOURS; b++) {
         struct plan plan = {.behaviour = (enum behaviour)b, .broken = broken};
 
-        run_crashes(plan, is_twice, t);
+        deaths_everywhere(t, N_DISASTERS, is_twice, run_with_deaths, &plan);
         for (d = CANCEL; d < N_DISTURBANCES; d++)
-            for (turn = 1; turn <= 20 && !has_seen_enough(&plan, t); turn++) {
+            for (turn = 1; turn <= 20 && !deaths_have_shown_enough(t); turn++) {
                 plan.disturbance = (enum disturbance)d;
                 plan.disturb_turn = turn;
-                run_crashes(plan, is_twice, t);
+                deaths_everywhere(t, N_DISASTERS, is_twice, run_with_deaths, &plan);
             }
     }
 }
 
 START_TEST(whatever_dies_the_package_manager_is_begun_once_and_the_truth_is_told_once)
 {
-    struct tally t;
+    struct deaths t;
 
     run_all(SOUND, true, &t);
     ck_assert_msg(t.n_wrong == 0, "%d of %d: %s", t.n_wrong, t.n_runs, t.first);
@@ -629,7 +594,7 @@ END_TEST
 
 START_TEST(what_is_broken_is_noticed)
 {
-    struct tally t;
+    struct deaths t;
 
     run_all((enum broken)_i, false, &t);
     ck_assert_msg(t.n_wrong > 0, "%d went unnoticed in %d runs", _i, t.n_runs);
