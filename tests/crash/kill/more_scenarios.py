@@ -40,7 +40,8 @@ class RebootForEver(Reboot):
     settings = {"MaxRebootsPerStep": 2}
     scripts = (step(1, "echo again; exit 194"), step(2, "echo two"))
     want = Want("Failed", ("Failed", 194, "again\nagain\nagain\n",
-                           "Step step1 asked for a reboot after 2 reboots; no more are allowed for one step.", 3), ("Success", 0, "two\n", "", 1))
+                           "Step step1 asked for a reboot after 2 reboots; no more are allowed for one step.", 3),
+                ("Success", 0, "two\n", "", 1))
     lives = 3
 
 

@@ -24,7 +24,8 @@ TARGETS = {"kill.py": WORLD, "updates.py": ("ssmd-updater",), "power.py": (*WORL
            "update_syncs.py": ("ssmd-updater",), IN_MEMORY: (IN_MEMORY,)}
 RELIABILITY = os.path.join(SOURCE, "tests/reliability")
 SUITES = {"kill.py": HERE, "updates.py": HERE, "power.py": RELIABILITY, "syncs.py": RELIABILITY, "update_syncs.py": RELIABILITY}
-WORDS = {"update_syncs.py": ["--way", "until the updater is killed, then the power"], "kill.py": [], "updates.py": ["--long"], "power.py": ["--every", "2"], "syncs.py": ["--way", "once"]}
+WORDS = {"kill.py": [], "updates.py": ["--long"], "power.py": ["--every", "2"], "syncs.py": ["--way", "once"],
+         "update_syncs.py": ["--way", "until the updater is killed, then the power"]}
 
 # SSMD_BREAK -> the suite and its scenario that shows it, and the crimes of which one at least must be found.
 CONTROLS = {
@@ -64,7 +65,8 @@ def build(broken, targets):
     has_tests = "powerloss" in targets or IN_MEMORY in targets
     directory = os.path.join(BUILD, "broken", broken)
     words = [setting("CMAKE_COMMAND") or "cmake", "-S", SOURCE, "-B", directory, "-G", setting("CMAKE_GENERATOR"),
-             f"-DSSMD_BREAK={broken}", f"-DSSMD_TESTS={'ON' if has_tests else 'OFF'}", "-DSSMD_CRASHPOINTS=ON", "-DCMAKE_BUILD_TYPE=Debug",
+             f"-DSSMD_BREAK={broken}", f"-DSSMD_TESTS={'ON' if has_tests else 'OFF'}", "-DSSMD_CRASHPOINTS=ON",
+             "-DCMAKE_BUILD_TYPE=Debug",
              f"-DCMAKE_C_COMPILER={setting('CMAKE_C_COMPILER')}"]
     if shutil.which("ccache"):
         words.append("-DCMAKE_C_COMPILER_LAUNCHER=ccache")

@@ -36,7 +36,7 @@ class Scenario:
     lives = 1     # lives without a death that are worth dying in: 2 where the document reboots
     power = False  # a death takes the machine with it
     is_control = False  # messages come by the control channel, not by ec2messages
-    one_in = 1     # of the moments to die in, so many that all of them are for long runs only
+    one_in = 1     # of the moments to die in, where there are thousands: all of them are for long runs
 
     def settings_for(self, run):
         return dict(self.settings)
@@ -470,5 +470,6 @@ class RunnerKilled(Scenario):
 
 SCENARIOS = [OneStep(), StillRunning(), ThreeSteps(), Reboot(), NestedReboot(), Cancelled(), SlowRunner(),
              CancelledBeforeRunner(), TimedOut(), QueuedCancelled(), Rejected(),
-             Unhandled(), Again(), Late(), Control(), ControlLate(), ControlRejected(), Local(), PowerOneStep(), PowerThreeSteps(), PowerLongStep()]
+             Unhandled(), Again(), Late(), Control(), ControlLate(), ControlRejected(), Local(), PowerOneStep(),
+             PowerThreeSteps(), PowerLongStep()]
 RUNNER_SCENARIO = RunnerKilled()
