@@ -186,7 +186,8 @@ class Run:
         raise Failure(f"ssmd ended with {status}")
 
     def live_until(self, what, is_so):
-        end = time.monotonic() + self.deadline_s
+        deadline_s = self.deadline_s * self.scenario.patience
+        end = time.monotonic() + deadline_s
         while True:
             self.look_around()
             if not self.agent.is_up:
@@ -199,7 +200,7 @@ class Run:
                 return
             check(not World.is_last, "the test was stopped")
             if time.monotonic() > end:
-                raise Crime("lost", f"waited {self.deadline_s} s for {what}: it is {self.agent.job_state(self.message)},"
+                raise Crime("lost", f"waited {deadline_s} s for {what}: it is {self.agent.job_state(self.message)},"
                                     f" the hub has {self.message and self.record().sequence}")
             time.sleep(TICK_S)
 

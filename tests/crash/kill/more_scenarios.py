@@ -118,6 +118,7 @@ class AtOnce(Scenario):
     def __init__(self, n, workers=None, one_in=1):
         self.n = n
         self.one_in = one_in
+        self.patience = 1 + n // 50
         self.name = f"{n} commands at once"
         self.settings = {"workers": workers or n}
 

@@ -36,6 +36,7 @@ class Scenario:
     lives = 1     # lives without a death that are worth dying in: 2 where the document reboots
     power = False  # a death takes the machine with it
     is_control = False  # messages come by the control channel, not by ec2messages
+    patience = 1   # times the deadline: how much there is to look at after a death
     one_in = 1     # of the moments to die in, where there are thousands: all of them are for long runs
 
     def settings_for(self, run):
