@@ -90,10 +90,13 @@ class SyncRun(PowerRun):
             disk.image(luck, self.agent.root)
             self.look_at_image(luck)
 
+    def may_lack_output(self, job, n):
+        lost = self.agent.query("SELECT output_lost FROM command_unit WHERE instance_id = ? AND n = ?", job, n)
+        return self.n_failed and lost and lost[0]["output_lost"]
+
     def judge_step(self, n, got, told):
-        lost = self.agent.query("SELECT output_lost FROM command_unit WHERE instance_id = ? AND n = ?", self.job, n - 1)
-        if self.n_failed and lost and lost[0]["output_lost"]:
-            told = (told[0], told[1], None, None, told[4])  # output that no disk took: counted, and said
+        if self.may_lack_output(self.job, n - 1):
+            told = (told[0], told[1], None, None, told[4])  # counted, and said
         super().judge_step(n, got, told)
 
     def look_at_log(self):
