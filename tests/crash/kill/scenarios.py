@@ -200,10 +200,12 @@ class QueuedCancelled(Scenario):
         return ["cancelled" if run.cancel and len(run.record(run.cancel).events) > 1 else "open"]
 
     def after_loss(self, run):
-        if run.fates != ["open"] or not run.ran(1):
+        if run.fates != ["open"]:
             return self.want
-        if any(reply["Status"] == "Cancelled" for reply in run.record().terminal):  # it met the script while it ran
-            return Want("Cancelled", ("Cancelled", 137, None, None, 1))
+        if run.record().results.get("step1", {}).get("code") == 137:  # it met the script, maybe before its first line
+            return Want("Cancelled", ("Cancelled", 137, None, None, (0, 1)))
+        if not run.ran(1):
+            return self.want
         return Want("Success", ("Success", 0, "never\n", "", 1))
 
     def judge(self, run):
